@@ -1,0 +1,94 @@
+# `make` lists the targets. The first one used makes .venv; PYTHON=... chooses the interpreter for it.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+REQUIREMENTS := requirements.txt requirements-dev.txt constraints.txt
+PYTHON ?=
+ARGS ?=
+
+.PHONY: help demo up test test-long lint lint-python lint-types lint-protos lint-docker lint-compose \
+        lint-rules data train protos
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## Show it all: sheets of counterfactuals, a training job, metrics (5 minutes)
+	@$(PY) -m deploy.demo
+
+up: $(STAMP) ## Run the whole stack in the foreground; Ctrl-C stops it
+	@$(PY) -m deploy.local
+
+test: $(STAMP) ## Run the tests (10 minutes at most); ARGS="-k name" picks some
+	@$(PY) -m pytest -m "not long" $(ARGS)
+
+test-long: $(STAMP) ## Run the long tests (12 minutes at most)
+	@$(PY) -m pytest -m long $(ARGS)
+
+lint: lint-python lint-types lint-protos lint-docker lint-compose lint-rules ## Check code, types, protos, images, compose file, rules
+
+lint-python: $(STAMP)
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+
+lint-types: $(STAMP)
+	@$(PY) -m mypy
+
+lint-protos: $(STAMP)
+	@$(VENV)/bin/buf lint protos
+
+lint-docker: $(STAMP)
+	@$(VENV)/bin/hadolint deploy/docker/*.Dockerfile
+
+lint-compose: $(STAMP)
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+
+# promtool comes with Prometheus, which pip cannot install; CI has it.
+lint-rules:
+	@if command -v promtool > /dev/null; then \
+	  promtool check config --lint-fatal deploy/prometheus/prometheus.yml > /dev/null && \
+	  promtool test rules deploy/prometheus/tests/*.yml > /dev/null; \
+	elif [ -n "$${CI:-}" ]; then \
+	  echo "error: promtool is missing; apt-get install prometheus" >&2; exit 1; \
+	else \
+	  echo "promtool is not on PATH: the Prometheus rules were not checked (apt-get install prometheus)"; \
+	fi
+
+data: $(STAMP) ## Download the full MNIST and the textures of Wildlife MNIST into var/data
+	@$(PY) -m cgn.data.download
+
+train: $(STAMP) ## Train a CGN without any service; ARGS="--help" shows the settings
+	@$(PY) -m trainer.runs.train_cgn $(ARGS)
+
+protos: $(STAMP) ## Generate cgn_api/ from protos/
+	@$(PY) -m grpc_tools.protoc --proto_path=protos --python_out=. --pyi_out=. --grpc_python_out=. \
+	  protos/cgn_api/v1/*.proto
+
+# pip shows one line a package that has to be fetched, with its size; the rest is for the error case.
+$(STAMP): $(REQUIREMENTS)
+	@python="$(PYTHON)"; \
+	for candidate in python3.11 python3.12 python3 python; do \
+	  [ -z "$$python" ] || break; \
+	  if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' \
+	    2> /dev/null; then python="$$candidate"; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "error: no Python 3.11 or 3.12 with venv found; install one (Debian: python3.11-venv) or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; \
+	fi; \
+	if ! "$$python" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))'; then \
+	  echo "error: PYTHON=$$python must run and be Python 3.11 or 3.12" >&2; exit 1; \
+	fi; \
+	if ! [ -x $(PY) ]; then \
+	  echo "making $(VENV) with $$("$$python" --version)"; \
+	  "$$python" -m venv $(VENV); \
+	fi
+	@echo "installing the pinned packages into $(VENV); torch is large, the first time takes some minutes"
+	@PYTHONUNBUFFERED=1 $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off \
+	  -r requirements.txt -r requirements-dev.txt \
+	  | awk '/^ *(Downloading|Using cached) .*\.(whl|gz)/ { sub(/^.*\//, "", $$2); print "  " $$0; fflush() } \
+	         /^Installing collected/ { print "  installing"; fflush() }'
+	@touch $@

@@ -1,0 +1,120 @@
+"""The model card: what a checkpoint is, as JSON beside its weights."""
+
+import json
+import re
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from cgn.errors import CgnInputError
+
+CARD_FORMAT = 1
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_DIGEST = re.compile(r"blake2b:[0-9a-f]{32}")
+
+
+def check_name(name: str) -> str:
+    """Returns a model name that may become a folder, else raises CgnInputError."""
+    if not _NAME.fullmatch(name):
+        raise CgnInputError(
+            "name", f"{name!r} must be a lowercase letter and up to 63 more of a-z, 0-9, '_', '-'"
+        )
+    return name
+
+
+def check_version(version: str) -> str:
+    """Returns a version that may become a folder, else raises CgnInputError."""
+    if not _VERSION.fullmatch(version):
+        raise CgnInputError(
+            "version", f"{version!r} must be 1 to 64 of a-z, 0-9, '.', '_', '-', beginning with a-z or 0-9"
+        )
+    return version
+
+
+@dataclass(frozen=True)
+class MaskBounds:
+    """Bounds of one class's mean mask value, each in [0, 1]; outside, the shape has collapsed."""
+
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything a reader or a server needs to know about one set of weights.
+
+    Attributes:
+        name, version: where it is published, ``models/<name>/<version>/``.
+        digest: of the weights as stored, ``blake2b:`` and 32 hexadecimal digits.
+        family: which mechanisms; ``"mnist"``.
+        architecture: the family's own sizes, such as ``{"width": 32}``.
+        class_names: by label index.
+        resolution: height and width of every output, in pixels.
+        latent_size: length of the noise u.
+        mask_bounds: by label index.
+        mask_mean: measured mean mask value by label index, each in [0, 1].
+        trained: True for trained weights; False for random ones, which a card must say.
+        training: how the weights came to be: command, config, data, seconds, machine.
+        notes: what a user must know, such as that the digits are a subset.
+        created_at: UTC, ISO 8601.
+    """
+
+    name: str
+    version: str
+    digest: str
+    family: str
+    architecture: dict[str, int]
+    class_names: list[str]
+    resolution: int
+    latent_size: int
+    mask_bounds: list[MaskBounds]
+    mask_mean: list[float]
+    trained: bool
+    training: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+    card_format: int = CARD_FORMAT
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_version(self.version)
+        if self.card_format != CARD_FORMAT:
+            raise CgnInputError("card_format", f"{self.card_format!r} is not {CARD_FORMAT}")
+        if not _DIGEST.fullmatch(self.digest):
+            raise CgnInputError("digest", f"{self.digest!r} is not 'blake2b:' and 32 hexadecimal digits")
+        classes = len(self.class_names)
+        for name in ("mask_bounds", "mask_mean"):
+            if len(getattr(self, name)) != classes:
+                raise CgnInputError(name, f"has {len(getattr(self, name))} entries for {classes} classes")
+        if not all(0 <= bounds.lowest < bounds.highest <= 1 for bounds in self.mask_bounds):
+            raise CgnInputError("mask_bounds", "each needs 0 <= lowest < highest <= 1")
+        datetime.fromisoformat(self.created_at)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> "ModelCard":
+        """Reads a card.
+
+        Raises:
+            CgnInputError: not JSON, a field missing, unknown or of an impossible value.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise CgnInputError("card", f"is not JSON ({error})") from None
+        if not isinstance(data, dict):
+            raise CgnInputError("card", "must be a JSON object")
+        known = {f.name for f in fields(ModelCard)}
+        if unknown := sorted(data.keys() - known):
+            raise CgnInputError("card", f"unknown fields {unknown}")
+        try:
+            data["mask_bounds"] = [MaskBounds(**bounds) for bounds in data["mask_bounds"]]
+            return ModelCard(**data)
+        except CgnInputError:
+            raise
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise CgnInputError("card", f"a field is missing or has the wrong type ({error})") from None

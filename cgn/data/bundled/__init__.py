@@ -1,0 +1,1 @@
+"""The digits that the repository ships, and how they were chosen."""

@@ -1,0 +1,102 @@
+"""A CGN: three mechanisms, a composer, a card."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from cgn.card import ModelCard
+from cgn.composer import compose
+from cgn.errors import CgnInputError
+from cgn.factors import Factor, noise_of
+from cgn.mechanisms import mnist
+from cgn.noise import MECHANISMS, Mechanism
+
+FAMILIES = ("mnist",)
+
+
+class MnistCGN(nn.Module):
+    """The three learned mechanisms of the MNIST family (appendix B, left)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.shape = mnist.ShapeMechanism(width)
+        self.texture = mnist.TextureMechanism(width)
+        self.background = mnist.TextureMechanism(width)
+
+
+def build_network(family: str, architecture: Mapping[str, int]) -> MnistCGN:
+    """Mechanisms with fresh random weights.
+
+    Raises:
+        CgnInputError: an unknown family, or sizes that it does not have.
+    """
+    if family not in FAMILIES:
+        raise CgnInputError("family", f"{family!r} is unknown; known: {', '.join(FAMILIES)}")
+    width = architecture.get("width")
+    if set(architecture) != {"width"} or not isinstance(width, int) or not 2 <= width <= 512 or width % 2:
+        raise CgnInputError("architecture", f"{dict(architecture)} must be {{'width': even, 2 to 512}}")
+    return MnistCGN(width)
+
+
+@dataclass(frozen=True)
+class Composites:
+    """Outputs of the mechanisms and the composer for N images."""
+
+    mask: torch.Tensor  # (N, 1, H, W) in [0, 1]
+    foreground: torch.Tensor  # (N, 3, H, W) in [-1, 1]
+    background: torch.Tensor  # (N, 3, H, W) in [-1, 1]
+    composite: torch.Tensor  # (N, 3, H, W) in [-1, 1]
+
+
+class CGN:
+    """A network in eval mode, resident on one device, with the card that names it."""
+
+    def __init__(self, network: MnistCGN, card: ModelCard, device: torch.device | str = "cpu") -> None:
+        self.card = card
+        self.device = torch.device(device)
+        self.network = network.to(self.device, torch.float32).eval().requires_grad_(False)
+
+    def resident_bytes(self, mechanism: Mechanism) -> int:
+        """Bytes that one mechanism's weights and statistics take on the device."""
+        module = getattr(self.network, mechanism)
+        return sum(t.numel() * t.element_size() for t in module.state_dict().values())
+
+    @torch.inference_mode()
+    def forward_rows(self, mechanism: Mechanism, factors: Sequence[Factor]) -> torch.Tensor:
+        """One mechanism's rows for N factors, in one forward pass, on the CPU.
+
+        Returns:
+            float32 (N, 1, H, W) in [0, 1] for shape, (N, 3, H, W) in [-1, 1] for the textures.
+        """
+        if mechanism not in MECHANISMS:
+            raise CgnInputError("mechanism", f"{mechanism!r} is not one of {', '.join(MECHANISMS)}")
+        for factor in factors:
+            if not 0 <= factor.label < len(self.card.class_names):
+                raise CgnInputError(
+                    "label", f"{factor.label} is out of range [0, {len(self.card.class_names) - 1}]"
+                )
+        u_NL = torch.from_numpy(noise_of(factors, self.card.latent_size))
+        y_NC = mnist.one_hot(torch.tensor([f.label for f in factors]))
+        inputs = [u_NL, y_NC]
+        if mechanism != "shape":
+            inputs.append(torch.tensor([f.shift(mechanism, self.card.resolution) for f in factors]))
+        module = getattr(self.network, mechanism)
+        rows: torch.Tensor = module(*(t.to(self.device, non_blocking=True) for t in inputs))
+        return rows.cpu()
+
+    def generate(
+        self, shape: Sequence[Factor], texture: Sequence[Factor], background: Sequence[Factor]
+    ) -> Composites:
+        """Images of N factors per mechanism, composed by equation 2.
+
+        Raises:
+            CgnInputError: a factor that the model cannot use, or unequal numbers of factors.
+        """
+        if not len(shape) == len(texture) == len(background) > 0:
+            raise CgnInputError("factors", "give the same number, at least one, for each mechanism")
+        m = self.forward_rows("shape", shape)
+        f = self.forward_rows("texture", texture)
+        b = self.forward_rows("background", background)
+        return Composites(m, f, b, compose(m, f, b))

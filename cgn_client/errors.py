@@ -1,0 +1,76 @@
+"""Rich statuses as one exception."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]
+from grpc_status import rpc_status
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One field that is wrong, such as ``composites[3].texture.label_index``, and how to cure it."""
+
+    field: str
+    description: str
+
+
+class CgnError(Exception):
+    """A request that failed.
+
+    Attributes:
+        code: gRPC status, such as "INVALID_ARGUMENT" or "UNAVAILABLE".
+        reason: constant per kind of error, such as "MODEL_NOT_FOUND"; empty if no CGN server answered.
+        message: one line for people.
+        violations: the fields at fault; empty if it is not the request's fault.
+        retry_seconds: when to try again, None if the server did not say.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        reason: str,
+        message: str,
+        violations: tuple[Violation, ...] = (),
+        retry_seconds: float | None = None,
+    ) -> None:
+        super().__init__(f"{code}{f' ({reason})' if reason else ''}: {message}")
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.violations = violations
+        self.retry_seconds = retry_seconds
+
+
+def bad_value(field: str, description: str) -> CgnError:
+    """The error of a value that cannot even be sent."""
+    violation = Violation(field, description)
+    return CgnError("INVALID_ARGUMENT", "INVALID_FIELD", f"{field}: {description}", (violation,))
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Turns grpc's exceptions into CgnError."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise _from_call(error) from None
+
+
+def _from_call(call: Any) -> CgnError:
+    status = rpc_status.from_call(call)
+    reason, retry = "", None
+    violations: tuple[Violation, ...] = ()
+    for detail in status.details if status else ():
+        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        wait = error_details_pb2.RetryInfo()
+        if detail.Unpack(info):
+            reason = info.reason
+        elif detail.Unpack(bad):
+            violations = tuple(Violation(v.field, v.description) for v in bad.field_violations)
+        elif detail.Unpack(wait):
+            retry = wait.retry_delay.ToTimedelta().total_seconds()
+    return CgnError(call.code().name, reason, call.details() or "", violations, retry)

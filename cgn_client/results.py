@@ -1,0 +1,84 @@
+"""Answers as numpy arrays."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cgn_api.v1 import generator_pb2 as pb
+
+_RAW_TYPES: dict[int, str] = {pb.ENCODING_RAW_UINT8: "u1", pb.ENCODING_RAW_FLOAT32: "<f4"}
+
+
+@dataclass(frozen=True)
+class ResolvedFactor:
+    """A factor as it was used.
+
+    Attributes:
+        label: class index. label_name: class name. seed: of the noise, the server's if none was given.
+        cache_hit: True if no forward pass was run for it.
+    """
+
+    label: int
+    label_name: str
+    seed: int
+    cache_hit: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    """One composite's answer.
+
+    Attributes:
+        model, version, digest: what made it.
+        shape, texture, background: the factors as used; None where no asked output needed them.
+        mu_mask: mean mask value, 0 to 1; None where no asked output needed the mask.
+        images: by output name, read-only HWC arrays: uint8, or float32 (masks in [0, 1], others in
+            [-1, 1]). With png, jpeg or webp: the file's bytes.
+    """
+
+    model: str
+    version: str
+    digest: str
+    shape: ResolvedFactor | None
+    texture: ResolvedFactor | None
+    background: ResolvedFactor | None
+    mu_mask: float | None
+    images: dict[str, Any] = field(repr=False)
+
+    def __getitem__(self, output: str) -> Any:
+        """The image of an output, `result["composite"]`."""
+        return self.images[output]
+
+
+def results_of(response: pb.GenerateResponse) -> list[Result]:
+    """One Result per composite, in the order asked."""
+    return [
+        Result(
+            model=response.model,
+            version=response.version,
+            digest=response.digest,
+            shape=_factor(result.shape) if result.HasField("shape") else None,
+            texture=_factor(result.texture) if result.HasField("texture") else None,
+            background=_factor(result.background) if result.HasField("background") else None,
+            mu_mask=result.mu_mask if result.HasField("mu_mask") else None,
+            images={_name(image): _data(image, response.encoding) for image in result.images},
+        )
+        for result in response.results
+    ]
+
+
+def _name(image: pb.Image) -> str:
+    return pb.Output.Name(image.output).removeprefix("OUTPUT_").lower()
+
+
+def _factor(factor: pb.ResolvedFactor) -> ResolvedFactor:
+    return ResolvedFactor(factor.label_index, factor.label_name, factor.seed, factor.cache_hit)
+
+
+def _data(image: pb.Image, encoding: int) -> NDArray[Any] | bytes:
+    if encoding not in _RAW_TYPES:
+        return image.data
+    array: NDArray[Any] = np.frombuffer(image.data, _RAW_TYPES[encoding])
+    return array.reshape(image.height, image.width, image.channels)

@@ -1,0 +1,1 @@
+"""What services and trainer share: settings, logs, metrics. Imports nothing else of this project."""

@@ -1,0 +1,60 @@
+"""Asks a generator for a sheet of counterfactuals: its mechanisms one by one, then recombined."""
+
+import random
+from collections.abc import Iterator, Sequence
+
+from PIL import Image
+
+from cgn_client import Client, Factor, composite
+from cgn_client.composites import Output
+from deploy.sheet import Block, Row, draw_sheet
+
+Labels = tuple[int, int, int]  # of shape, texture, background
+
+_PARTS: tuple[Output, ...] = ("mask", "foreground", "background", "composite")
+_SEED = 0
+_HELD: Labels = (3, 7, 1)  # the labels that stay while one of them varies
+_MIXED_ROWS = 3
+
+
+def counterfactual_sheet(client: Client, model: str, version: str = "") -> Image.Image:
+    """A picture of a model's mechanisms, and of what they make when recombined.
+
+    Above: a column per class, with one label and one seed for all three mechanisms. Below: the very same
+    masks, textures and backgrounds in other combinations, which cost the generator no forward pass.
+    Raises CgnError.
+    """
+    described = client.get_model(model, version)
+    factors = [Factor(label, _SEED + label) for label in range(described.classes)]
+    same = [composite(factor, factor, factor) for factor in factors]
+    plain = client.generate(model, same, _PARTS, version=described.version)
+    blocks = [
+        Block(
+            "one label and one seed for all three mechanisms, a column per class",
+            [
+                Row(part, [result[part] for result in plain], described.class_names if row == 0 else ())
+                for row, part in enumerate(_PARTS)
+            ],
+        )
+    ]
+    rows = []
+    for title, labels in _combinations(described.classes):
+        mixed = [composite(factors[s], factors[t], factors[b]) for s, t, b in labels]
+        results = client.generate(model, mixed, version=described.version)
+        images = [result["composite"] for result in results]
+        rows.append(Row(title, images, [f"s{s}  t{t}  b{b}" for s, t, b in labels]))
+    blocks.append(Block("counterfactuals: s, t, b = labels of shape, texture and background", rows))
+    return draw_sheet(f"{model}  {described.version}", blocks)
+
+
+def _combinations(classes: int) -> Iterator[tuple[str, Sequence[Labels]]]:
+    """Title and labels of each row: one label varies in the first three, all of them in the rest."""
+    shape, texture, background = _HELD
+    yield "shape varies", [(label, texture, background) for label in range(classes)]
+    yield "texture varies", [(shape, label, background) for label in range(classes)]
+    yield "background varies", [(shape, texture, label) for label in range(classes)]
+    draw = random.Random(_SEED)
+    for _ in range(_MIXED_ROWS):
+        # Every class once as shape, texture and background.
+        columns = [draw.sample(range(classes), classes) for _ in range(3)]
+        yield "all vary", list(zip(*columns, strict=True))

@@ -1,0 +1,125 @@
+"""`make demo`: counterfactuals from every shipped model, a training job, its model served, the metrics.
+
+Everything runs in a stack of its own, in a temporary folder and on free ports.
+"""
+
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from cgn_api.v1 import trainer_pb2
+from cgn_client import CgnError, Client
+from common.settings import REPO
+from deploy.compose import ComposeError
+from deploy.counterfactuals import counterfactual_sheet
+from deploy.headline import Metrics, generator_lines, trainer_lines
+from deploy.job_progress import JobProgress
+from deploy.local import LocalStack, StackError, sigterm_as_ctrl_c
+
+VARIANTS = ("colored_mnist", "double_colored_mnist", "wildlife_mnist")
+SERVICES = ("redis-jobs", "redis-cache", "generator", "trainer", "worker")
+# A job that is short, and still ends with digits to be seen.
+TRAINING: dict[str, Any] = {"model_name": "demo", "dataset": "colored_mnist", "steps": 300}
+OUTPUT = REPO / "out" / "demo"
+_SERVED_WITHIN_SECONDS = 60.0
+_COUNTED_WITHIN_SECONDS = 10.0  # the trainer counts its jobs every few seconds
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on; the message says why."""
+
+
+def demo(folder: Path) -> None:
+    """The whole demo, with the stack's data in `folder`. Raises DemoError, CgnError, StackError, OSError."""
+    began = time.monotonic()
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    _say("starting the services")
+    with LocalStack(apart=folder, services=SERVICES) as stack:
+        _say(stack.table())
+        with Client(stack.address("generator"), stack.address("trainer")) as client:
+            try:
+                _draw_shipped_models(client)
+                name, version = _train(client)
+                _await_served(client, name, version)
+                _draw(client, name, version, OUTPUT / "trained.png")
+                _show_metrics(stack)
+            except (CgnError, OSError):
+                stack.check()  # a service that has ended is the better explanation
+                raise
+        _say("\nstopping the services")
+    _say(f"done in {time.monotonic() - began:.0f} s; look at {OUTPUT.relative_to(REPO)}/*.png")
+
+
+def _draw_shipped_models(client: Client) -> None:
+    _say("\nasking for counterfactuals of every variant")
+    for variant in VARIANTS:
+        _draw(client, variant, "", OUTPUT / f"{variant}.png")
+
+
+def _draw(client: Client, model: str, version: str, path: Path) -> None:
+    counterfactual_sheet(client, model, version).save(path)
+    _say(f"  {path.relative_to(REPO)}")
+
+
+def _train(client: Client) -> tuple[str, str]:
+    """Trains a CGN as a job; name and version of the model that it published."""
+    job = client.submit("train_cgn", **TRAINING)
+    _say(f"\ntraining job {job.job_id}: a CGN on {TRAINING['dataset']}, {TRAINING['steps']} steps")
+    with JobProgress() as progress:
+        for event in client.watch(job.job_id):
+            progress.show(event)
+    job = client.get_job(job.job_id)
+    if job.state != trainer_pb2.JOB_STATE_SUCCEEDED:
+        state = trainer_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower()
+        raise DemoError(f"training job {job.job_id} ended as {state}: {job.message}")
+    return job.model_name, job.model_version
+
+
+def _await_served(client: Client, name: str, version: str) -> None:
+    deadline = time.monotonic() + _SERVED_WITHIN_SECONDS
+    while (name, version) not in {(model.name, model.version) for model in client.list_models()}:
+        if time.monotonic() > deadline:
+            seconds = f"{_SERVED_WITHIN_SECONDS:.0f} s"
+            raise DemoError(f"the generator does not serve {name}/{version} after {seconds}")
+        time.sleep(0.5)
+    _say(f"\nthe generator serves the new model {name}/{version}, without a restart")
+
+
+def _show_metrics(stack: LocalStack) -> None:
+    _say("\nmetrics, as Prometheus would scrape them")
+    generator = Metrics.read(stack.address("generator", 9101))
+    deadline = time.monotonic() + _COUNTED_WITHIN_SECONDS
+    while True:
+        trainer = Metrics.read(stack.address("trainer", 9102))
+        if trainer.total("cgn_jobs", state="SUCCEEDED") or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    for line in generator_lines(generator) + trainer_lines(trainer):
+        _say(f"  {line}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main() -> int:
+    sigterm_as_ctrl_c()
+    folder = Path(tempfile.mkdtemp(prefix="cgn-demo-"))
+    try:
+        demo(folder)
+    except KeyboardInterrupt:
+        _say("\nstopped")
+        shutil.rmtree(folder, ignore_errors=True)
+        return 130
+    except (DemoError, CgnError, StackError, ComposeError, OSError) as error:
+        print(f"error: {error}\nthe services' logs are in {folder / 'log'}", file=sys.stderr)
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

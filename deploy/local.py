@@ -1,0 +1,255 @@
+"""Runs the services of docker-compose.yml as local processes: `python -m deploy.local`, or `make up`.
+
+The compose file stays the only definition of the stack: a service's command, environment, ports,
+folders, healthcheck and order of start come from there.
+"""
+
+import argparse
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import NoReturn, Self
+
+from common.settings import REPO
+from deploy.compose import ComposeError, Service
+from deploy.localise import LOCALHOST, Localiser, is_installed
+from deploy.process import Process
+
+_POLL_SECONDS = 0.3
+
+
+class StackError(RuntimeError):
+    """The stack cannot start or has lost a service; the message says which, why and what cures it."""
+
+
+class LocalStack:
+    """The stack as local processes, from entering the context to leaving it.
+
+        with LocalStack(apart=folder) as stack:
+            channel = grpc.insecure_channel(stack.address("generator"))
+
+    apart: keep everything the stack writes in this folder and listen on free ports, so that it never
+    meets another stack's data or ports (tests, the demo); None: the repository's var/ and models/, and
+    the ports of the compose file. services: run only these; None: all whose programs are installed.
+    environment: variables on top of the caller's. say: shows a line of news.
+    """
+
+    def __init__(
+        self,
+        *,
+        apart: Path | None = None,
+        services: Collection[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._local = Localiser(apart, environment or {})
+        self.logs = (apart or REPO / "var") / "log"
+        self._say = say
+        known = self._local.stack.services
+        for name in services or ():
+            if name not in {service.name for service in known}:
+                raise StackError(f"{name}: no such service; there are {', '.join(s.name for s in known)}")
+        wanted = [service for service in known if services is None or service.name in services]
+        self._services = [service for service in wanted if is_installed(service)]
+        self._left_out = [service for service in wanted if not is_installed(service)]
+        if services is not None and self._left_out:
+            raise StackError(f"{self._left_out[0].command[0]} is not on PATH: install it")
+        self._processes: dict[str, Process] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def names(self) -> list[str]:
+        """Services that this stack runs, in the order of their start."""
+        return [service.name for service in self._services]
+
+    def address(self, name: str, port: int | None = None) -> str:
+        """host:port at which a service's container port is reached; None: its first port."""
+        return self._local.address(name, port)
+
+    def folder(self, volume: str) -> Path:
+        """Where a volume of the compose file lies."""
+        return self._local.folder(volume)
+
+    def process(self, name: str) -> Process:
+        """A running service's process; tests kill it to see what the others do."""
+        return self._processes[name]
+
+    def check(self) -> None:
+        """Raises StackError, with the end of its log, if a service has ended."""
+        for process in self._processes.values():
+            if (code := process.exit_code()) is not None:
+                lines = "".join(f"\n  {line}" for line in process.last_lines())
+                raise StackError(
+                    f"{process.name} ended with exit code {code}; {process.log} ends with{lines}"
+                )
+
+    def follow(self, write: Callable[[str], None]) -> NoReturn:
+        """Writes the services' log lines behind their services' names, until a service ends (StackError)."""
+        width = max(map(len, self._processes))
+        with contextlib.ExitStack() as files:
+            logs = [
+                (process.name, files.enter_context(process.log.open(errors="replace")))
+                for process in self._processes.values()
+            ]
+            while True:
+                for name, log in logs:
+                    for line in log:
+                        write(f"{name:<{width}} | {line.rstrip()}")
+                self.check()
+                time.sleep(_POLL_SECONDS)
+
+    def table(self) -> str:
+        """Name, address and state of every service, one a line."""
+        rows = [("SERVICE", "ADDRESS", "METRICS", "STATE")]
+        for service in self._services:
+            columns = {False: "", True: ""}
+            for port in service.ports:
+                is_metrics = port.variable.endswith("_METRICS_PORT")
+                address = f"{LOCALHOST}:{port.host}"
+                columns[is_metrics] = f"http://{address}/metrics" if is_metrics else address
+            process = self._processes.get(service.name)
+            running = process is not None and process.exit_code() is None
+            rows.append((service.name, columns[False], columns[True], "healthy" if running else "stopped"))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)) for row in rows)
+        return "\n".join(line.rstrip() for line in lines)
+
+    def stop(self) -> None:
+        """Stops all services, the last started first. A Ctrl-C meanwhile kills the rest at once."""
+        running = list(reversed(self._processes.values()))
+        try:
+            for process in running:
+                process.stop()
+        finally:
+            for process in running:
+                process.kill()
+            self._processes.clear()
+
+    def _start(self) -> None:
+        for service in self._services:
+            for port in service.ports:
+                if not _is_free(port.host):
+                    raise StackError(
+                        f"port {port.host} ({service.name}) is in use: stop what listens there, or set "
+                        f"{port.variable} to another port"
+                    )
+        for service in self._left_out:
+            self._say(
+                f"{service.command[0]} is not on PATH, {service.name} is left out: "
+                "read the metrics at the addresses below"
+            )
+        for service in self._services:
+            for needed in self._services:
+                if needed.name in service.depends_on:
+                    self._await_healthy(needed)
+            self._say(f"starting {service.name}")
+            self._processes[service.name] = Process(
+                service.name,
+                self._local.command(service, service.command),
+                self._local.environment(service),
+                REPO,
+                self.logs / f"{service.name}.log",
+                service.stop_seconds,
+            )
+        for service in self._services:
+            self._await_healthy(service)
+
+    def _await_healthy(self, service: Service) -> None:
+        """Runs the service's healthcheck until it succeeds; StackError once its patience is over."""
+        check = service.healthcheck
+        command = self._local.command(service, check.command)
+        environment = self._local.environment(service)
+        deadline = time.monotonic() + check.patience
+        while True:
+            self.check()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                answer = subprocess.run(
+                    command,
+                    check=False,
+                    env=environment,
+                    cwd=REPO,
+                    capture_output=True,
+                    timeout=check.timeout,
+                )
+                if answer.returncode == 0:
+                    return
+            if time.monotonic() > deadline:
+                log = self._processes[service.name].log
+                raise StackError(f"{service.name} is not healthy after {check.patience:.0f} s: see {log}")
+            time.sleep(_POLL_SECONDS)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((LOCALHOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def sigterm_as_ctrl_c() -> None:
+    """Lets SIGTERM unwind the program as Ctrl-C does, so that the services are stopped."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.local",
+        description="Runs the services of docker-compose.yml as local processes.",
+    )
+    parser.add_argument("services", nargs="*", help="run only these; default: all that are installed")
+    parser.add_argument(
+        "--apart", type=Path, metavar="FOLDER", help="keep all data in FOLDER and listen on free ports"
+    )
+    args = parser.parse_args()
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    sigterm_as_ctrl_c()
+    try:
+        apart = args.apart and args.apart.absolute()
+        with LocalStack(apart=apart, services=args.services or None, say=say) as stack:
+            say(f"\n{stack.table()}\n\nlogs are in {stack.logs}; Ctrl-C stops everything\n")
+            try:
+                stack.follow(say)
+            except KeyboardInterrupt:
+                say("\nstopping (Ctrl-C again kills at once)")
+        say("stopped")
+    except KeyboardInterrupt:
+        say("stopped")
+    except (StackError, ComposeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One package per gRPC server, and what every server shares."""

@@ -1,0 +1,1 @@
+"""The generator service: counterfactual images over gRPC, by mechanism rows."""

@@ -1,0 +1,142 @@
+"""GeneratorService: request -> plan -> rows (cache or engine) -> compose and encode -> response."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+
+from cgn.engine import Batch, Engine, Row
+from cgn.errors import CgnInputError
+from cgn.pixels import to_uint8
+from cgn_api.v1 import generator_pb2 as pb
+from cgn_api.v1 import generator_pb2_grpc as pb_grpc
+from common.metrics import GeneratorMetrics
+from services.errors import ApiError
+from services.generator.answer import answer
+from services.generator.describe import describe, page
+from services.generator.models import Models
+from services.generator.row_cache import DType, Pixels, RowCache, Tier
+from services.generator.validate import Plan, plan
+
+SERVICE_NAME = "cgn_api.v1.GeneratorService"
+# Rows of all requests being answered; past it a request would only wait, and hold memory.
+MAX_ROWS_IN_FLIGHT = 65_536
+_RETRY_SECONDS = 1.0
+
+
+def observe_batch(metrics: GeneratorMetrics, batch: Batch) -> None:
+    """Counts a forward pass of the engine."""
+    mechanism = batch.mechanism
+    metrics.batch_rows.labels(mechanism).observe(batch.rows)
+    metrics.batches.labels(mechanism, batch.closed_by).inc()
+    metrics.forward_seconds.labels(mechanism).observe(batch.forward_seconds)
+    queue_wait = metrics.queue_wait_seconds.labels(mechanism)
+    for seconds in batch.queue_waits:
+        queue_wait.observe(seconds)
+
+
+class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
+    """The RPCs. Torch runs in the engine's thread, composing and encoding in `pool`."""
+
+    def __init__(
+        self,
+        models: Models,
+        engine: Engine,
+        cache: RowCache,
+        pool: ThreadPoolExecutor,
+        metrics: GeneratorMetrics,
+    ) -> None:
+        self._models = models
+        self._engine = engine
+        self._cache = cache
+        self._pool = pool
+        self._metrics = metrics
+        self._rows_in_flight = 0
+
+    async def Generate(self, request: pb.GenerateRequest, context: Any) -> pb.GenerateResponse:
+        todo = plan(request, self._models.find(request.model, request.version).card)
+        rows = todo.rows()
+        with self._admitted(len(rows)):
+            cached = await self._cache.get(rows, todo.dtype)
+            pixels = {row: found for row, (found, _) in cached.items()}
+            missing = [row for row in rows if row not in cached]
+            if missing:
+                _check_deadline(context)
+                pixels |= await self._compute(missing, todo.dtype)
+            loop = asyncio.get_running_loop()
+            response = await loop.run_in_executor(self._pool, answer, todo, pixels, set(cached))
+        self._count(todo, response, missing, {row: tier for row, (_, tier) in cached.items()})
+        return response
+
+    async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
+        return page(self._models.all(), request.page_size, request.page_token)
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.Model:
+        return describe(self._models.find(request.model, request.version))
+
+    @contextlib.contextmanager
+    def _admitted(self, rows: int) -> Iterator[None]:
+        """Holds a share of the rows in flight; refuses the request if there is not that much left."""
+        if self._rows_in_flight + rows > MAX_ROWS_IN_FLIGHT:
+            raise ApiError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "OVERLOADED",
+                f"{self._rows_in_flight} rows are in flight and at most {MAX_ROWS_IN_FLIGHT} may be; "
+                "try again later or ask for fewer images",
+                retry_seconds=_RETRY_SECONDS,
+            )
+        self._rows_in_flight += rows
+        try:
+            yield
+        finally:
+            self._rows_in_flight -= rows
+
+    async def _compute(self, rows: Sequence[Row], dtype: DType) -> dict[Row, Pixels]:
+        """Runs the mechanisms for rows, and caches what they give."""
+        try:
+            futures = [asyncio.wrap_future(future) for future in self._engine.submit(rows)]
+            try:
+                fresh = await asyncio.gather(*futures)
+            except BaseException:  # the caller is gone or a row failed: nobody waits for the others
+                for future in futures:
+                    future.cancel()
+                raise
+        except CgnInputError as error:  # the only one that a valid plan can meet: the model has gone
+            message = f"{error}; it was removed while the request waited"
+            raise ApiError(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", message) from error
+        computed: dict[Row, Pixels] = dict(zip(rows, fresh, strict=True))
+        if dtype == "uint8":
+            loop = asyncio.get_running_loop()
+            levels = await loop.run_in_executor(self._pool, lambda: [to_uint8(row) for row in fresh])
+            computed = dict(zip(rows, levels, strict=True))
+        for row, pixels in computed.items():
+            self._cache.put(row, pixels)
+        return computed
+
+    def _count(
+        self, todo: Plan, response: pb.GenerateResponse, computed: list[Row], cached: dict[Row, Tier]
+    ) -> None:
+        name, version = todo.card.name, todo.card.version
+        metrics = self._metrics
+        metrics.images.labels(name, version).inc(len(todo.composites) * len(todo.outputs))
+        rows_by_source: Counter[tuple[str, str]] = Counter()
+        rows_by_source.update((row.mechanism, tier) for row, tier in cached.items())
+        rows_by_source.update((row.mechanism, "computed") for row in computed)
+        for (mechanism, source), rows in rows_by_source.items():
+            metrics.rows.labels(name, version, mechanism, source).inc(rows)
+        for result in response.results:
+            if result.HasField("mu_mask"):
+                metrics.mu_mask.labels(name, version, result.shape.label_name).observe(result.mu_mask)
+
+
+def _check_deadline(context: Any) -> None:
+    """Refuses to compute for a caller who has stopped waiting."""
+    remaining = context.time_remaining()
+    if remaining is not None and remaining <= 0:
+        raise ApiError(
+            grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed before any work"
+        )

@@ -1,0 +1,119 @@
+"""The life of a gRPC server: bind, serve with health and reflection, drain, stop."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from common.metrics import RpcMetrics, serve_metrics
+from services.errors import ErrorInterceptor
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # grpc's own default for receivers, so every stock client can read us
+
+log = logging.getLogger(__name__)
+
+
+class Readiness:
+    """What a server's health says: SERVING or NOT_SERVING, for "" and each of its services."""
+
+    def __init__(self, servicer: Any, names: Sequence[str]) -> None:
+        self._servicer = servicer
+        self._names = ("", *names)
+
+    async def set(self, ready: bool) -> None:
+        """Shows all services as SERVING (True) or NOT_SERVING (False); no effect once draining."""
+        states = health_pb2.HealthCheckResponse
+        for name in self._names:
+            await self._servicer.set(name, states.SERVING if ready else states.NOT_SERVING)
+
+
+def _cannot_bind(name: str, variable: str, host: str, port: int) -> SystemExit:
+    return SystemExit(
+        f"error: {name} cannot listen on {host}:{port}: it is in use or not this machine's address; "
+        f"stop what listens there, or set {variable} (port) or CGN_HOST (address)"
+    )
+
+
+def _check_free(name: str, variable: str, host: str, port: int) -> None:
+    """Raises SystemExit if the port cannot be bound; asked of the system first, as grpc logs noise."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError:
+        raise _cannot_bind(name, variable, host, port) from None
+
+
+async def serve(
+    *,
+    name: str,
+    add_services: Callable[[grpc.aio.Server], Sequence[str]],
+    host: str,
+    port: int,
+    metrics_port: int,
+    run: Callable[[Readiness], Awaitable[None]] | None = None,
+    grace_seconds: float = 10.0,
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains: NOT_SERVING, no new RPCs, `grace_seconds` for the rest.
+
+    name: role, as in CGN_<NAME>_PORT. add_services: adds the servicers, returns the full service names.
+    run: a coroutine that lives beside the server (a watcher, a sweeper) and says by its Readiness when
+    the server is ready; without one the server is ready at once. If it ends by an exception, the server
+    stops and the exception is raised. Raises SystemExit with a one-line message if a port is taken.
+    """
+    port_variable = f"CGN_{name.upper()}_PORT"
+    metrics_variable = f"CGN_{name.upper()}_METRICS_PORT"
+    _check_free(name, port_variable, host, port)
+    try:
+        serve_metrics(host, metrics_port)
+    except OSError:
+        raise _cannot_bind(f"{name} metrics", metrics_variable, host, metrics_port) from None
+    server = grpc.aio.server(
+        interceptors=[ErrorInterceptor(RpcMetrics())],
+        options=[
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.so_reuseport", 0),  # else a second server would share the port unseen
+        ],
+    )
+    try:
+        server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    except RuntimeError:
+        raise _cannot_bind(name, port_variable, host, port) from None
+
+    names = add_services(server)
+    health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    readiness = Readiness(health_servicer, names)
+    await readiness.set(run is None)
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    await server.start()
+    log.info("listening", extra={"address": f"{host}:{port}", "metrics": f"{host}:{metrics_port}"})
+
+    beside = asyncio.ensure_future(run(readiness)) if run else None
+    if beside:
+        beside.add_done_callback(lambda _: stop.set())
+    await stop.wait()
+
+    log.info("draining", extra={"grace_seconds": grace_seconds})
+    await health_servicer.enter_graceful_shutdown()
+    await server.stop(grace_seconds)
+    if beside:
+        if not beside.done():
+            beside.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beside
+    log.info("stopped")

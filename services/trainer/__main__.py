@@ -1,0 +1,56 @@
+"""`python -m services.trainer`: the trainer service."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import grpc
+
+from cgn_api.v1 import trainer_pb2 as pb
+from cgn_api.v1 import trainer_pb2_grpc as pb_grpc
+from common import logs
+from common.metrics import TrainerMetrics
+from common.redis import async_client
+from common.settings import SettingsError, TrainerSettings
+from services.grpc_server import serve
+from services.trainer.exporter import Exporter
+from services.trainer.servicer import TrainerServicer
+from services.trainer.sweeper import Sweeper
+from trainer.jobs.queue import JobQueue
+from trainer.jobs.wakeup import celery_app
+
+
+async def run(settings: TrainerSettings) -> None:
+    """Serves until SIGTERM or SIGINT. Raises SystemExit with one line if a port is taken."""
+    celery = celery_app(settings.jobs_url)
+    async with async_client(settings.jobs_url) as redis:
+        servicer = TrainerServicer(JobQueue(redis), celery, settings.paths.models_dir, settings.jobs_url)
+        sweeper = Sweeper(redis, celery, Exporter(TrainerMetrics()), settings.jobs_url)
+
+        def add_services(server: grpc.aio.Server) -> Sequence[str]:
+            pb_grpc.add_TrainerServiceServicer_to_server(servicer, server)
+            return [pb.DESCRIPTOR.services_by_name["TrainerService"].full_name]
+
+        await serve(
+            name="trainer",
+            add_services=add_services,
+            host=settings.host,
+            port=settings.port,
+            metrics_port=settings.metrics_port,
+            run=sweeper.run,
+        )
+
+
+def main() -> int:
+    logs.setup("trainer")
+    try:
+        settings = TrainerSettings.from_env()
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    asyncio.run(run(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Jobs as metrics: taken from Redis, so that they are right after a restart too."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from common.metrics import TrainerMetrics
+from trainer.jobs.kinds import KINDS
+from trainer.jobs.queue import Overview
+from trainer.jobs.states import JobState
+
+Labels = tuple[str, ...]
+
+
+class Exporter:
+    """Sets the trainer's gauges; what belongs to a job goes when no worker runs it any more."""
+
+    def __init__(self, metrics: TrainerMetrics) -> None:
+        self._metrics = metrics
+        self._shown: dict[int, set[Labels]] = {}
+
+    def show(self, overview: Overview, workers: int) -> None:
+        """workers: how many are alive."""
+        metrics = self._metrics
+        none: dict[Labels, float] = {(kind, state.value): 0 for kind in KINDS for state in JobState}
+        counts: dict[Labels, float] = {(kind, s.value): n for (kind, s), n in overview.counts.items()}
+        self._set(metrics.jobs, none | counts)
+        metrics.oldest_pending_job_seconds.set(overview.oldest_pending_seconds)
+        metrics.jobs_lease_expired.set(overview.leases_expired)
+        metrics.workers.set(workers)
+        going = [(job.job_id, job.kind, job.progress) for job in overview.held if job.progress]
+        self._set(metrics.job_step_seconds, {(job, kind): p.step_seconds for job, kind, p in going})
+        self._set(
+            metrics.job_loss,
+            {(job, kind, name): value for job, kind, p in going for name, value in p.values.items()},
+        )
+        self._set(
+            metrics.job_mu_mask,
+            {(job, kind): p.mu_mask for job, kind, p in going if p.mu_mask is not None},
+        )
+
+    def show_unknown(self) -> None:
+        """While Redis is away nothing is known: no series of jobs, and not-a-number for the rest."""
+        metrics = self._metrics
+        for gauge in (metrics.jobs, metrics.job_step_seconds, metrics.job_loss, metrics.job_mu_mask):
+            self._set(gauge, {})
+        for gauge in (metrics.oldest_pending_job_seconds, metrics.jobs_lease_expired, metrics.workers):
+            gauge.set(math.nan)
+
+    def _set(self, gauge: Any, values: Mapping[Labels, float]) -> None:
+        """Gives a gauge these series and no others."""
+        for labels in self._shown.get(id(gauge), set()) - values.keys():
+            gauge.remove(*labels)
+        for labels, value in values.items():
+            gauge.labels(*labels).set(value)
+        self._shown[id(gauge)] = set(values)

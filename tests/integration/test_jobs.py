@@ -1,0 +1,298 @@
+"""The job records in a real Redis: queue, leases, fencing, event log."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import redis
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from common.local_redis import JOBS_FLAGS, LocalRedis
+from common.redis import async_client, client
+from tests.processes import free_port
+from trainer.jobs.claims import Claim, Claims, LeaseLost
+from trainer.jobs.events import Artefact, Body, Event, LogLine, Progress, StateChange
+from trainer.jobs.queue import JobQueue, OtherSpec, UnknownJob
+from trainer.jobs.record import Job, JobSpec, Resources
+from trainer.jobs.scripts import MOST_EVENTS, MOST_LOSSES
+from trainer.jobs.states import TRANSITIONS, JobState
+
+REQUEST = "0b9d25b0-5a0c-4f8e-9f3d-0c9c1f6c1d55"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRedis]:
+    with LocalRedis(free_port(), tmp_path_factory.mktemp("redis"), JOBS_FLAGS) as server:
+        yield server
+
+
+@pytest.fixture
+async def connection(server: LocalRedis) -> AsyncIterator[Redis]:
+    async with async_client(server.url) as connection:
+        await connection.flushall()
+        yield connection
+
+
+@pytest.fixture
+def queue(connection: Redis) -> JobQueue:
+    return JobQueue(connection)
+
+
+@pytest.fixture
+def sync(server: LocalRedis) -> Iterator[redis.Redis]:
+    with client(server.url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def claims(sync: redis.Redis) -> Claims:
+    return Claims(sync, "host:1", Resources(2, 0))
+
+
+def spec(steps: int = 10, threads: int = 2, gpus: int = 0, priority: int = 0) -> JobSpec:
+    return JobSpec("train_cgn", {"steps": steps}, Resources(threads, gpus), priority)
+
+
+def claimed(claims: Claims) -> Claim:
+    claim = claims.claim()
+    assert claim
+    return claim
+
+
+async def history(queue: JobQueue, job_id: str, after: str = "") -> list[Event]:
+    return [event async for event in queue.events(job_id, after)]
+
+
+def states_of(events: list[Event]) -> list[JobState]:
+    return [event.body.state for event in events if isinstance(event.body, StateChange)]
+
+
+async def test_a_request_id_queues_one_job_only(queue: JobQueue) -> None:
+    jobs = await asyncio.gather(*(queue.submit(spec(), REQUEST) for _ in range(8)))
+    assert len({job.job_id for job in jobs}) == 1
+    with pytest.raises(OtherSpec) as caught:
+        await queue.submit(spec(steps=11), REQUEST)
+    assert caught.value.job_id == jobs[0].job_id
+    assert len(await queue.page(list(JobState), 10)) == 1
+
+
+async def test_claims_go_by_priority_then_age_and_fit_the_offer(queue: JobQueue, claims: Claims) -> None:
+    first = await queue.submit(spec())
+    second = await queue.submit(spec())
+    urgent = await queue.submit(spec(priority=100))
+    idle = await queue.submit(spec(priority=-100))
+    large = await queue.submit(spec(threads=3, priority=50))
+    graphics = await queue.submit(spec(gpus=1, priority=50))
+    order = [urgent, large, graphics, first, second, idle]
+    places = {job.job_id: job.queue_position for job in await queue.page(list(JobState), 10)}
+    assert [places[job.job_id] for job in order] == [1, 2, 3, 4, 5, 6]
+    got = [claimed(claims).job_id for _ in range(4)]
+    assert got == [job.job_id for job in (urgent, first, second, idle)]
+    assert claims.claim() is None
+    assert [(await queue.get(job.job_id)).queue_position for job in (urgent, large, graphics)] == [0, 1, 2]
+
+
+async def test_no_job_is_claimed_twice(queue: JobQueue, server: LocalRedis) -> None:
+    jobs = {(await queue.submit(spec(priority=i % 3))).job_id for i in range(60)}
+
+    def claim_all(number: int) -> list[str]:
+        with client(server.url) as connection:
+            claims = Claims(connection, f"host:{number}", Resources(2, 0))
+            return [claim.job_id for claim in iter(claims.claim, None)]
+
+    with ThreadPoolExecutor(4) as pool:
+        got = [job_id for ids in pool.map(claim_all, range(4)) for job_id in ids]
+    assert len(got) == len(jobs)
+    assert set(got) == jobs
+
+
+async def test_record_and_log_tell_what_the_worker_told(queue: JobQueue, claims: Claims) -> None:
+    job = await queue.submit(spec())
+    claim = claimed(claims)
+    assert (claim.config, claim.attempt, claim.resources) == ({"steps": 10}, 1, Resources(2, 0))
+    told: list[Body] = [
+        LogLine("ὕδωρ"),
+        Progress(1, 10, 0.5, 4.5, {"loss": float("inf"), "other": 1e-300}, 0.25),
+        Artefact("checkpoint", "x/1", 5),
+        Artefact("model", "my_cgn/v1", 7),
+        Artefact("checkpoint", "x/1", 6),
+    ]
+    claim.append(told)
+    assert claim.release(JobState.SUCCEEDED, "", "my_cgn", "v1") is JobState.SUCCEEDED
+    found = await queue.get(job.job_id)
+    assert found.progress == told[1]
+    assert found.artefacts == (told[3], told[4])
+    assert (found.state, found.model_name, found.model_version) == (JobState.SUCCEEDED, "my_cgn", "v1")
+    assert found.start_time and found.end_time and found.create_time <= found.start_time <= found.end_time
+    events = await history(queue, job.job_id)
+    assert [event.body for event in events[2:-1]] == told
+    assert states_of(events) == [JobState.PENDING, JobState.RUNNING, JobState.SUCCEEDED]
+    assert await history(queue, job.job_id, events[3].event_id) == events[4:]
+    assert await history(queue, job.job_id, events[-1].event_id) == []
+
+
+async def test_a_lost_worker_can_write_no_more(queue: JobQueue, sync: redis.Redis) -> None:
+    job = await queue.submit(spec())
+    stalled = claimed(Claims(sync, "host:1", Resources(2, 0), lease_seconds=0.0))
+    await asyncio.sleep(0.01)
+    (lost,) = await queue.reclaim()
+    assert (lost.job_id, lost.state, lost.worker) == (job.job_id, JobState.PENDING, "host:1")
+    again = claimed(Claims(sync, "host:2", Resources(2, 0)))
+    assert (again.job_id, again.attempt) == (job.job_id, 2)
+    length = sync.xlen(f"cgn:job:{job.job_id}:events")
+    for write in (
+        stalled.renew,
+        stalled.state,
+        lambda: stalled.append([LogLine("still here")]),
+        lambda: stalled.release(JobState.SUCCEEDED, ""),
+    ):
+        with pytest.raises(LeaseLost):
+            write()
+    assert sync.xlen(f"cgn:job:{job.job_id}:events") == length
+    assert again.renew() is JobState.RUNNING
+    assert await queue.reclaim() == []
+
+
+async def test_a_job_that_keeps_losing_its_worker_fails_but_handing_back_is_free(
+    queue: JobQueue, sync: redis.Redis
+) -> None:
+    job = await queue.submit(spec())
+    short = Claims(sync, "host:1", Resources(2, 0), lease_seconds=0.0)
+    for _ in range(MOST_LOSSES + 1):
+        assert claimed(short).release(JobState.PENDING, "queued again") is JobState.PENDING
+    for _ in range(MOST_LOSSES):
+        claimed(short)
+        await asyncio.sleep(0.01)
+        await queue.reclaim()
+    found = await queue.get(job.job_id)
+    assert found.state is JobState.FAILED
+    assert found.attempt == 2 * MOST_LOSSES + 1
+    assert f"lost {MOST_LOSSES} times" in found.message
+
+
+async def test_cancel(queue: JobQueue, claims: Claims, sync: redis.Redis) -> None:
+    waiting = await queue.submit(spec())
+    assert (await queue.cancel(waiting.job_id)).state is JobState.CANCELLED
+    assert claims.claim() is None
+
+    running = await queue.submit(spec())
+    claim = claimed(claims)
+    assert (await queue.cancel(running.job_id)).state is JobState.CANCELLING
+    assert (await queue.cancel(running.job_id)).state is JobState.CANCELLING
+    assert claim.state() is JobState.CANCELLING
+    assert claim.release(JobState.FAILED, "it broke") is JobState.CANCELLED
+    ended = await queue.get(running.job_id)
+    assert ended.message == "cancelled; it broke"
+    assert await queue.cancel(running.job_id) == ended
+
+    await queue.submit(spec())
+    quick = claimed(claims)
+    await queue.cancel(quick.job_id)
+    assert quick.release(JobState.SUCCEEDED, "", "my_cgn", "v1") is JobState.SUCCEEDED
+
+    await queue.submit(spec())
+    lost = claimed(Claims(sync, "host:1", Resources(2, 0), lease_seconds=0.0))
+    await queue.cancel(lost.job_id)
+    await asyncio.sleep(0.01)
+    assert [found.state for found in await queue.reclaim()] == [JobState.CANCELLED]
+
+    with pytest.raises(UnknownJob):
+        await queue.cancel("0" * 12)
+
+
+async def test_only_the_tables_transitions_happen(queue: JobQueue, claims: Claims) -> None:
+    for target in set(JobState) - TRANSITIONS[JobState.RUNNING]:
+        job = await queue.submit(spec())
+        claim = claimed(claims)
+        with pytest.raises(ResponseError, match="cannot go from RUNNING"):
+            claim.release(target, "")
+        assert (await queue.get(job.job_id)).state is JobState.RUNNING
+        assert claim.renew() is JobState.RUNNING
+        claim.release(JobState.SUCCEEDED, "")
+
+
+async def test_watching_follows_a_job_to_its_end(queue: JobQueue, claims: Claims) -> None:
+    job = await queue.submit(spec())
+    watch = asyncio.create_task(history(queue, job.job_id))
+    claim = await asyncio.to_thread(claimed, claims)
+    for step in range(5):
+        await asyncio.to_thread(claim.append, [Progress(step, 5, 0.1, 0.1)])
+    await asyncio.to_thread(claim.release, JobState.FAILED, "why")
+    events = await watch
+    assert states_of(events) == [JobState.PENDING, JobState.RUNNING, JobState.FAILED]
+    assert len(events) == 8
+    with pytest.raises(UnknownJob):
+        await history(queue, "0" * 12)
+
+
+async def test_the_log_is_capped_and_the_end_is_told_all_the_same(queue: JobQueue, claims: Claims) -> None:
+    job = await queue.submit(spec())
+    claim = claimed(claims)
+    for _ in range(MOST_EVENTS // 500 + 3):
+        claim.append(Progress(step, 10, 0.1, 0.1) for step in range(500))
+    claim.release(JobState.SUCCEEDED, "")
+    events = await history(queue, job.job_id)
+    assert MOST_EVENTS <= len(events) < MOST_EVENTS + 500
+    assert events[-1].body == StateChange(JobState.SUCCEEDED, "")
+
+
+async def test_pages_are_newest_first_and_by_state(queue: JobQueue, claims: Claims) -> None:
+    jobs = [await queue.submit(spec(priority=-i)) for i in range(6)]
+    claimed(claims)
+    newest_first = [job.job_id for job in reversed(jobs)]
+
+    def ids(page: list[Job]) -> list[str]:
+        return [job.job_id for job in page]
+
+    first = await queue.page(list(JobState), 4)
+    assert ids(first) == newest_first[:4]
+    assert ids(await queue.page(list(JobState), 4, before=first[-1].sequence)) == newest_first[4:]
+    assert ids(await queue.page([JobState.RUNNING], 4)) == [jobs[0].job_id]
+    assert ids(await queue.page([JobState.FAILED], 4)) == []
+
+
+async def test_overview_counts_and_shows_what_runs(queue: JobQueue, claims: Claims) -> None:
+    for _ in range(3):
+        await queue.submit(spec())
+    claim, done = claimed(claims), claimed(claims)
+    claim.append([Progress(3, 10, 0.1, 0.7)])
+    done.release(JobState.SUCCEEDED, "")
+    overview = await queue.overview()
+    counts = {state: n for (kind, state), n in overview.counts.items() if kind == "train_cgn" and n}
+    assert counts == {JobState.PENDING: 1, JobState.RUNNING: 1, JobState.SUCCEEDED: 1}
+    assert [(held.job_id, held.progress) for held in overview.held] == [
+        (claim.job_id, Progress(3, 10, 0.1, 0.7))
+    ]
+    assert overview.leases_expired == 0
+    assert overview.oldest_pending_seconds > 0
+
+
+async def test_workers_come_and_go(queue: JobQueue, claims: Claims) -> None:
+    assert await queue.workers() == []
+    claims.announce()
+    assert [(worker.name, worker.offer) for worker in await queue.workers()] == [("host:1", Resources(2, 0))]
+    claims.withdraw()
+    assert await queue.workers() == []
+
+
+async def test_an_accepted_job_outlives_a_killed_redis(tmp_path: Path) -> None:
+    port = free_port()
+    with LocalRedis(port, tmp_path, JOBS_FLAGS) as server:
+        async with async_client(server.url) as connection:
+            job = await JobQueue(connection).submit(spec(), REQUEST)
+            server.process.kill()
+            await asyncio.to_thread(server.process.wait)
+            with LocalRedis(port, tmp_path, JOBS_FLAGS):
+                # The same client, with its broken connection in the pool, works again.
+                assert await JobQueue(connection).get(job.job_id) == job
+                assert (await JobQueue(connection).submit(spec(), REQUEST)).job_id == job.job_id
+
+
+def test_a_redis_that_cannot_start_says_why(server: LocalRedis, tmp_path: Path) -> None:
+    taken = int(server.url.rpartition(":")[2].partition("/")[0])
+    with pytest.raises(RuntimeError, match="did not start"), contextlib.closing(client(server.url)):
+        LocalRedis(taken, tmp_path)

@@ -1,0 +1,128 @@
+"""The real Prometheus: it accepts our rules, scrapes every process, and finds every metric the rules name."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cgn_client import Client, composite
+from deploy.local import LocalStack
+from tests.integration.generator_process import publish_random
+from tests.processes import wait_for
+
+PROMETHEUS = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
+RULES = sorted((PROMETHEUS / "rules").glob("*.yml"))
+
+
+@pytest.fixture(autouse=True)
+def needs_prometheus() -> None:
+    if not (shutil.which("prometheus") and shutil.which("promtool")):
+        cure = "Prometheus is not on PATH: apt-get install prometheus"
+        if os.environ.get("CI"):
+            pytest.fail(cure)
+        pytest.skip(cure)
+
+
+def rules() -> list[dict[str, Any]]:
+    return [
+        rule
+        for path in RULES
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+    ]
+
+
+def promtool(*arguments: str | Path) -> None:
+    answer = subprocess.run(["promtool", *arguments], check=False, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_promtool_accepts_the_configuration() -> None:
+    promtool("check", "config", "--lint-fatal", PROMETHEUS / "prometheus.yml")
+
+
+def test_rules_do_what_they_should() -> None:
+    promtool("test", "rules", *sorted((PROMETHEUS / "tests").glob("*.yml")))
+
+
+def test_every_alert_is_tested_to_fire_and_to_keep_quiet() -> None:
+    cases = [
+        case
+        for path in (PROMETHEUS / "tests").glob("*.yml")
+        for test in yaml.safe_load(path.read_text())["tests"]
+        for case in test.get("alert_rule_test", ())
+    ]
+    alerts = {rule["alert"] for rule in rules() if "alert" in rule}
+    assert alerts == {case["alertname"] for case in cases if case["exp_alerts"]}
+    assert alerts == {case["alertname"] for case in cases if not case["exp_alerts"]}
+
+
+class Prometheus:
+    """The HTTP API of a running Prometheus."""
+
+    def __init__(self, address: str) -> None:
+        self._url = f"http://{address}/api/v1"
+
+    def get(self, path: str, **parameters: str) -> Any:
+        with urllib.request.urlopen(
+            f"{self._url}/{path}?{urllib.parse.urlencode(parameters)}", timeout=10
+        ) as answer:
+            return json.load(answer)["data"]
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        result: list[dict[str, Any]] = self.get("query", query=expression)["result"]
+        return result
+
+    def targets(self) -> dict[str, str]:
+        return {target["labels"]["job"]: target["health"] for target in self.get("targets")["activeTargets"]}
+
+    def metric_names(self) -> set[str]:
+        return set(self.get("label/__name__/values"))
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[LocalStack]:
+    publish_random(tmp_path / "models", "random")
+    with LocalStack(apart=tmp_path) as stack:
+        yield stack
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_live_scrape_has_every_metric_that_a_rule_names(stack: LocalStack) -> None:
+    prometheus = Prometheus(stack.address("prometheus"))
+    expected = {"generator", "trainer", "worker", "prometheus"}
+    wait_for("targets up", lambda: prometheus.targets() == dict.fromkeys(expected, "up"))
+
+    with Client(stack.address("generator"), stack.address("trainer")) as client:
+        client.submit(
+            "train_cgn", model_name="short", dataset="colored_mnist", steps=1, batch_size=4, train_images=100
+        )
+
+        def all_rules_have_something() -> bool:
+            # Rates need two scrapes of a moving counter, so the calls go on.
+            label = len(prometheus.metric_names()) % 10
+            client.generate("random", [composite(label, label, label)], ["composite", "mask"])
+            return recorded <= prometheus.metric_names()
+
+        recorded = {rule["record"] for rule in rules() if "record" in rule}
+        wait_for("a sample of every recording rule", all_rules_have_something, seconds=90)
+
+    named = {name for rule in rules() for name in re.findall(r"\bcgn_\w+|\bup\b", rule["expr"])}
+    assert {"cgn_mu_mask_lowest", "cgn_workers", "cgn_requests_total", "up"} <= named
+    assert named <= prometheus.metric_names()
+    assert {rule["health"] for group in prometheus.get("rules")["groups"] for rule in group["rules"]} == {
+        "ok"
+    }
+    assert [sample["metric"] for sample in prometheus.query("cgn:images:rate1m")] == [
+        {"__name__": "cgn:images:rate1m", "model": "random", "version": "v1"}
+    ]

@@ -1,0 +1,307 @@
+"""The worker as a process of its own, with a real Redis and Celery; its runs count instead of training."""
+
+import asyncio
+import re
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from celery import Celery  # type: ignore[import-untyped]
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from common.local_redis import JOBS_FLAGS, LocalRedis
+from common.redis import async_client
+from tests.processes import ModuleProcess, alive, free_port, wait_for
+from trainer.jobs.events import LogLine, StateChange, decode
+from trainer.jobs.queue import JobQueue
+from trainer.jobs.record import Job, JobSpec, Resources
+from trainer.jobs.states import JobState
+from trainer.jobs.wakeup import QUEUE, celery_app, wake
+
+LEASE_SECONDS = 3.0
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LocalRedis]:
+    with LocalRedis(free_port(), tmp_path / "redis", JOBS_FLAGS) as server:
+        yield server
+
+
+@pytest.fixture
+def celery(server: LocalRedis) -> Celery:
+    return celery_app(server.url)
+
+
+@pytest.fixture
+async def redis(server: LocalRedis) -> AsyncIterator[Redis]:
+    async with async_client(server.url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def queue(redis: Redis) -> JobQueue:
+    return JobQueue(redis)
+
+
+StartWorker = Callable[[], ModuleProcess]
+
+
+@pytest.fixture
+def start_worker(tmp_path: Path, server: LocalRedis) -> Iterator[StartWorker]:
+    started: list[ModuleProcess] = []
+
+    def start() -> ModuleProcess:
+        env = {
+            "CGN_JOBS_URL": server.url,
+            "CGN_WORKER_METRICS_PORT": str(free_port()),
+            "CGN_RUNS_DIR": str(tmp_path / "runs"),
+            "CGN_MODELS_DIR": str(tmp_path / "models"),
+        }
+        log = tmp_path / f"worker-{len(started)}.log"
+        worker = ModuleProcess("tests.runs.worker", str(LEASE_SECONDS), log=log, env=env)
+        started.append(worker)
+        return worker
+
+    yield start
+    for worker in started:
+        if worker.process.poll() is None:
+            worker.kill()
+
+
+async def submit(queue: JobQueue, celery: Celery, name: str = "counted", **config: float) -> str:
+    spec = JobSpec("train_cgn", {"model_name": name, "lr_generator": 0.05, **config}, Resources(1, 0))
+    job = await queue.submit(spec)
+    await asyncio.to_thread(wake, celery)
+    return job.job_id
+
+
+async def until(queue: JobQueue, job_id: str, true: Callable[[Job], bool]) -> Job:
+    """Waits for a job to be so; pytest's own time limit ends a wait that is in vain."""
+    while True:
+        try:
+            job = await queue.get(job_id)
+        except RedisError:  # away, in the tests that kill it
+            job = None
+        if job and true(job):
+            return job
+        await asyncio.sleep(0.05)
+
+
+async def ended(queue: JobQueue, job_id: str) -> Job:
+    return await until(queue, job_id, lambda job: job.state.ended)
+
+
+async def going(queue: JobQueue, job_id: str) -> Job:
+    """Waits until the job has made a checkpoint in this attempt."""
+    return await until(queue, job_id, lambda job: job.state is JobState.RUNNING and bool(job.artefacts))
+
+
+async def log_lines(queue: JobQueue, job_id: str) -> list[str]:
+    return [event.body.line async for event in queue.events(job_id) if isinstance(event.body, LogLine)]
+
+
+async def pids(queue: JobQueue, redis: Redis, job_id: str, word: str = "pid") -> list[int]:
+    """What the run told of process ids, while it still runs."""
+    entries: Any = await redis.xrange(f"cgn:job:{job_id}:events")
+    found = [re.search(rf'"{word} (\d+)', fields.get("data", "")) for _, fields in entries]
+    return [int(match[1]) for match in found if match]
+
+
+async def test_a_job_runs_to_its_published_model(
+    queue: JobQueue, celery: Celery, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    worker = start_worker()
+    job_id = await submit(queue, celery, steps=20, checkpoint_every=10)
+    job = await ended(queue, job_id)
+    assert (job.state, job.message) == (JobState.SUCCEEDED, "")
+    assert (job.model_name, job.model_version) == ("counted", f"job-{job_id}")
+    assert (tmp_path / "models" / job.model_name / job.model_version / "card.json").exists()
+    paths = [(artefact.kind, artefact.path) for artefact in job.artefacts]
+    assert paths == [
+        ("checkpoint", f"{job_id}/checkpoint-000010.txt"),
+        ("checkpoint", f"{job_id}/checkpoint-000020.txt"),
+        ("model", f"counted/job-{job_id}"),
+        ("log", f"{job_id}/log.txt"),
+    ]
+    assert job.progress
+    assert (job.progress.step, job.progress.total_steps, job.progress.mu_mask) == (20, 20, 0.25)
+    (line,) = await log_lines(queue, job_id)
+    assert "begins at step 0, threads 1" in line
+    assert (tmp_path / "runs" / job_id / "log.txt").read_text() == line + "\n"
+    assert "torch" not in Path(f"/proc/{worker.process.pid}/maps").read_text()
+    with urlopen(f"http://127.0.0.1:{worker.env['CGN_WORKER_METRICS_PORT']}/metrics") as page:
+        metrics = page.read().decode()
+    assert 'cgn_worker_jobs_total{kind="train_cgn",outcome="succeeded"} 1.0' in metrics
+    assert "cgn_worker_busy 0.0" in metrics
+
+
+async def test_a_run_that_fails_or_is_killed_says_why_and_the_worker_goes_on(
+    queue: JobQueue, celery: Celery, start_worker: StartWorker
+) -> None:
+    worker = start_worker()
+    failing = await submit(queue, celery, "fail")
+    crashing = await submit(queue, celery, "crash")
+    good = await submit(queue, celery, steps=1)
+    assert (await ended(queue, failing)).message == "the digits are gone; bring them back"
+    crashed = await ended(queue, crashing)
+    assert crashed.state is JobState.FAILED
+    assert "killed by SIGKILL" in crashed.message
+    assert "memory" in crashed.message
+    assert (await ended(queue, good)).state is JobState.SUCCEEDED
+    assert worker.stop() == 0
+    assert "SecurityWarning" not in worker.log()
+    assert all(line.startswith("{") for line in worker.log().splitlines()), worker.log()
+
+
+async def test_cancelling_a_running_job_keeps_its_checkpoint_and_ends_all_its_processes(
+    queue: JobQueue, celery: Celery, redis: Redis, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    start_worker()
+    job_id = await submit(queue, celery, "parent", steps=10_000, checkpoint_every=5)
+    await going(queue, job_id)
+    (grandchild,) = await pids(queue, redis, job_id, "grandchild")
+    await queue.cancel(job_id)
+    job = await ended(queue, job_id)
+    assert (job.state, job.message) == (JobState.CANCELLED, "cancelled")
+    checkpoints = [artefact for artefact in job.artefacts if artefact.kind == "checkpoint"]
+    assert int((tmp_path / "runs" / checkpoints[-1].path).read_text()) >= 5
+    (child,) = await pids(queue, redis, job_id)
+    wait_for("the run's processes to end", lambda: not alive(child) and not alive(grandchild))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+async def test_a_worker_that_leaves_hands_its_job_back_and_the_next_one_resumes_it(
+    queue: JobQueue, celery: Celery, redis: Redis, start_worker: StartWorker, signum: int
+) -> None:
+    leaving = start_worker()
+    job_id = await submit(queue, celery, steps=60, checkpoint_every=10)
+    await going(queue, job_id)
+    (child,) = await pids(queue, redis, job_id)
+    assert await asyncio.to_thread(leaving.stop, signum) == 0
+    assert not alive(child)
+    job = await queue.get(job_id)
+    assert (job.state, job.message) == (JobState.PENDING, "queued again: its worker was stopped")
+    assert await queue.workers() == []
+    start_worker()
+    await asyncio.to_thread(wake, celery)
+    job = await ended(queue, job_id)
+    assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2)
+    begins = [re.findall(r"begins at step (\d+)", line) for line in await log_lines(queue, job_id)]
+    first, second = [int(found[0]) for found in begins if found]
+    assert first == 0
+    assert second >= 10
+
+
+async def test_the_job_of_a_killed_worker_is_resumed_and_its_run_does_not_outlive_it(
+    queue: JobQueue, celery: Celery, redis: Redis, start_worker: StartWorker
+) -> None:
+    doomed = start_worker()
+    job_id = await submit(queue, celery, steps=60, checkpoint_every=10)
+    await going(queue, job_id)
+    (child,) = await pids(queue, redis, job_id)
+    doomed.kill()
+    wait_for("the run to die with its worker", lambda: not alive(child))
+    start_worker()
+    while not await queue.reclaim():
+        await asyncio.sleep(0.1)
+    await asyncio.to_thread(wake, celery)
+    job = await ended(queue, job_id)
+    assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2)
+
+
+async def test_a_worker_that_has_lost_its_lease_kills_its_run(
+    queue: JobQueue, celery: Celery, redis: Redis, start_worker: StartWorker
+) -> None:
+    stalled = start_worker()
+    job_id = await submit(queue, celery, steps=10_000, checkpoint_every=5)
+    await going(queue, job_id)
+    (child,) = await pids(queue, redis, job_id)
+    stalled.process.send_signal(signal.SIGSTOP)  # the run itself goes on
+    while not await queue.reclaim():
+        await asyncio.sleep(0.1)
+    assert alive(child)
+    told = await redis.xlen(f"cgn:job:{job_id}:events")
+    stalled.process.send_signal(signal.SIGCONT)
+    wait_for("the run to be killed", lambda: not alive(child))
+    wait_for("the worker to let go", lambda: '"outcome": "lost"' in stalled.log())
+    # Free again, the worker claims what waits: this very job, as another attempt.
+    await asyncio.to_thread(wake, celery)
+    await until(queue, job_id, lambda job: job.attempt == 2)
+    entries: Any = await redis.xrange(f"cgn:job:{job_id}:events")
+    next_told = decode(**entries[told][1])
+    assert next_told == StateChange(JobState.RUNNING, ""), "a stalled worker wrote after its lease"
+
+
+async def test_redis_may_go_and_come_back_during_a_run(
+    queue: JobQueue, celery: Celery, start_worker: StartWorker, server: LocalRedis, tmp_path: Path
+) -> None:
+    worker = start_worker()
+    job_id = await submit(queue, celery, steps=80, checkpoint_every=10)
+    await going(queue, job_id)
+    server.process.kill()
+    await asyncio.to_thread(server.process.wait)
+    await asyncio.to_thread(worker.wait_for_log, "Redis is away")
+    port = int(server.url.rpartition(":")[2].partition("/")[0])
+    with await asyncio.to_thread(LocalRedis, port, tmp_path / "redis", JOBS_FLAGS):
+        job = await ended(queue, job_id)
+        assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
+        steps = [int(a.path[-10:-4]) for a in job.artefacts if a.kind == "checkpoint"]
+        assert steps == [10, 20, 30, 40, 50, 60, 70, 80]
+        # And the worker can still be woken.
+        assert (await ended(queue, await submit(queue, celery, steps=1))).state is JobState.SUCCEEDED
+        assert await asyncio.to_thread(worker.stop) == 0
+
+
+async def test_a_worker_waits_for_a_redis_that_is_not_there_yet(
+    start_worker: StartWorker, server: LocalRedis, tmp_path: Path
+) -> None:
+    server.stop()
+    worker = start_worker()
+    await asyncio.to_thread(worker.wait_for_log, "set CGN_JOBS_URL")
+    port = int(server.url.rpartition(":")[2].partition("/")[0])
+    with await asyncio.to_thread(LocalRedis, port, tmp_path / "redis", JOBS_FLAGS):
+        await asyncio.to_thread(worker.wait_for_log, '"message": "ready"')
+    impatient = start_worker()
+    await asyncio.to_thread(impatient.wait_for_log, "set CGN_JOBS_URL")
+    assert await asyncio.to_thread(impatient.stop) == 0
+
+
+async def test_a_busy_worker_leaves_wake_ups_to_idle_ones(
+    queue: JobQueue, celery: Celery, redis: Redis, start_worker: StartWorker
+) -> None:
+    start_worker()
+    long_one = await submit(queue, celery, steps=10_000)
+    await until(queue, long_one, lambda job: job.state is JobState.RUNNING)
+    waiting = await submit(queue, celery, steps=1)
+    await asyncio.sleep(1)
+    assert await redis.llen(QUEUE) == 1
+    start_worker()
+    assert (await ended(queue, waiting)).state is JobState.SUCCEEDED
+
+
+@pytest.mark.long
+async def test_a_run_that_does_not_stop_is_killed(
+    queue: JobQueue, celery: Celery, redis: Redis, start_worker: StartWorker
+) -> None:
+    start_worker()
+    job_id = await submit(queue, celery, "stubborn", steps=10_000)
+    await until(queue, job_id, lambda job: job.progress is not None)
+    (child,) = await pids(queue, redis, job_id)
+    await queue.cancel(job_id)
+    job = await ended(queue, job_id)
+    assert job.state is JobState.CANCELLED
+    assert job.message == "cancelled; it took longer than 20 s to stop and was killed"
+    assert not alive(child)
+
+
+def test_a_taken_metrics_port_is_told_in_one_line(start_worker: StartWorker, tmp_path: Path) -> None:
+    first = start_worker()
+    first.wait_for_log('"message": "ready"')
+    second = ModuleProcess("trainer.worker", log=tmp_path / "second.log", env=first.env)
+    assert second.process.wait(30) == 1
+    (line,) = second.log().splitlines()
+    assert "CGN_WORKER_METRICS_PORT" in line

@@ -1,0 +1,59 @@
+"""A run that counts: `python -m tests.runs.count`, with the options and the protocol of train_cgn.
+
+Each step takes `lr_generator` seconds; a checkpoint, every `checkpoint_every` steps, is the number of
+steps done. The model's name says how it behaves:
+  fail      gives up at step 2 with a reason
+  crash     is killed by a signal at step 2
+  stubborn  ignores SIGTERM
+  parent    starts a process of its own first and tells its pid
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from trainer.runs.command import Published, RunError, Stopped, Surroundings, run_command
+from trainer.runs.train_cgn_config import TrainCgnConfig
+
+
+def count(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
+    reporter = surroundings.reporter
+    if config.model_name == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if config.model_name == "parent":
+        grandchild = subprocess.Popen(["sleep", "1000"])
+        reporter.log(f"grandchild {grandchild.pid}")
+    checkpoints = sorted(surroundings.run_dir.glob("checkpoint-*.txt"))
+    done = int(checkpoints[-1].read_text()) if surroundings.resume and checkpoints else 0
+    reporter.log(f"pid {os.getpid()}, begins at step {done}, threads {os.environ.get('OMP_NUM_THREADS')}")
+    reporter.begin(done, config.steps)
+    while done < config.steps:
+        time.sleep(config.lr_generator)
+        done += 1
+        reporter.progress(done, {"loss": 1 / done}, mu_mask=0.25)
+        if config.model_name == "fail" and done == 2:
+            raise RunError("the digits are gone; bring them back")
+        if config.model_name == "crash" and done == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if done % config.checkpoint_every == 0 or surroundings.stop.requested:
+            checkpoint = surroundings.run_dir / f"checkpoint-{done:06d}.txt"
+            checkpoint.write_text(str(done))
+            reporter.artefact("checkpoint", checkpoint)
+        if surroundings.stop.requested:
+            raise Stopped
+    return Published(config.model_name, _publish(config.model_name, surroundings))
+
+
+def _publish(name: str, surroundings: Surroundings) -> str:
+    model: Path = surroundings.models_dir / name / surroundings.version
+    model.mkdir(parents=True, exist_ok=True)
+    (model / "card.json").write_text("{}")
+    surroundings.reporter.artefact("model", model)
+    return surroundings.version
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(TrainCgnConfig, count, "Counts."))

@@ -1,0 +1,111 @@
+"""Models on disk: published whole or not at all, and refused when anything is wrong with them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from cgn import checkpoint
+from cgn.checkpoint import CheckpointError, VersionExists
+from cgn.errors import CgnInputError
+from cgn.factors import Factor
+from tests.unit.tiny_model import publish_tiny
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    publish_tiny(tmp_path)
+    return tmp_path
+
+
+def test_what_was_published_is_what_is_loaded(root: Path) -> None:
+    model = checkpoint.load(root, "tiny", "v1")
+    assert model.card.digest.startswith("blake2b:")
+    assert not model.card.trained
+    again = checkpoint.load(root, "tiny")
+    factors = [Factor(3, 5)]
+    assert torch.equal(model.forward_rows("texture", factors), again.forward_rows("texture", factors))
+    assert model.resident_bytes("shape") > 0
+
+
+def test_a_version_is_never_replaced_and_nothing_is_left_behind(root: Path) -> None:
+    before = (root / "tiny/v1/weights.safetensors").read_bytes()
+    with pytest.raises(VersionExists, match="never changes"):
+        publish_tiny(root, seed=1)
+    assert (root / "tiny/v1/weights.safetensors").read_bytes() == before
+    assert [p.name for p in (root / "tiny").iterdir()] == ["v1"]
+
+
+def test_an_impossible_card_publishes_nothing(root: Path) -> None:
+    with pytest.raises(CgnInputError, match="version"):
+        publish_tiny(root, version="../v2")
+    with pytest.raises(CgnInputError, match="name"):
+        publish_tiny(root, name="../../etc")
+    assert checkpoint.versions(root) == [("tiny", "v1")]
+
+
+def test_the_newest_version_is_the_one_made_last(root: Path) -> None:
+    publish_tiny(root, version="a-later-one", seed=1)
+    assert checkpoint.newest_version(root, "tiny") == "a-later-one"
+    with pytest.raises(CheckpointError, match="no model 'other' in .*; known: tiny"):
+        checkpoint.load(root, "other")
+
+
+@pytest.mark.parametrize("kept", [0, 7, 100, 0.5, -1])
+def test_truncated_weights_are_refused(root: Path, kept: float) -> None:
+    path = root / "tiny/v1/weights.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept) if isinstance(kept, float) else kept])
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
+        checkpoint.load(root, "tiny")
+
+
+def test_one_flipped_bit_is_noticed(root: Path) -> None:
+    path = root / "tiny/v1/weights.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="digest"):
+        checkpoint.load(root, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"architecture": {"width": 16}}, "the card needs"),
+        ({"architecture": {"depth": 8}}, "width"),
+        ({"family": "imagenet"}, "known: mnist"),
+        ({"resolution": 64}, "resolution must be 32"),
+        ({"name": "other"}, "says other/v1"),
+        ({"class_names": ["a"]}, "entries for 1 classes"),
+        ({"digest": "sha1:0"}, "digest"),
+        ({"surprise": 1}, "unknown fields"),
+        ({"mask_bounds": [{"lowest": 0.5, "highest": 0.1}] * 10}, "lowest < highest"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(root: Path, change: dict[str, object], says: str) -> None:
+    path = root / "tiny/v1/card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(CheckpointError, match=says):
+        checkpoint.load(root, "tiny", "v1")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "{}"])
+def test_a_card_that_is_no_card_is_refused(root: Path, text: str) -> None:
+    (root / "tiny/v1/card.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"card\.json"):
+        checkpoint.load(root, "tiny", "v1")
+
+
+def test_a_path_out_of_the_folder_is_refused(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    publish_tiny(elsewhere, name="secret")
+    (root / "secret").symlink_to(elsewhere / "secret")
+    with pytest.raises(CheckpointError, match="leads out of"):
+        checkpoint.load(root, "secret", "v1")
+    with pytest.raises(CgnInputError, match="name"):
+        checkpoint.load(root, "..", "v1")
+    with pytest.raises(CgnInputError, match="version"):
+        checkpoint.load(root, "tiny", "../../elsewhere")
+    assert checkpoint.versions(root) == [("tiny", "v1")]

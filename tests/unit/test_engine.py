@@ -1,0 +1,121 @@
+"""Rows: the same factor gives the same pixels, to the bit, whatever it is batched with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cgn import checkpoint
+from cgn.composer import compose
+from cgn.engine import BATCH_ROWS, Batch, Engine, Row
+from cgn.errors import CgnInputError
+from cgn.factors import Factor
+from cgn.model import CGN
+from cgn.noise import MECHANISMS, noise, roll
+from tests.unit.tiny_model import publish_tiny
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> CGN:
+    root: Path = tmp_path_factory.mktemp("models")
+    publish_tiny(root, width=32)
+    return checkpoint.load(root, "tiny")
+
+
+@pytest.fixture
+def batches() -> list[Batch]:
+    return []
+
+
+@pytest.fixture
+def engine(model: CGN, batches: list[Batch]) -> Iterator[Engine]:
+    engine = Engine(threads=2, on_batch=batches.append)
+    engine.add(model)
+    yield engine
+    engine.close()
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_alone_or_among_256_others_the_pixels_are_the_same(engine: Engine, model: CGN, mechanism: str) -> None:
+    rows = [Row(model.card.digest, mechanism, i % 10, 1000 + i) for i in range(257)]  # type: ignore[arg-type]
+    together = [future.result() for future in engine.submit(rows)]
+    for i in (0, 1, 15, 16, 100, 255, 256):
+        alone = engine.submit([rows[i]])[0].result()
+        assert alone.dtype == np.float32
+        assert alone.shape == (32, 32, 1 if mechanism == "shape" else 3)
+        assert np.array_equal(alone, together[i])
+    assert not np.array_equal(together[0], together[10])  # same label, other seed
+
+
+def test_batches_close_when_full_or_drained(engine: Engine, model: CGN, batches: list[Batch]) -> None:
+    rows = [Row(model.card.digest, "shape", 0, i) for i in range(BATCH_ROWS + 1)]
+    for future in engine.submit(rows):
+        future.result()
+    engine.close()
+    assert [(batch.rows, batch.closed_by) for batch in batches] == [(BATCH_ROWS, "full"), (1, "drained")]
+    assert all(len(batch.queue_waits) == batch.rows and batch.forward_seconds > 0 for batch in batches)
+
+
+def test_a_cancelled_row_costs_nothing_and_hurts_nobody(
+    engine: Engine, model: CGN, batches: list[Batch]
+) -> None:
+    rows = [Row(model.card.digest, "texture", 1, i) for i in range(200)]
+    futures = engine.submit(rows)
+    cancelled = [future for future in futures[150:] if future.cancel()]
+    assert len(cancelled) >= 30
+    for future in futures[:150]:
+        future.result()
+    assert engine.submit([rows[199]])[0].result().shape == (32, 32, 3)
+    engine.close()
+    assert sum(batch.rows for batch in batches) == 200 - len(cancelled) + 1
+
+
+def test_rows_of_an_unknown_model_are_refused(engine: Engine, model: CGN) -> None:
+    with pytest.raises(CgnInputError, match="no resident model"):
+        engine.submit([Row(model.card.digest, "shape", 0, 0), Row("blake2b:" + "0" * 32, "shape", 0, 0)])
+
+
+def test_row_keys_tell_everything_apart() -> None:
+    row = Row("blake2b:" + "0" * 32, "texture", 3, 7)
+    others = [
+        Row("blake2b:" + "0" * 31 + "1", "texture", 3, 7),
+        Row(row.digest, "background", 3, 7),
+        Row(row.digest, "texture", 4, 7),
+        Row(row.digest, "texture", 3, 8),
+    ]
+    keys = {r.key(dtype) for r in [row, *others] for dtype in ("uint8", "float32")}
+    assert len(keys) == 10
+    assert row.key("uint8") == Row(row.digest, "texture", 3, 7).key("uint8")
+    assert len(row.key("uint8")) == 16
+
+
+def test_noise_and_roll_given_outright_are_the_seeds_own(model: CGN) -> None:
+    seed = 42
+    given = Factor(label=5, u=noise([seed], 32)[0], roll=roll(seed, "texture", 32))
+    assert np.array_equal(
+        model.forward_rows("texture", [Factor(5, seed)]), model.forward_rows("texture", [given])
+    )
+    still = Factor(label=5, u=noise([seed], 32)[0])
+    moved = np.roll(model.forward_rows("texture", [still]), given.roll or (0, 0), axis=(2, 3))
+    assert np.array_equal(moved, model.forward_rows("texture", [given]))
+
+
+def test_the_texture_has_no_seam_where_it_was_rolled(model: CGN) -> None:
+    # On a torus the step across the border is like any other step.
+    x = model.forward_rows("background", [Factor(label, label) for label in range(10)]).numpy()
+    inside = np.abs(np.diff(x, axis=3)).mean()
+    across = np.abs(x[..., 0] - x[..., -1]).mean()
+    assert across < 1.5 * inside
+
+
+def test_generate_composes_by_equation_2(model: CGN) -> None:
+    out = model.generate([Factor(1, 1)], [Factor(2, 2)], [Factor(3, 3)])
+    assert out.mask.shape == (1, 1, 32, 32)
+    assert 0 <= float(out.mask.min()) <= float(out.mask.max()) <= 1
+    assert np.allclose(out.composite, compose(out.mask, out.foreground, out.background))
+    assert abs(float(out.composite.abs().max())) <= 1
+    with pytest.raises(CgnInputError, match=r"label: 10 is out of range \[0, 9\]"):
+        model.generate([Factor(10, 1)], [Factor(2, 2)], [Factor(3, 3)])
+    with pytest.raises(CgnInputError, match="same number"):
+        model.generate([], [], [])

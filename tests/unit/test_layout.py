@@ -1,0 +1,72 @@
+"""The house's own rules: which package may import which, how long a file may be, what is generated."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+PACKAGES = {"cgn", "cgn_api", "cgn_client", "common", "deploy", "services", "tests", "trainer"}
+# What each package may import besides itself.
+MAY_IMPORT = {
+    "cgn": set(),
+    "cgn_api": set(),
+    "cgn_client": {"cgn_api"},
+    "common": set(),
+    "trainer": {"cgn", "common"},
+    "services": {"cgn", "cgn_api", "common", "trainer.jobs", "trainer.runs"},
+}
+LONGEST_FILE = 400
+
+
+def python_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Absolute names of the modules that a file imports, wherever in it."""
+    package = path.relative_to(REPO).with_suffix("").parts[:-1]
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            names.add(".".join([*base, *([node.module] if node.module else [])]))
+    return names
+
+
+@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
+def test_imports_point_one_way(package: str) -> None:
+    allowed = {package} | MAY_IMPORT[package]
+    wrong = [
+        f"{path.relative_to(REPO)} imports {name}"
+        for path in python_files(REPO / package)
+        for name in sorted(imported_modules(path))
+        if name.split(".")[0] in PACKAGES
+        and not any(name == good or name.startswith(f"{good}.") for good in allowed)
+    ]
+    assert not wrong
+
+
+def test_no_handwritten_file_is_too_long() -> None:
+    lengths = {
+        str(path.relative_to(REPO)): len(path.read_text().splitlines())
+        for package in PACKAGES - {"cgn_api"}
+        for path in python_files(REPO / package)
+    }
+    assert lengths
+    assert {path: lines for path, lines in lengths.items() if lines > LONGEST_FILE} == {}
+
+
+def test_generated_code_is_what_the_protos_give(tmp_path: Path) -> None:
+    protos = sorted((REPO / "protos").rglob("*.proto"))
+    outputs = [f"--{kind}_out={tmp_path}" for kind in ("python", "pyi", "grpc_python")]
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={REPO / 'protos'}", *outputs]
+    subprocess.run([*command, *map(str, protos)], check=True)
+    fresh = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.py*")}
+    assert fresh
+    stale = [str(name) for name, text in fresh.items() if (REPO / name).read_text() != text]
+    assert not stale, "run `make protos`"

@@ -1,0 +1,1 @@
+"""Long runs: the runs themselves, the jobs that queue them, and the worker that supervises them."""

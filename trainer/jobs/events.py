@@ -1,0 +1,81 @@
+"""What happens to a job, as its event log keeps it."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainer.jobs.states import JobState
+
+
+@dataclass(frozen=True)
+class StateChange:
+    """The job changed its state; message says why in one line, and may be empty."""
+
+    state: JobState
+    message: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a running job has come."""
+
+    step: int  # steps done
+    total_steps: int
+    step_seconds: float  # seconds per step, median of the last ones
+    eta_seconds: float  # seconds to the end, estimated
+    values: dict[str, float] = field(default_factory=dict)  # losses and scores by name
+    mu_mask: float | None = None  # mean mask value of the last batch, 0 to 1
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file that a job has made."""
+
+    kind: str  # checkpoint, sample_sheet, model, scores or log
+    path: str  # below the runs directory; a model's below the models directory
+    bytes: int
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of the job's log."""
+
+    line: str
+
+
+Body = StateChange | Progress | Artefact | LogLine
+
+_KINDS: dict[str, type[Body]] = {
+    "state_change": StateChange,
+    "progress": Progress,
+    "artefact": Artefact,
+    "log_line": LogLine,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+@dataclass(frozen=True)
+class Event:
+    """An entry of a job's event log."""
+
+    event_id: str  # <milliseconds>-<number>, ascending
+    body: Body
+
+    @property
+    def time(self) -> float:
+        """Seconds since 1970, by Redis's clock."""
+        return int(self.event_id.partition("-")[0]) / 1000
+
+
+def encode(body: Body) -> tuple[str, str]:
+    """Kind and JSON of an event, as kept in Redis."""
+    return _NAMES[type(body)], json.dumps(dataclasses.asdict(body))
+
+
+def decode(kind: str, data: str) -> Body:
+    """The event that encode() gave as kind and JSON. Raises TypeError or ValueError if it is none."""
+    values: dict[str, Any] = json.loads(data)
+    if kind == "state_change":
+        return StateChange(JobState(values["state"]), values["message"])
+    return _KINDS[kind](**values)

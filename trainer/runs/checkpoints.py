@@ -1,0 +1,114 @@
+"""Checkpoints of a run: everything needed to go on as if nothing had happened, in one safetensors file.
+
+Tensors are stored under ``<part>.<name>``; the step and a fingerprint of the config are its metadata.
+Nothing here unpickles.
+"""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from trainer.runs.config import Dataclass
+
+_NAME = re.compile(r"checkpoint-(\d{7})\.safetensors")
+_KEPT = 2  # the newest one, and one to fall back on should it prove damaged
+
+
+def config_fingerprint(config: Dataclass) -> str:
+    """Hash of a config: a checkpoint continues only the run it comes from."""
+    text = json.dumps(asdict(config), sort_keys=True)  # type: ignore[call-overload]
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class Checkpoints:
+    """The checkpoints of one run directory.
+
+    Args:
+        parts: what to save, by name: modules, optimisers, and torch generators. They are read by ``save``
+            and filled in place by ``resume``.
+    """
+
+    def __init__(self, run_dir: Path, config: Dataclass, parts: dict[str, Any]) -> None:
+        self._run_dir = run_dir
+        self._fingerprint = config_fingerprint(config)
+        self._parts = parts
+
+    def save(self, step: int) -> Path:
+        """Writes the state after ``step`` steps atomically; drops all but the newest two."""
+        tensors = {
+            f"{part}.{name}": tensor.detach().cpu().contiguous()
+            for part, holder in self._parts.items()
+            for name, tensor in _tensors_of(holder).items()
+        }
+        path = self._run_dir / f"checkpoint-{step:07d}.safetensors"
+        scratch = path.with_suffix(".part")
+        save_file(tensors, scratch, metadata={"step": str(step), "config": self._fingerprint})
+        with scratch.open("rb") as file:
+            os.fsync(file.fileno())
+        scratch.rename(path)
+        for old in self._newest_first()[_KEPT:]:
+            old.unlink()
+        return path
+
+    def resume(self) -> tuple[int, list[str]]:
+        """Fills the parts from the newest good checkpoint.
+
+        Returns:
+            Steps done, 0 if there is no good checkpoint, and a line for each one that was passed over.
+        """
+        passed_over = []
+        for path in self._newest_first():
+            try:
+                with safe_open(path, framework="pt") as file:
+                    metadata = file.metadata() or {}
+                    if metadata.get("config") != self._fingerprint:
+                        passed_over.append(f"{path.name} is of another config; not used")
+                        continue
+                    tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                self._fill(tensors)
+                return int(metadata["step"]), passed_over
+            except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+                passed_over.append(f"{path.name} is damaged ({error}); not used")
+        return 0, passed_over
+
+    def _fill(self, tensors: dict[str, torch.Tensor]) -> None:
+        for part, holder in self._parts.items():
+            prefix = f"{part}."
+            mine = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+            _fill(holder, mine)
+
+    def _newest_first(self) -> list[Path]:
+        return sorted((p for p in self._run_dir.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
+
+
+def _tensors_of(holder: Any) -> dict[str, torch.Tensor]:
+    if isinstance(holder, torch.nn.Module):
+        return holder.state_dict()
+    if isinstance(holder, torch.Generator):
+        return {"state": holder.get_state()}
+    if isinstance(holder, torch.optim.Optimizer):
+        state = holder.state_dict()["state"]
+        return {f"{index}.{name}": t for index, values in state.items() for name, t in values.items()}
+    raise TypeError(f"cannot checkpoint a {type(holder).__name__}")
+
+
+def _fill(holder: Any, tensors: dict[str, torch.Tensor]) -> None:
+    if isinstance(holder, torch.nn.Module):
+        holder.load_state_dict(tensors)
+    elif isinstance(holder, torch.Generator):
+        holder.set_state(tensors["state"])
+    else:
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            index, value = name.split(".", 1)
+            state.setdefault(int(index), {})[value] = tensor
+        # Rates and betas are the config's, which the fingerprint has matched.
+        holder.load_state_dict({"state": state, "param_groups": holder.state_dict()["param_groups"]})

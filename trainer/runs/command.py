@@ -1,0 +1,140 @@
+"""The command line that every run has, and the exit codes by which a worker knows how it ended.
+
+0: ended well. 1: failed, the last line on stderr is `error: <why>`. 2: bad options. 3: stopped on
+SIGTERM or Ctrl-C with a checkpoint that --resume continues from.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from common.settings import Paths, SettingsError
+from trainer.runs.config import (
+    VERSION,
+    VERSION_HELP,
+    Dataclass,
+    FieldError,
+    add_arguments,
+    config_from_dict,
+    given_arguments,
+)
+from trainer.runs.reporting import Reporter, StopFlag
+
+SUCCEEDED, FAILED, BAD_OPTIONS, STOPPED = 0, 1, 2, 3
+
+C = TypeVar("C", bound=Dataclass)
+
+
+@dataclasses.dataclass(frozen=True)
+class Surroundings:
+    """What a run gets besides its config."""
+
+    run_dir: Path  # for checkpoints, sample sheets and scores; exists
+    models_dir: Path  # to publish to and load from
+    version: str  # of the model it publishes
+    resume: bool  # continue from the newest good checkpoint in run_dir, if any
+    reporter: Reporter
+    stop: StopFlag  # look at it after every step
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """The model that a run published; empty if none."""
+
+    model_name: str = ""
+    model_version: str = ""
+
+
+class Stopped(Exception):
+    """Raised by a run that was asked to stop and has written its checkpoint."""
+
+
+class RunError(Exception):
+    """A run cannot go on, for a reason that one line tells in full: what, and how to cure it."""
+
+
+Run = Callable[[C, Surroundings], Published]
+
+
+def run_command(
+    config_class: type[C], run: Run[C], description: str, argv: Sequence[str] | None = None
+) -> int:
+    """Runs `run` with the options of the command line and returns the process's exit code."""
+    parser = _parser(config_class, description)
+    arguments = parser.parse_args(argv)
+    try:
+        config = _config(config_class, arguments)
+        surroundings = _surroundings(arguments)
+    except (FieldError, SettingsError, OSError, json.JSONDecodeError) as error:
+        return _fail(error, BAD_OPTIONS)
+    surroundings.stop.install()
+    reporter = surroundings.reporter
+    try:
+        with contextlib.closing(reporter):  # so that the bar's line ends before the last word
+            published = run(config, surroundings)
+    except Stopped:
+        reporter.log("stopped; --resume continues from the last checkpoint")
+        return STOPPED
+    except RunError as error:
+        return _fail(error, FAILED)
+    except Exception as error:  # a defect or the machine's fault: the whole story, then the one line
+        traceback.print_exc()
+        return _fail(f"{type(error).__name__}: {error}", FAILED)
+    reporter.result(published.model_name, published.model_version)
+    return SUCCEEDED
+
+
+def _parser(config_class: type[Dataclass], description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    add_arguments(parser.add_argument_group("the run"), config_class)
+    where = parser.add_argument_group("where and how")
+    where.add_argument(
+        "--config", type=Path, metavar="FILE", help="JSON object of the run's options; given ones win"
+    )
+    where.add_argument(
+        "--run-dir",
+        type=Path,
+        metavar="DIR",
+        help="for checkpoints and sheets (default: CGN_RUNS_DIR/<version>)",
+    )
+    where.add_argument(
+        "--models-dir", type=Path, metavar="DIR", help="where models are (default: CGN_MODELS_DIR)"
+    )
+    where.add_argument("--version", metavar="TEXT", help="version to publish as (default: the time)")
+    where.add_argument("--resume", action="store_true", help="continue from the last checkpoint in --run-dir")
+    where.add_argument("--jsonl", action="store_true", help="JSON lines on standard output, no progress bar")
+    return parser
+
+
+def _config(config_class: type[C], arguments: argparse.Namespace) -> C:
+    values: dict[str, Any] = {}
+    if arguments.config:
+        values = json.loads(arguments.config.read_text())
+        if not isinstance(values, dict):
+            raise FieldError("--config", f"must be a file with a JSON object, {arguments.config} is not")
+    names = [field.name for field in dataclasses.fields(config_class)]
+    return config_from_dict(config_class, {**values, **given_arguments(names, arguments)})
+
+
+def _surroundings(arguments: argparse.Namespace) -> Surroundings:
+    paths = Paths.from_env()
+    version = arguments.version or time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    if not VERSION.fullmatch(version):
+        raise FieldError("--version", f"must be {VERSION_HELP}, is {version!r}")
+    run_dir = (arguments.run_dir or paths.runs_dir / version).absolute()
+    models_dir = (arguments.models_dir or paths.models_dir).absolute()
+    run_dir.mkdir(parents=True, exist_ok=True)
+    reporter = Reporter(run_dir, models_dir, jsonl=arguments.jsonl)
+    return Surroundings(run_dir, models_dir, version, arguments.resume, reporter, StopFlag())
+
+
+def _fail(why: object, code: int) -> int:
+    print("error:", " ".join(str(why).split()), file=sys.stderr)
+    return code

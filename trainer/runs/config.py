@@ -1,0 +1,156 @@
+"""A run's options: frozen dataclasses whose fields state default, help text and allowed values once.
+
+A config is checked when it is made, so one that exists is valid. No torch in here: the trainer service
+validates jobs with these classes.
+"""
+
+import argparse
+import dataclasses
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
+
+DATASETS = ("colored_mnist", "double_colored_mnist", "wildlife_mnist")
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+NAME_HELP = 'a lowercase letter, then up to 63 of a-z, 0-9, "_", "-"'
+VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+VERSION_HELP = 'a lowercase letter or digit, then up to 63 of a-z, 0-9, ".", "_", "-"'
+HIGHEST_SEED = 2**63 - 1
+HIGHEST_COUNT = 2**32 - 1  # counts are uint32 in the API
+
+
+class FieldError(ValueError):
+    """A config's field has a value that is not allowed.
+
+    field: its name. description: what it may be, and what it is; one line.
+    """
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__(f"{field}: {description}")
+        self.field = field
+        self.description = description
+
+
+class Dataclass(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+C = TypeVar("C", bound=Dataclass)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What a field's value may be. Bounds that are None do not bind."""
+
+    low: float | None = None  # lowest value
+    above: float | None = None  # values are greater than this
+    high: float | None = None  # highest value
+    zero: str = ""  # what 0 means where it is allowed below `low`
+    choices: tuple[str, ...] = ()  # the only texts
+    pattern: re.Pattern[str] | None = None  # the whole text matches it
+    pattern_help: str = ""  # the pattern in words
+    empty: str = ""  # what an empty text means where it is allowed
+
+    @property
+    def words(self) -> str:
+        """The rule in words, such as `1 to 1024`."""
+        if self.choices:
+            text = "one of " + ", ".join(f'"{choice}"' for choice in self.choices)
+        elif self.pattern:
+            text = self.pattern_help
+        elif self.above is not None:
+            text = f"above {self.above:g}" + ("" if self.high is None else f", at most {self.high:g}")
+        elif self.low is None:
+            text = "any"
+        elif self.high is None or self.high == HIGHEST_COUNT:
+            text = f"{self.low:g} or more"
+        else:
+            text = f"{self.low:g} to " + ("2^63 - 1" if self.high == HIGHEST_SEED else f"{self.high:g}")
+        return (
+            text
+            + (f"; 0: {self.zero}" if self.zero else "")
+            + (f"; empty: {self.empty}" if self.empty else "")
+        )
+
+    def allows(self, value: Any) -> bool:
+        if isinstance(value, str):
+            if value == "" and self.empty:
+                return True
+            return not (
+                (self.choices and value not in self.choices)
+                or (self.pattern and not self.pattern.fullmatch(value))
+            )
+        if value == 0 and self.zero:
+            return True
+        return (
+            math.isfinite(value)
+            and (self.low is None or value >= self.low)
+            and (self.above is None or value > self.above)
+            and (self.high is None or value <= self.high)
+        )
+
+
+def option(default: Any, help: str, **rule: Any) -> Any:
+    """A dataclass field with its default, its help text (a noun phrase) and its Rule, given by keywords."""
+    return dataclasses.field(default=default, metadata={"help": help, "rule": Rule(**rule)})
+
+
+def check_options(config: Dataclass) -> None:
+    """Raises FieldError for the first field whose value is of the wrong type or against its rule."""
+    types = get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        if "rule" not in field.metadata:
+            continue
+        value, expected = getattr(config, field.name), types[field.name]
+        accepted = (int, float) if expected is float else (expected,)
+        if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
+            raise FieldError(field.name, f"must be {_TYPE_WORDS[expected]}, is {_show(value)}")
+        rule: Rule = field.metadata["rule"]
+        if not rule.allows(value):
+            raise FieldError(field.name, f"must be {rule.words}, is {_show(value)}")
+
+
+_TYPE_WORDS = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def config_from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
+    """Makes a config; absent fields take their defaults. Raises FieldError, for unknown fields too."""
+    known = [field.name for field in dataclasses.fields(cls)]
+    for name in values:
+        if name not in known:
+            raise FieldError(name, f"unknown field; the fields are {', '.join(known)}")
+    return cls(**values)
+
+
+def add_arguments(parser: argparse._ActionsContainer, cls: type[Dataclass]) -> None:
+    """Adds an option --field-name for every field; its help states the allowed values and the default."""
+    types = get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        rule: Rule = field.metadata["rule"]
+        words = f"{field.metadata['help']}: {rule.words} (default: {_show(field.default)})"
+        parser.add_argument(
+            "--" + field.name.replace("_", "-"),
+            type=types[field.name],
+            default=None,  # absent, so that a config file's value is not overridden by the default
+            help=words.replace("%", "%%"),
+            metavar=types[field.name].__name__.upper(),
+        )
+
+
+def given_arguments(names: Iterable[str], arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options among `names` that were given on the command line."""
+    return {name: value for name in names if (value := getattr(arguments, name)) is not None}
+
+
+def config_from_args(cls: type[C], arguments: argparse.Namespace) -> C:
+    """Makes a config from the options that add_arguments added. Raises FieldError."""
+    names = [field.name for field in dataclasses.fields(cls)]
+    return config_from_dict(cls, given_arguments(names, arguments))

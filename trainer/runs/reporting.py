@@ -1,0 +1,122 @@
+"""How a run tells of itself: a progress bar for people, JSON lines for the worker; and how it is stopped.
+
+A JSON line is one object on standard output, its `event` one of
+  progress  step, total_steps, step_seconds (median of the last steps), eta_seconds, values, mu_mask or null
+  artefact  kind, path (below the run's directory; a model's below the models directory), bytes
+  log       line
+  result    model_name, model_version (empty if none was published); the last one of a good run
+"""
+
+import json
+import signal
+import statistics
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+
+_SECONDS_BETWEEN_REPORTS = 0.5
+_STEPS_TIMED = 50
+
+
+class StopFlag:
+    """Set by SIGTERM or the first Ctrl-C: finish the step, write a checkpoint, leave; a second one kills."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def install(self) -> None:
+        """Takes the signals over; main thread only."""
+        signal.signal(signal.SIGTERM, self._request)
+        signal.signal(signal.SIGINT, self._request)
+
+    def _request(self, signum: int, frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Reporter:
+    """Tells of a run's progress and files, as JSON lines (jsonl) or with a bar and lines on stderr."""
+
+    def __init__(self, run_dir: Path, models_dir: Path, *, jsonl: bool) -> None:
+        self._run_dir = run_dir
+        self._models_dir = models_dir
+        self._jsonl = jsonl
+        self._bar: tqdm[Any] | None = None
+        self._step = 0
+        self._total = 0
+        self._stepped_at = 0.0
+        self._reported_at = float("-inf")
+        self._step_seconds: deque[float] = deque(maxlen=_STEPS_TIMED)
+
+    def begin(self, step: int, total_steps: int) -> None:
+        """Call when the first step is about to run; step: steps done already, in an earlier attempt."""
+        self._step, self._total, self._stepped_at = step, total_steps, time.perf_counter()
+        if not self._jsonl:
+            interval = 0.1 if sys.stderr.isatty() else 10.0
+            self._bar = tqdm(total=total_steps, initial=step, mininterval=interval, unit="step")
+
+    def progress(self, step: int, values: Mapping[str, float], mu_mask: float | None = None) -> None:
+        """Call after a step; step: steps done. Reports at most twice a second, and the last step always."""
+        now = time.perf_counter()
+        if step > self._step:
+            self._step_seconds.append((now - self._stepped_at) / (step - self._step))
+        done, self._step, self._stepped_at = step - self._step, step, now
+        if self._bar is not None:
+            self._bar.update(done)
+        if now - self._reported_at < _SECONDS_BETWEEN_REPORTS and step < self._total:
+            return
+        self._reported_at = now
+        if self._bar is not None:
+            mask = {} if mu_mask is None else {"mu_mask": mu_mask}
+            self._bar.set_postfix({name: f"{value:.3g}" for name, value in {**values, **mask}.items()})
+            return
+        step_seconds = statistics.median(self._step_seconds) if self._step_seconds else 0.0
+        self._emit(
+            "progress",
+            step=step,
+            total_steps=self._total,
+            step_seconds=step_seconds,
+            eta_seconds=step_seconds * (self._total - step),
+            values=dict(values),
+            mu_mask=mu_mask,
+        )
+
+    def artefact(self, kind: str, path: Path) -> None:
+        """Tells of a finished file or directory; kind: checkpoint, sample_sheet, model or scores."""
+        root = self._models_dir if kind == "model" else self._run_dir
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        relative = path.resolve().relative_to(root.resolve())
+        size = sum(file.stat().st_size for file in files)
+        if self._jsonl:
+            self._emit("artefact", kind=kind, path=relative.as_posix(), bytes=size)
+        else:
+            self.log(f"{kind}: {path}")
+
+    def log(self, line: str) -> None:
+        """Tells one line of text."""
+        if self._jsonl:
+            self._emit("log", line=line)
+        else:
+            tqdm.write(line, file=sys.stderr)
+
+    def result(self, model_name: str, model_version: str) -> None:
+        """Tells that the run ended well; both empty if it published no model."""
+        if self._jsonl:
+            self._emit("result", model_name=model_name, model_version=model_version)
+        elif model_name:
+            self.log(f"published {model_name}, version {model_version}")
+
+    def close(self) -> None:
+        """Ends the bar's line."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _emit(self, event: str, **fields: object) -> None:
+        sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+        sys.stdout.flush()

@@ -1,0 +1,23 @@
+"""`python -m trainer.worker`: the worker, with all kinds of job."""
+
+import sys
+
+from common import logs
+from common.settings import SettingsError, WorkerSettings
+from trainer.jobs.kinds import KINDS
+from trainer.worker.app import run_worker
+
+
+def main() -> int:
+    logs.setup("worker")
+    try:
+        settings = WorkerSettings.from_env()
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    run_worker(settings, {name: kind.module for name, kind in KINDS.items()})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

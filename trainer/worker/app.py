@@ -1,0 +1,124 @@
+"""The worker process: Celery for the wake-ups, a heartbeat, metrics, and an orderly way out.
+
+Nothing in here may import torch: a run is a process of its own, so that its memory and its crashes are.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+import warnings
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+from celery import signals  # type: ignore[import-untyped]
+from celery.platforms import SecurityWarning  # type: ignore[import-untyped]
+from celery.worker import state as celery_state  # type: ignore[import-untyped]
+from redis.exceptions import RedisError
+
+from common.metrics import WorkerMetrics, serve_metrics
+from common.redis import absent, client
+from common.settings import WorkerSettings
+from trainer.jobs.claims import LEASE_SECONDS, Claims
+from trainer.jobs.record import Resources
+from trainer.jobs.wakeup import TASK, celery_app
+from trainer.worker.supervisor import Supervisor
+
+_BEAT_SECONDS = 10.0
+_RETRY_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+def run_worker(
+    settings: WorkerSettings, modules: Mapping[str, str], lease_seconds: float = LEASE_SECONDS
+) -> None:
+    """Works until SIGTERM or SIGINT, then hands its job back; 30 seconds at most.
+
+    modules: which module runs a kind of job. Raises SystemExit with one line if the metrics port is taken.
+    """
+    try:
+        serve_metrics(settings.host, settings.metrics_port)
+    except OSError:
+        raise SystemExit(
+            f"error: worker metrics cannot listen on {settings.host}:{settings.metrics_port}: it is in use "
+            "or not this machine's address; stop what listens there, or set CGN_WORKER_METRICS_PORT (port) "
+            "or CGN_HOST (address)"
+        ) from None
+    leave = threading.Event()
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        leave.set()
+        celery_state.should_stop = os.EX_OK  # Celery's own flag for: stop when the task has ended
+
+    def take_signals(**_: Any) -> None:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, on_signal)
+
+    take_signals()
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    offer = Resources(settings.threads, settings.gpus)
+    claims = Claims(client(settings.jobs_url), name, offer, lease_seconds)
+    _wait_for_redis(claims, settings.jobs_url, leave)
+    heart = threading.Thread(target=_beat, args=(claims, leave), name="heartbeat", daemon=True)
+    heart.start()
+
+    supervisor = Supervisor(claims, modules, settings.paths, WorkerMetrics(), leave)
+    app = celery_app(settings.jobs_url)
+
+    @app.task(name=TASK)  # type: ignore[untyped-decorator]
+    def wake() -> None:
+        try:
+            supervisor.run_pending()
+        except RedisError as error:  # another wake-up comes when Redis is back
+            log.warning("no job claimed", extra={"error": str(error)})
+
+    def on_ready(**_: Any) -> None:
+        take_signals()  # back from Celery, whose second Ctrl-C would leave a run behind
+        log.info("ready", extra={"worker": name, "threads": settings.threads, "gpus": settings.gpus})
+
+    signals.setup_logging.connect(_leave_logging_alone)
+    signals.worker_ready.connect(on_ready)
+    logging.getLogger("celery").setLevel(logging.WARNING)
+    warnings.simplefilter("ignore", SecurityWarning)  # as root in a container: the runs' user, not Celery's
+    if not leave.is_set():
+        app.Worker(
+            pool="threads",
+            concurrency=1,
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        ).start()
+    leave.set()
+    with contextlib.suppress(RedisError):
+        claims.withdraw()
+    log.info("stopped")
+
+
+def _wait_for_redis(claims: Claims, url: str, leave: threading.Event) -> None:
+    told = False
+    while not leave.is_set():
+        try:
+            claims.announce()
+        except RedisError as error:
+            if not told:
+                log.error(absent(url, "CGN_JOBS_URL", error) + "; waiting for it")
+            told = True
+            leave.wait(_RETRY_SECONDS)
+        else:
+            return
+
+
+def _beat(claims: Claims, leave: threading.Event) -> None:
+    """Shows signs of life until the worker has to leave; an absent Redis is no reason to stop."""
+    while not leave.wait(_BEAT_SECONDS):
+        with contextlib.suppress(RedisError):
+            claims.announce()
+
+
+def _leave_logging_alone(**_: Any) -> None:
+    """Receives setup_logging: that somebody does keeps Celery from taking the log over."""

@@ -1,0 +1,57 @@
+"""What a run's lines of output mean (see trainer.runs.reporting and trainer.runs.command)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from trainer.jobs.events import Artefact, Body, LogLine, Progress
+from trainer.worker.child import Line
+
+_LONGEST_LOG_LINE = 2000  # characters, in the event log; the file has all
+
+
+class Output:
+    """Reads a run's output: gives its events, writes its log file, remembers its result and last error."""
+
+    def __init__(self, job_id: str, run_dir: Path) -> None:
+        self.result: tuple[str, str] | None = None  # model name and version
+        self.error = ""  # of its last line `error: ...`
+        self._job_id = job_id
+        self._path = run_dir / "log.txt"
+        self._log = self._path.open("a", encoding="utf-8")
+
+    def read(self, line: Line) -> Body | None:
+        """The event that a line tells of, if any."""
+        if line.stream == "stdout":
+            try:
+                event = json.loads(line.text)
+                return self._event(event.pop("event"), event)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                pass  # not of the protocol: something printed, so a line of the log
+        elif line.text.startswith("error: "):
+            self.error = line.text.removeprefix("error: ")
+        return self._line(line.text)
+
+    def _event(self, kind: str, fields: dict[str, Any]) -> Body | None:
+        if kind == "progress":
+            return Progress(**fields)
+        if kind == "artefact":
+            artefact = Artefact(**fields)
+            if artefact.kind == "model":
+                return artefact
+            return Artefact(artefact.kind, f"{self._job_id}/{artefact.path}", artefact.bytes)
+        if kind == "log":
+            return self._line(fields["line"])
+        if kind == "result":
+            self.result = fields["model_name"], fields["model_version"]
+            return None
+        raise ValueError(kind)
+
+    def _line(self, text: str) -> LogLine | None:
+        print(text, file=self._log, flush=True)
+        return LogLine(text[:_LONGEST_LOG_LINE]) if text.strip() else None
+
+    def close(self) -> Artefact:
+        """Closes the log file and returns it as an artefact."""
+        self._log.close()
+        return Artefact("log", f"{self._job_id}/{self._path.name}", self._path.stat().st_size)
