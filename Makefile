@@ -68,7 +68,7 @@ protos: $(STAMP) ## Generate cgn_api/ from protos/
 	@$(PY) -m grpc_tools.protoc --proto_path=protos --python_out=. --pyi_out=. --grpc_python_out=. \
 	  protos/cgn_api/v1/*.proto
 
-# pip shows one line a package that has to be fetched, with its size; the rest is for the error case.
+# Of pip's output only the large packages, as they are fetched, and errors.
 $(STAMP): $(REQUIREMENTS)
 	@python="$(PYTHON)"; \
 	for candidate in python3.11 python3.12 python3 python; do \
@@ -89,6 +89,6 @@ $(STAMP): $(REQUIREMENTS)
 	@echo "installing the pinned packages into $(VENV); torch is large, the first time takes some minutes"
 	@PYTHONUNBUFFERED=1 $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off \
 	  -r requirements.txt -r requirements-dev.txt \
-	  | awk '/^ *(Downloading|Using cached) .*\.(whl|gz)/ { sub(/^.*\//, "", $$2); print "  " $$0; fflush() } \
-	         /^Installing collected/ { print "  installing"; fflush() }'
+	  | awk '/^ *(Downloading|Using cached) .* MB\)/ { sub(/-.*/, "", $$2); print "  " $$0; fflush() } \
+	         /^Installing collected/ { print "  unpacking all of them"; fflush() }'
 	@touch $@

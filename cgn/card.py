@@ -40,6 +40,10 @@ class MaskBounds:
     lowest: float
     highest: float
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.lowest < self.highest <= 1:
+            raise CgnInputError("mask_bounds", "each needs 0 <= lowest < highest <= 1")
+
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -84,13 +88,29 @@ class ModelCard:
             raise CgnInputError("card_format", f"{self.card_format!r} is not {CARD_FORMAT}")
         if not _DIGEST.fullmatch(self.digest):
             raise CgnInputError("digest", f"{self.digest!r} is not 'blake2b:' and 32 hexadecimal digits")
+        self._check_types()
         classes = len(self.class_names)
+        if len(set(self.class_names)) < classes or not classes:
+            raise CgnInputError("class_names", "must be distinct, at least one")
         for name in ("mask_bounds", "mask_mean"):
             if len(getattr(self, name)) != classes:
                 raise CgnInputError(name, f"has {len(getattr(self, name))} entries for {classes} classes")
-        if not all(0 <= bounds.lowest < bounds.highest <= 1 for bounds in self.mask_bounds):
-            raise CgnInputError("mask_bounds", "each needs 0 <= lowest < highest <= 1")
         datetime.fromisoformat(self.created_at)
+
+    def _check_types(self) -> None:
+        """Raises CgnInputError for a value of another type than the field's."""
+        expected: dict[str, tuple[Any, ...]] = {  # type of the field, and of its elements
+            "family": (str,), "architecture": (dict, int), "class_names": (list, str), "resolution": (int,),
+            "latent_size": (int,), "mask_bounds": (list, MaskBounds), "mask_mean": (list, float | int),
+            "trained": (bool,), "training": (dict,), "notes": (list, str), "created_at": (str,),
+        }  # fmt: skip
+        for name, (kind, *element) in expected.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise CgnInputError(name, f"{value!r:.60} is not of type {kind.__name__}")
+            items = value.values() if isinstance(value, dict) else value
+            if element and not all(isinstance(item, element[0]) for item in items):
+                raise CgnInputError(name, f"{value!r:.60} has an element of the wrong type")
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"

@@ -104,24 +104,24 @@ def version_dir(root: Path, name: str, version: str) -> Path:
     """Folder of a version below ``root``.
 
     Raises:
-        CheckpointError: the names lead out of ``root``, by '..' or by a symbolic link.
+        CheckpointError: the folder or a file in it leads out of ``root`` by a symbolic link.
     """
     path = root / cards.check_name(name) / cards.check_version(version)
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise CheckpointError("path", f"{path} leads out of {root}")
+    for entry in (path, path / WEIGHTS, path / CARD):
+        if not entry.resolve().is_relative_to(root.resolve()):
+            raise CheckpointError("path", f"{entry} leads out of {root}; put the file itself there")
     return path
 
 
 def versions(root: Path) -> list[tuple[str, str]]:
-    """Every (name, version) below ``root`` that looks like a model, unordered, without opening it."""
+    """Every (name, version) below ``root`` that is named like a model, unordered, without opening it."""
     found = []
     for path in root.glob(f"*/*/{CARD}"):
         name, version = path.parts[-3:-1]
         try:
-            version_dir(root, name, version)
+            found.append((cards.check_name(name), cards.check_version(version)))
         except CgnInputError:
             continue
-        found.append((name, version))
     return found
 
 

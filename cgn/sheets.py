@@ -48,7 +48,11 @@ def draw_sheet(headline: str, rows: Sequence[SheetRow]) -> Image.Image:
             left = TITLE_WIDTH + column * (cell + GAP)
             if row.captions:
                 pen.text(
-                    (left + cell / 2, top + CAPTION_HEIGHT / 2), row.captions[column], FAINT, caption_font, "mm"
+                    (left + cell / 2, top + CAPTION_HEIGHT / 2),
+                    row.captions[column],
+                    FAINT,
+                    caption_font,
+                    "mm",
                 )
             picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
             sheet.paste(picture.resize((cell, cell), Image.Resampling.NEAREST), (left, top + caption))

@@ -20,6 +20,7 @@ _OPTIONS: dict[str, Any] = {
     "protocol": 2,
     "socket_connect_timeout": CONNECT_SECONDS,
     "socket_timeout": ANSWER_SECONDS,
+    "max_connections": 5000,  # redis-py's 100 would lock everyone out while 100 clients watch jobs
 }
 
 

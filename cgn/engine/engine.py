@@ -61,7 +61,7 @@ class Engine:
     Args:
         threads: CPU threads of a forward pass; 0: torch's default. The same pixels to the bit are
             promised for one machine, torch build and thread count.
-        on_batch: called in the engine's thread after each forward pass.
+        on_batch: called in the engine's thread after each forward pass, before its rows are handed out.
     """
 
     def __init__(self, threads: int = 0, on_batch: Callable[[Batch], None] = lambda batch: None) -> None:
@@ -155,15 +155,15 @@ class Engine:
                 raise CgnInputError("model", f"digest {batch[0].row.digest} was unloaded")
             factors = [Factor(item.row.label, item.row.seed) for item in batch]
             pixels = forward_padded(model, mechanism, factors)
+            seconds = time.monotonic() - start
+            waits = [start - item.since for item in batch]
+            self._on_batch(Batch(model.card, mechanism, len(batch), closed_by, waits, seconds))
         except Exception as error:  # the callers' futures carry it; the thread must live on
             for item in batch:
                 item.future.set_exception(error)
             return
-        seconds = time.monotonic() - start
         for item, row in zip(batch, pixels, strict=True):
             item.future.set_result(row)
-        waits = [start - item.since for item in batch]
-        self._on_batch(Batch(model.card, mechanism, len(batch), closed_by, waits, seconds))
 
 
 def forward_padded(model: CGN, mechanism: Mechanism, factors: Sequence[Factor]) -> list[Pixels]:

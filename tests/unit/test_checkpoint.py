@@ -81,6 +81,9 @@ def test_one_flipped_bit_is_noticed(root: Path) -> None:
         ({"class_names": ["a"]}, "entries for 1 classes"),
         ({"digest": "sha1:0"}, "digest"),
         ({"surprise": 1}, "unknown fields"),
+        ({"class_names": ["0"] * 10}, "distinct"),
+        ({"class_names": list(range(10))}, "wrong type"),
+        ({"notes": "none"}, "not of type list"),
         ({"mask_bounds": [{"lowest": 0.5, "highest": 0.1}] * 10}, "lowest < highest"),
     ],
 )
@@ -108,4 +111,13 @@ def test_a_path_out_of_the_folder_is_refused(root: Path, tmp_path_factory: pytes
         checkpoint.load(root, "..", "v1")
     with pytest.raises(CgnInputError, match="version"):
         checkpoint.load(root, "tiny", "../../elsewhere")
-    assert checkpoint.versions(root) == [("tiny", "v1")]
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "card.json"])
+def test_a_file_that_is_a_link_out_of_the_folder_is_refused(
+    root: Path, file: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    moved = (root / "tiny/v1" / file).rename(tmp_path_factory.mktemp("elsewhere") / file)
+    (root / "tiny/v1" / file).symlink_to(moved)
+    with pytest.raises(CheckpointError, match="leads out of"):
+        checkpoint.load(root, "tiny", "v1")

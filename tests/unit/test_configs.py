@@ -90,7 +90,7 @@ def test_command_line_takes_every_field_and_tells_its_range_and_default() -> Non
     given = parser.parse_args(["--steps", "7", "--lr-generator", "0.5", "--model-name", "x"])
     assert config_from_args(TrainCgnConfig, given) == TrainCgnConfig("x", steps=7, lr_generator=0.5)
     text = " ".join(parser.format_help().split())
-    assert "images per step: 1 to 1024 (default: 64)" in text
+    assert f"images per step: 1 to 1024 (default: {TrainCgnConfig().batch_size})" in text
 
 
 def spec(**fields: Any) -> pb.JobSpec:

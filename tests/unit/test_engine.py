@@ -37,7 +37,9 @@ def engine(model: CGN, batches: list[Batch]) -> Iterator[Engine]:
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_alone_or_among_256_others_the_pixels_are_the_same(engine: Engine, model: CGN, mechanism: str) -> None:
+def test_alone_or_among_256_others_the_pixels_are_the_same(
+    engine: Engine, model: CGN, mechanism: str
+) -> None:
     rows = [Row(model.card.digest, mechanism, i % 10, 1000 + i) for i in range(257)]  # type: ignore[arg-type]
     together = [future.result() for future in engine.submit(rows)]
     for i in (0, 1, 15, 16, 100, 255, 256):

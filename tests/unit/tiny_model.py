@@ -9,7 +9,9 @@ from cgn.card import MaskBounds, ModelCard
 from cgn.model import build_network
 
 
-def publish_tiny(root: Path, name: str = "tiny", version: str = "v1", seed: int = 0, width: int = 8) -> ModelCard:
+def publish_tiny(
+    root: Path, name: str = "tiny", version: str = "v1", seed: int = 0, width: int = 8
+) -> ModelCard:
     """Publishes random weights in float32."""
     torch.manual_seed(seed)
     return checkpoint.publish(

@@ -55,7 +55,8 @@ def draw_samples(run_dir: Path, network: MnistCGN, data: VariantSet, step: int) 
             network.background(u(), mnist.one_hot(background), rolls()),
         )
         captions = [
-            f"s{s} t{t} b{b}" for s, t, b in zip(classes.tolist(), texture.tolist(), background.tolist(), strict=True)
+            f"s{s} t{t} b{b}"
+            for s, t, b in zip(classes.tolist(), texture.tolist(), background.tolist(), strict=True)
         ]
         rows.append(_row("counterfactual", x, captions))
     path = run_dir / "samples" / f"step-{step:07d}.png"
@@ -65,4 +66,6 @@ def draw_samples(run_dir: Path, network: MnistCGN, data: VariantSet, step: int) 
 
 
 def _row(title: str, images_NCHW: torch.Tensor, captions: list[str] | None = None) -> SheetRow:
-    return SheetRow(title, [to_uint8(image.permute(1, 2, 0).numpy()) for image in images_NCHW], captions or [])
+    return SheetRow(
+        title, [to_uint8(image.permute(1, 2, 0).numpy()) for image in images_NCHW], captions or []
+    )

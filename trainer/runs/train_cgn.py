@@ -29,7 +29,10 @@ ADAM_BETAS = (0.0, 0.99)  # no momentum: the opponent moves too
 EMA_DECAY = 0.995  # of the weights that are published (Yazici et al. 2019)
 R1_WEIGHT = 1.0  # half the weight of the R1 penalty's mean
 R1_EVERY = 8  # steps between R1 penalties, which are scaled up in turn (lazy regularisation)
-BINARY_RAMP = 0.5  # share of the run over which L_binary grows to its full weight: find the shape, then cut it
+RATE_DECAY = 0.4  # share of the run, its last, over which the learning rates fall to 0: settle, then cut fine
+BINARY_RAMP = (
+    0.5  # share of the run over which L_binary grows to its full weight: find the shape, then cut it
+)
 MASK_INTERVAL = (0.04, 0.35)  # mean mask values that L_mask leaves alone; digits cover 0.06 to 0.37
 COLLAPSED_BELOW, COLLAPSED_ABOVE = 0.03, 0.45  # mean mask values that no healthy digit class has
 
@@ -72,6 +75,9 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
     began = time.monotonic()
     reporter.begin(start, config.steps)
     for step in range(start, config.steps):
+        decay = min(1.0, (config.steps - step) / (RATE_DECAY * config.steps))
+        adam_g.param_groups[0]["lr"] = decay * config.lr_generator
+        adam_d.param_groups[0]["lr"] = decay * config.lr_discriminator
         chosen = torch.randint(len(data.labels), (config.batch_size,), generator=random)
         x_NCHW, label_N = data.images[chosen], data.labels[chosen]
         with half_precision():
@@ -117,7 +123,9 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
             raise RunError(
                 f"the losses are no longer numbers after step {done}; lower lr_generator or lr_discriminator"
             )
-        reporter.progress(done, {name: float(v.detach()) for name, v in values.items()}, float(m.detach().mean()))
+        reporter.progress(
+            done, {name: float(v.detach()) for name, v in values.items()}, float(m.detach().mean())
+        )
         if done % config.sample_every == 0 or done == config.steps:
             reporter.artefact("sample_sheet", draw_samples(surroundings.run_dir, average, data, done))
         if done % config.checkpoint_every == 0 or surroundings.stop.requested:
@@ -140,7 +148,11 @@ def draw(
     u_NL = torch.randn(n, mnist.LATENT, generator=random)
     y_NC = mnist.one_hot(label_N)
     rolls = torch.randint(mnist.RESOLUTION, (2, n, 2), generator=random)
-    return network.shape(u_NL, y_NC), network.texture(u_NL, y_NC, rolls[0]), network.background(u_NL, y_NC, rolls[1])
+    return (
+        network.shape(u_NL, y_NC),
+        network.texture(u_NL, y_NC, rolls[0]),
+        network.background(u_NL, y_NC, rolls[1]),
+    )
 
 
 @torch.no_grad()
@@ -168,7 +180,11 @@ def mask_means(network: MnistCGN, images: int = 200) -> list[float]:
 def mask_bounds(mean: float) -> MaskBounds:
     """Within half and twice the class's own mean, and never where only a collapsed mask can be."""
     low, high = max(COLLAPSED_BELOW, mean / 2), min(COLLAPSED_ABOVE, mean * 2)
-    return MaskBounds(round(low, 4), round(high, 4)) if low < high else MaskBounds(COLLAPSED_BELOW, COLLAPSED_ABOVE)
+    return (
+        MaskBounds(round(low, 4), round(high, 4))
+        if low < high
+        else MaskBounds(COLLAPSED_BELOW, COLLAPSED_ABOVE)
+    )
 
 
 def publish(

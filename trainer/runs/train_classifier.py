@@ -76,7 +76,9 @@ def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) 
     for name, values in scores.items():
         reporter.log(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items()))
     path = run_dir / "scores.json"
-    path.write_text(json.dumps({"scores": scores, "data": sources, **provenance("train_classifier", config)}, indent=2))
+    path.write_text(
+        json.dumps({"scores": scores, "data": sources, **provenance("train_classifier", config)}, indent=2)
+    )
     reporter.artefact("scores", path)
     return Published()
 
@@ -120,7 +122,10 @@ def counterfactual_images(
             raise Stopped
         rows = {
             mechanism: torch.stack(
-                [torch.from_numpy(row) for row in forward_padded(model, mechanism, [c[mechanism] for c in batch])]
+                [
+                    torch.from_numpy(row)
+                    for row in forward_padded(model, mechanism, [c[mechanism] for c in batch])
+                ]
             )
             for mechanism in MECHANISMS
         }

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from celery import signals  # type: ignore[import-untyped]
-from celery.platforms import SecurityWarning  # type: ignore[import-untyped]
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning  # type: ignore[import-untyped]
 from celery.worker import state as celery_state  # type: ignore[import-untyped]
 from redis.exceptions import RedisError
 
@@ -83,7 +83,8 @@ def run_worker(
     signals.setup_logging.connect(_leave_logging_alone)
     signals.worker_ready.connect(on_ready)
     logging.getLogger("celery").setLevel(logging.WARNING)
-    warnings.simplefilter("ignore", SecurityWarning)  # as root in a container: the runs' user, not Celery's
+    for told in (SecurityWarning, CPendingDeprecationWarning):  # of root, and of a setting for late acks
+        warnings.simplefilter("ignore", told)
     if not leave.is_set():
         app.Worker(
             pool="threads",

@@ -34,16 +34,22 @@ class Output:
 
     def _event(self, kind: str, fields: dict[str, Any]) -> Body | None:
         if kind == "progress":
-            return Progress(**fields)
+            mu_mask = fields["mu_mask"]
+            return Progress(
+                step=int(fields["step"]),
+                total_steps=int(fields["total_steps"]),
+                step_seconds=float(fields["step_seconds"]),
+                eta_seconds=float(fields["eta_seconds"]),
+                values={str(name): float(value) for name, value in fields["values"].items()},
+                mu_mask=None if mu_mask is None else float(mu_mask),
+            )
         if kind == "artefact":
-            artefact = Artefact(**fields)
-            if artefact.kind == "model":
-                return artefact
-            return Artefact(artefact.kind, f"{self._job_id}/{artefact.path}", artefact.bytes)
+            below = "" if fields["kind"] == "model" else f"{self._job_id}/"
+            return Artefact(str(fields["kind"]), f"{below}{fields['path']}", int(fields["bytes"]))
         if kind == "log":
-            return self._line(fields["line"])
+            return self._line(str(fields["line"]))
         if kind == "result":
-            self.result = fields["model_name"], fields["model_version"]
+            self.result = str(fields["model_name"]), str(fields["model_version"])
             return None
         raise ValueError(kind)
 

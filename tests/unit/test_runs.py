@@ -1,0 +1,163 @@
+"""Runs without any service: they train, publish, stop, resume, and refuse what they cannot use."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cgn import checkpoint
+from tests.unit.tiny_model import publish_tiny
+from trainer.runs.command import RunError, Stopped, Surroundings
+from trainer.runs.reporting import Reporter, StopFlag
+from trainer.runs.train_cgn import mask_bounds, train_cgn
+from trainer.runs.train_cgn_config import TrainCgnConfig
+from trainer.runs.train_classifier import train_classifier
+from trainer.runs.train_classifier_config import TrainClassifierConfig
+
+TINY = TrainCgnConfig(steps=4, batch_size=4, train_images=100, checkpoint_every=2, sample_every=2)
+
+
+@pytest.fixture(autouse=True)
+def bundled_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CGN_DATA_DIR", raising=False)
+
+
+def surroundings(folder: Path, version: str = "v1", *, resume: bool = False) -> Surroundings:
+    run_dir, models_dir = folder / version, folder / "models"
+    run_dir.mkdir(exist_ok=True)
+    reporter = Reporter(run_dir, models_dir, jsonl=True)
+    return Surroundings(run_dir, models_dir, version, resume, reporter, StopFlag())
+
+
+def events(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_cgn_is_trained_and_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    published = train_cgn(TINY, surroundings(tmp_path))
+    model = checkpoint.load(tmp_path / "models", published.model_name)
+    assert model.card.trained
+    assert model.card.training["command"].startswith("python -m trainer.runs.train_cgn --steps 4")
+    assert any("bundled subset" in note for note in model.card.notes)
+    assert model.card.training["data"]["count"] == 100
+
+    said = events(capsys.readouterr().out)
+    last = [event for event in said if event["event"] == "progress"][-1]
+    assert (last["step"], last["total_steps"]) == (4, 4)
+    assert isinstance(last["mu_mask"], float)
+    assert {"generator", "discriminator", "adversarial", "binary", "mask", "style"} <= set(last["values"])  # type: ignore[arg-type]
+    kinds = [event["kind"] for event in said if event["event"] == "artefact"]
+    assert kinds.count("sample_sheet") == 2
+    assert kinds.count("checkpoint") == 2
+    assert kinds[-1] == "model"
+    assert Image.open(tmp_path / "v1/samples/step-0000004.png").width > 500
+
+
+def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    train_cgn(TINY, surroundings(tmp_path, "whole"))
+    first = surroundings(tmp_path, "broken")
+    first.stop.requested = True
+    with pytest.raises(Stopped):
+        train_cgn(TINY, first)
+    # A newer checkpoint that is damaged is passed over.
+    (first.run_dir / "checkpoint-0000003.safetensors").write_bytes(b"not a checkpoint")
+    train_cgn(TINY, surroundings(tmp_path, "broken", resume=True))
+    whole, broken = (
+        checkpoint.read_card(tmp_path / "models", "my_cgn", version) for version in ("whole", "broken")
+    )
+    assert broken.digest == whole.digest
+    assert broken.training["resumed_at_step"] == 1
+
+
+def test_a_checkpoint_of_another_config_is_not_used(tmp_path: Path) -> None:
+    train_cgn(TINY, surroundings(tmp_path, "v1"))
+    other = TrainCgnConfig(steps=2, batch_size=4, train_images=100, seed=1, model_name="other")
+    train_cgn(other, surroundings(tmp_path, "v1", resume=True))
+    assert checkpoint.read_card(tmp_path / "models", "other", "v1").training["resumed_at_step"] == 0
+
+
+def test_a_published_version_is_not_replaced(tmp_path: Path) -> None:
+    publish_tiny(tmp_path / "models", name="my_cgn", version="v1")
+    with pytest.raises(RunError, match="never changes"):
+        train_cgn(TINY, surroundings(tmp_path))
+
+
+def test_losses_that_blow_up_end_the_run_with_the_cure(tmp_path: Path) -> None:
+    config = TrainCgnConfig(steps=3, batch_size=4, train_images=100, weight_style=1e39)
+    with pytest.raises(RunError, match="lower lr_generator"):
+        train_cgn(config, surroundings(tmp_path))
+    assert not (tmp_path / "models").exists()
+
+
+def test_more_images_than_there_are_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"limit: .*7200"):
+        train_cgn(TrainCgnConfig(steps=1, train_images=50_000), surroundings(tmp_path))
+
+
+def test_mask_bounds_contain_a_healthy_mean_and_exclude_a_collapsed_one() -> None:
+    for mean in (0.05, 0.15, 0.3):
+        bounds = mask_bounds(mean)
+        assert bounds.lowest < mean < bounds.highest
+    for mean in (0.0, 0.001, 0.9, 1.0):
+        bounds = mask_bounds(mean)
+        assert not bounds.lowest <= mean <= bounds.highest
+
+
+def test_a_classifier_learns_from_counterfactuals_and_is_scored(tmp_path: Path) -> None:
+    publish_tiny(tmp_path / "models")
+    config = TrainClassifierConfig(model_name="tiny", counterfactuals=128, epochs=1, batch_size=32)
+    where = surroundings(tmp_path)
+    train_classifier(config, where)
+    result = json.loads((where.run_dir / "scores.json").read_text())
+    assert set(result["scores"]) == {"validation", "test"}
+    assert all(0 <= value <= 1 for part in result["scores"].values() for value in part.values())
+    assert result["data"]["counterfactual"]["images"] == 128
+    assert (where.run_dir / "classifier.safetensors").exists()
+
+
+def test_a_classifier_of_an_unknown_cgn_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no model 'nobody'"):
+        train_classifier(TrainClassifierConfig(model_name="nobody"), surroundings(tmp_path))
+
+
+def command(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "trainer.runs.train_cgn", "--run-dir", tmp_path / "run", "--jsonl"]
+        + ["--models-dir", tmp_path / "models", "--train-images", "100", "--batch-size", "4", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_sigterm_keeps_a_checkpoint_that_the_command_resumes(tmp_path: Path) -> None:
+    run = command(tmp_path, "--steps", "100000")
+    assert run.stdout
+    while '"progress"' not in run.stdout.readline():
+        assert run.poll() is None
+    run.send_signal(signal.SIGTERM)
+    out, _ = run.communicate(timeout=60)
+    assert run.returncode == 3
+    assert events(out)[-2]["kind"] == "checkpoint"
+    assert len(list((tmp_path / "run").glob("checkpoint-*.safetensors"))) == 1
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_bad_option_is_one_line_that_names_it(tmp_path: Path) -> None:
+    for options, says in (
+        (("--steps", "0"), "error: steps: must be 1 or more, is 0"),
+        (("--dataset", "mnist"), "error: dataset: must be one of"),
+        (("--lr-generator", "-1"), "error: lr_generator: must be above 0, at most 1, is -1.0"),
+        (("--model-name", "../x"), "error: model_name: must be a lowercase letter"),
+    ):
+        run = command(tmp_path, *options)
+        _, errors = run.communicate(timeout=60)
+        assert run.returncode == 2
+        assert errors.startswith(says)
+        assert errors.count("\n") == 1
