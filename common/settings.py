@@ -61,7 +61,8 @@ def _redis_url(env: Environ, name: str, default: str, *, optional: bool = False)
     return text
 
 
-def _device(env: Environ) -> str:
+def device_from_env(env: Environ = os.environ) -> str:
+    """CGN_DEVICE: auto (default), cpu, cuda or cuda:<index>. Raises SettingsError."""
     text = _text(env, "CGN_DEVICE", "auto")
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
         raise SettingsError(f"CGN_DEVICE={text}: must be auto, cpu, cuda or cuda:<index>; unset it for auto")
@@ -110,7 +111,7 @@ class GeneratorSettings:
             host=_text(env, "CGN_HOST", "127.0.0.1"),
             port=_port(env, "CGN_GENERATOR_PORT", 50051),
             metrics_port=_port(env, "CGN_GENERATOR_METRICS_PORT", 9101),
-            device=_device(env),
+            device=device_from_env(env),
             threads=_integer(env, "CGN_THREADS", 0, 0, 1024),
             cache_url=_redis_url(env, "CGN_CACHE_URL", "redis://127.0.0.1:6380/0", optional=True),
             row_cache_bytes=_integer(env, "CGN_ROW_CACHE_MB", 256, 0, 1 << 20) << 20,

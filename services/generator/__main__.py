@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import grpc
-import torch
 
+from cgn.device import resolve_device
 from cgn.engine import Engine
+from cgn.errors import CgnInputError
 from cgn_api.v1.generator_pb2_grpc import add_GeneratorServiceServicer_to_server
 from common import logs
 from common.metrics import GeneratorMetrics
@@ -21,24 +22,11 @@ from services.generator.servicer import SERVICE_NAME, GeneratorServicer, observe
 from services.grpc_server import Readiness, serve
 
 
-def resolve_device(wanted: str) -> str:
-    """ "auto" as the first GPU or the CPU. Raises SettingsError for a GPU that is not there."""
-    gpus = torch.cuda.device_count()
-    if wanted == "auto":
-        return "cuda:0" if gpus else "cpu"
-    if wanted == "cpu":
-        return wanted
-    index = int(wanted.partition(":")[2] or 0)
-    if index >= gpus:
-        raise SettingsError(f"CGN_DEVICE={wanted}: this machine shows {gpus} GPUs; set it to cpu or auto")
-    return f"cuda:{index}"
-
-
 async def main(settings: GeneratorSettings) -> None:
     """Serves until told to stop."""
+    device = resolve_device(settings.device)
     metrics = GeneratorMetrics()
     engine = Engine(threads=settings.threads, on_batch=partial(observe_batch, metrics))
-    device = resolve_device(settings.device)
     models = Models(settings.paths.models_dir, device, engine, metrics)
     cache = RowCache(settings.row_cache_bytes, settings.cache_url, settings.row_ttl_seconds, metrics)
     pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_name_prefix="answer")
@@ -72,5 +60,5 @@ if __name__ == "__main__":
     logs.setup("generator")
     try:
         asyncio.run(main(GeneratorSettings.from_env()))
-    except SettingsError as error:
+    except (SettingsError, CgnInputError) as error:
         sys.exit(f"error: {error}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+import torch
 
 from cgn import checkpoint
 from cgn.engine import Engine, Row
@@ -38,7 +39,7 @@ class Models:
     served all the same. Lives on the event loop; files are read in threads.
     """
 
-    def __init__(self, root: Path, device: str, engine: Engine, metrics: GeneratorMetrics) -> None:
+    def __init__(self, root: Path, device: torch.device, engine: Engine, metrics: GeneratorMetrics) -> None:
         self._root = root
         self._device = device
         self._engine = engine

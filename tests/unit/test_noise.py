@@ -13,7 +13,10 @@ def test_a_seed_means_these_numbers_for_ever() -> None:
     # Written down once; a change of library, device or code that moves them breaks every stored seed.
     u = noise.noise([0, 2**64 - 1], 3)
     assert u.dtype == np.float32
-    assert u.tolist() == [[-2.2718842029571533, -0.701327919960022, -1.2189801931381226], [-0.7226691246032715, 0.5748710632324219, -0.22451747953891754]]
+    assert u.tolist() == [
+        [-2.2718842029571533, -0.701327919960022, -1.2189801931381226],
+        [-0.7226691246032715, 0.5748710632324219, -0.22451747953891754],
+    ]
     assert [noise.roll(7, m, 32) for m in noise.MECHANISMS] == [(29, 22), (13, 26), (18, 31)]
 
 

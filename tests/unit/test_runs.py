@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from cgn import checkpoint
@@ -31,7 +32,7 @@ def surroundings(folder: Path, version: str = "v1", *, resume: bool = False) -> 
     run_dir, models_dir = folder / version, folder / "models"
     run_dir.mkdir(exist_ok=True)
     reporter = Reporter(run_dir, models_dir, jsonl=True)
-    return Surroundings(run_dir, models_dir, version, resume, reporter, StopFlag())
+    return Surroundings(run_dir, models_dir, torch.device("cpu"), version, resume, reporter, StopFlag())
 
 
 def events(text: str) -> list[dict[str, object]]:

@@ -24,7 +24,7 @@ _KEPT = 2  # the newest one, and one to fall back on should it prove damaged
 
 def config_fingerprint(config: Dataclass) -> str:
     """Hash of a config: a checkpoint continues only the run it comes from."""
-    text = json.dumps(asdict(config), sort_keys=True)  # type: ignore[call-overload]
+    text = json.dumps(asdict(config), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -15,7 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from common.settings import Paths, SettingsError
+import torch
+
+from cgn.device import resolve_device
+from cgn.errors import CgnInputError
+from common.settings import Paths, SettingsError, device_from_env
 from trainer.runs.config import (
     VERSION,
     VERSION_HELP,
@@ -38,6 +42,7 @@ class Surroundings:
 
     run_dir: Path  # for checkpoints, sample sheets and scores; exists
     models_dir: Path  # to publish to and load from
+    device: torch.device  # to train on
     version: str  # of the model it publishes
     resume: bool  # continue from the newest good checkpoint in run_dir, if any
     reporter: Reporter
@@ -72,7 +77,7 @@ def run_command(
     try:
         config = _config(config_class, arguments)
         surroundings = _surroundings(arguments)
-    except (FieldError, SettingsError, OSError, json.JSONDecodeError) as error:
+    except (FieldError, SettingsError, CgnInputError, OSError, json.JSONDecodeError) as error:
         return _fail(error, BAD_OPTIONS)
     surroundings.stop.install()
     reporter = surroundings.reporter
@@ -132,7 +137,8 @@ def _surroundings(arguments: argparse.Namespace) -> Surroundings:
     models_dir = (arguments.models_dir or paths.models_dir).absolute()
     run_dir.mkdir(parents=True, exist_ok=True)
     reporter = Reporter(run_dir, models_dir, jsonl=arguments.jsonl)
-    return Surroundings(run_dir, models_dir, version, arguments.resume, reporter, StopFlag())
+    device = resolve_device(device_from_env())
+    return Surroundings(run_dir, models_dir, device, version, arguments.resume, reporter, StopFlag())
 
 
 def _fail(why: object, code: int) -> int:

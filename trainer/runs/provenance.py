@@ -21,7 +21,7 @@ def provenance(run: str, config: Dataclass) -> dict[str, Any]:
     capabilities = torch.cpu.get_capabilities()
     return {
         "command": " ".join([f"python -m trainer.runs.{run}", *options]),
-        "config": asdict(config),  # type: ignore[call-overload]
+        "config": asdict(config),
         "commit": _commit(),
         "machine": {
             "cpu": capabilities.get("cpu_name", platform.machine()),

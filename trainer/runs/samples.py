@@ -22,7 +22,7 @@ def draw_samples(run_dir: Path, network: MnistCGN, data: VariantSet, step: int) 
     Rows: a real image; mask, foreground, background and composite of one factor; then counterfactuals that
     keep the column's shape label and draw the labels of texture and background.
     """
-    network = copy.deepcopy(network).eval()
+    network = copy.deepcopy(network).cpu().eval()
     random = torch.Generator().manual_seed(0)
     classes = torch.arange(mnist.CLASSES)
 

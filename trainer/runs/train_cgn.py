@@ -52,13 +52,14 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
     for note in data.provenance["notes"]:  # type: ignore[attr-defined]
         reporter.log(f"note: {note}")
 
+    device = surroundings.device
     torch.manual_seed(config.seed)  # initial weights; everything later is drawn from `random`
-    network = build_network("mnist", {"width": WIDTH}).to(memory_format=torch.channels_last)
+    network = build_network("mnist", {"width": WIDTH}).to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(network).requires_grad_(False)
-    discriminator = Discriminator(mnist.CLASSES).to(memory_format=torch.channels_last)
+    discriminator = Discriminator(mnist.CLASSES).to(device).to(memory_format=torch.channels_last)
     adam_g = torch.optim.Adam(network.parameters(), config.lr_generator, betas=ADAM_BETAS)
     adam_d = torch.optim.Adam(discriminator.parameters(), config.lr_discriminator, betas=ADAM_BETAS)
-    style_loss = losses.StyleLoss()
+    style_loss = losses.StyleLoss().to(device)
     random = torch.Generator().manual_seed(config.seed)
 
     parts = {"network": network, "average": average, "discriminator": discriminator}
@@ -79,14 +80,14 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
         adam_g.param_groups[0]["lr"] = decay * config.lr_generator
         adam_d.param_groups[0]["lr"] = decay * config.lr_discriminator
         chosen = torch.randint(len(data.labels), (config.batch_size,), generator=random)
-        x_NCHW, label_N = data.images[chosen], data.labels[chosen]
-        with half_precision():
+        x_NCHW, label_N = data.images[chosen].to(device), data.labels[chosen].to(device)
+        with half_precision(device):
             m, f, b = (output.float() for output in draw(network, label_N, random))
         x_gen = compose(m, f, b)
 
         # Discriminator: real images against composites, both with the label that all mechanisms got.
         with_r1 = step % R1_EVERY == 0
-        with half_precision():
+        with half_precision(device):
             score_real = discriminator(x_NCHW.requires_grad_(with_r1), label_N).float()
             score_fake = discriminator(x_gen.detach(), label_N).float()
         loss_d = losses.adversarial_discriminator(score_real, score_fake)
@@ -98,7 +99,7 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
 
         # Mechanisms: L = L_adv + L_binary + L_mask + L_style, jointly.
         ramp = min(1.0, step / (BINARY_RAMP * config.steps))
-        with half_precision():
+        with half_precision(device):
             score_gen = discriminator(x_gen, label_N).float()
         terms = {
             "adversarial": losses.adversarial_generator(score_gen),
@@ -132,11 +133,13 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
             reporter.artefact("checkpoint", checkpoints.save(done))
         if surroundings.stop.requested and done < config.steps:
             raise Stopped
-    return publish(config, surroundings, average, data, time.monotonic() - began, start)
+    return publish(config, surroundings, average.cpu(), data, time.monotonic() - began, start)
 
 
-def half_precision() -> torch.autocast:
-    """Convolutions in bfloat16 where the processor has matrix units for it: twice as fast."""
+def half_precision(device: torch.device) -> torch.autocast:
+    """Convolutions in bfloat16 where the device has matrix units for it: twice as fast."""
+    if device.type == "cuda":
+        return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
     return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
@@ -144,10 +147,10 @@ def draw(
     network: MnistCGN, label_N: torch.Tensor, random: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Masks, foregrounds and backgrounds of one noise and one label for all three (section 3.1)."""
-    n = len(label_N)
-    u_NL = torch.randn(n, mnist.LATENT, generator=random)
+    n, device = len(label_N), label_N.device
+    u_NL = torch.randn(n, mnist.LATENT, generator=random).to(device)
     y_NC = mnist.one_hot(label_N)
-    rolls = torch.randint(mnist.RESOLUTION, (2, n, 2), generator=random)
+    rolls = torch.randint(mnist.RESOLUTION, (2, n, 2), generator=random).to(device)
     return (
         network.shape(u_NL, y_NC),
         network.texture(u_NL, y_NC, rolls[0]),

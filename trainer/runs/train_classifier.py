@@ -1,6 +1,7 @@
-"""Trains a digit classifier on originals, counterfactuals or both: `python -m trainer.runs.train_classifier --help`.
+"""Trains a digit classifier on originals, counterfactuals or both.
 
-It is scored on images whose colours or textures say nothing about the digit (paper section 4.2, table 2).
+`python -m trainer.runs.train_classifier --help` lists the options. Scores are those on images whose
+colours or textures say nothing about the digit (paper section 4.2, table 2).
 """
 
 import json
@@ -36,9 +37,10 @@ def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) 
     """
     reporter, run_dir = surroundings.reporter, surroundings.run_dir
     images, labels, sources = training_images(config, surroundings)
+    device = surroundings.device
 
     torch.manual_seed(config.seed)  # initial weights; the order of the images is drawn from `random`
-    classifier = DigitClassifier(CLASSES)
+    classifier = DigitClassifier(CLASSES).to(device)
     adadelta = torch.optim.Adadelta(classifier.parameters(), config.learning_rate)
     random = torch.Generator().manual_seed(config.seed)
     checkpoints = Checkpoints(
@@ -58,7 +60,7 @@ def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) 
             group["lr"] = config.learning_rate * RATE_DECAY**epoch
         classifier.train()
         for chosen in torch.randperm(len(labels), generator=random).split(config.batch_size):
-            loss = F.cross_entropy(classifier(images[chosen]), labels[chosen])
+            loss = F.cross_entropy(classifier(images[chosen].to(device)), labels[chosen].to(device))
             adadelta.zero_grad()
             loss.backward()
             adadelta.step()
@@ -67,6 +69,7 @@ def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) 
             if surroundings.stop.requested:
                 raise Stopped
         reporter.artefact("checkpoint", checkpoints.save(step))
+    classifier.cpu()
     weights = run_dir / "classifier.safetensors"
     save_file(classifier.state_dict(), weights)
     reporter.artefact("checkpoint", weights)
@@ -87,7 +90,8 @@ def training_images(
     config: TrainClassifierConfig, surroundings: Surroundings
 ) -> tuple[torch.Tensor, torch.Tensor, dict[str, object]]:
     """Images (N, 3, 32, 32) in [-1, 1], their labels (N,), and where they come from."""
-    images, labels, sources = [], [], {}
+    images, labels = [], []
+    sources: dict[str, object] = {}
     if "original" in config.train_on:
         data = variant(config, "train", unbiased=False)
         images.append(data.images)
@@ -138,7 +142,7 @@ def counterfactual_images(
 
 
 def batches(seed: int, count: int) -> Iterator[tuple[int, list[sampler.Counterfactual]]]:
-    """Samples 0 to ``count - 1`` of the seed's stream, a forward pass at a time, with the first one's index."""
+    """The seed's first ``count`` samples, a forward pass at a time, with the first one's index."""
     for start in range(0, count, BATCH_ROWS):
         yield start, list(sampler.counterfactuals(seed, start, min(start + BATCH_ROWS, count), CLASSES))
 
@@ -156,7 +160,7 @@ def variant(config: TrainClassifierConfig, split: str, *, unbiased: bool) -> Var
 
 @torch.no_grad()
 def score(classifier: DigitClassifier, data: VariantSet) -> dict[str, float]:
-    """Accuracies in [0, 1]: of all images, and apart of those whose colours agree with the digit, or do not."""
+    """Accuracies in [0, 1]: of all images, of those whose colours agree with the digit, of the others."""
     classifier.eval()
     right = torch.cat([classifier(x).argmax(1) for x in data.images.split(1000)]) == data.labels
     agree = data.object_labels == data.labels
