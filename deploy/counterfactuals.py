@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from PIL import Image
 
+from cgn.sheets import SheetRow, draw_sheet
 from cgn_client import Client, Factor, composite
 from cgn_client.composites import Output
-from deploy.sheet import Block, Row, draw_sheet
 
 Labels = tuple[int, int, int]  # of shape, texture, background
 
@@ -28,33 +29,25 @@ def counterfactual_sheet(client: Client, model: str, version: str = "") -> Image
     factors = [Factor(label, _SEED + label) for label in range(described.classes)]
     same = [composite(factor, factor, factor) for factor in factors]
     plain = client.generate(model, same, _PARTS, version=described.version)
-    blocks = [
-        Block(
-            "one label and one seed for all three mechanisms, a column per class",
-            [
-                Row(part, [result[part] for result in plain], described.class_names if row == 0 else ())
-                for row, part in enumerate(_PARTS)
-            ],
-        )
-    ]
-    rows = []
+    rows = [SheetRow(part, [result[part] for result in plain]) for part in _PARTS]
+    rows[0] = replace(rows[0], captions=[f"class {name}" for name in described.class_names])
     for title, labels in _combinations(described.classes):
         mixed = [composite(factors[s], factors[t], factors[b]) for s, t, b in labels]
         results = client.generate(model, mixed, version=described.version)
         images = [result["composite"] for result in results]
-        rows.append(Row(title, images, [f"s{s}  t{t}  b{b}" for s, t, b in labels]))
-    blocks.append(Block("counterfactuals: s, t, b = labels of shape, texture and background", rows))
-    return draw_sheet(f"{model}  {described.version}", blocks)
+        rows.append(SheetRow(title, images, [f"s{s}  t{t}  b{b}" for s, t, b in labels]))
+    meaning = "s, t, b: labels of shape, texture and background"
+    return draw_sheet(f"{model} {described.version}   ({meaning})", rows)
 
 
 def _combinations(classes: int) -> Iterator[tuple[str, Sequence[Labels]]]:
     """Title and labels of each row: one label varies in the first three, all of them in the rest."""
     shape, texture, background = _HELD
-    yield "shape varies", [(label, texture, background) for label in range(classes)]
-    yield "texture varies", [(shape, label, background) for label in range(classes)]
-    yield "background varies", [(shape, texture, label) for label in range(classes)]
+    yield "all shapes", [(label, texture, background) for label in range(classes)]
+    yield "all textures", [(shape, label, background) for label in range(classes)]
+    yield "all backgrounds", [(shape, texture, label) for label in range(classes)]
     draw = random.Random(_SEED)
     for _ in range(_MIXED_ROWS):
         # Every class once as shape, texture and background.
         columns = [draw.sample(range(classes), classes) for _ in range(3)]
-        yield "all vary", list(zip(*columns, strict=True))
+        yield "mixed", list(zip(*columns, strict=True))

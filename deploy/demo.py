@@ -3,9 +3,11 @@
 Everything runs in a stack of its own, in a temporary folder and on free ports.
 """
 
+import contextlib
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -40,17 +42,27 @@ def demo(folder: Path) -> None:
     with LocalStack(apart=folder, services=SERVICES) as stack:
         _say(stack.table())
         with Client(stack.address("generator"), stack.address("trainer")) as client:
+            threading.Thread(target=_end_calls_of_a_lost_stack, args=(stack, client), daemon=True).start()
             try:
                 _draw_shipped_models(client)
                 name, version = _train(client)
                 _await_served(client, name, version)
                 _draw(client, name, version, OUTPUT / "trained.png")
                 _show_metrics(stack)
-            except (CgnError, OSError):
+            except (CgnError, OSError, ValueError):  # ValueError: a call on the closed client
                 stack.check()  # a service that has ended is the better explanation
                 raise
         _say("\nstopping the services")
     _say(f"done in {time.monotonic() - began:.0f} s; look at {OUTPUT.relative_to(REPO)}/*.png")
+
+
+def _end_calls_of_a_lost_stack(stack: LocalStack, client: Client) -> None:
+    """Without this, watching a job whose worker has ended would last for ever."""
+    with contextlib.suppress(StackError):
+        while True:
+            stack.check()
+            time.sleep(1.0)
+    client.close()
 
 
 def _draw_shipped_models(client: Client) -> None:

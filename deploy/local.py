@@ -97,7 +97,7 @@ class LocalStack:
 
     def check(self) -> None:
         """Raises StackError, with the end of its log, if a service has ended."""
-        for process in self._processes.values():
+        for process in list(self._processes.values()):
             if (code := process.exit_code()) is not None:
                 lines = "".join(f"\n  {line}" for line in process.last_lines())
                 raise StackError(

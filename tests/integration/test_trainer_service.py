@@ -253,7 +253,7 @@ def test_cancelling_ends_a_running_job_and_its_watchers(lone_redis: LocalRedis, 
         ]
         done = trainer.get(job.job_id)
         last = [artefact.path for artefact in done.artefacts if artefact.kind == "checkpoint"][-1]
-        assert int((tmp_path / "runs" / last).read_text()) == done.progress.step
+        assert int((tmp_path / "runs" / last).read_text()) >= done.progress.step > 0
 
 
 def test_many_may_watch_one_job(trainer: TrainerProcess) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,16 +27,17 @@ TINY = TrainCgnConfig(steps=4, batch_size=4, train_images=100, checkpoint_every=
 @pytest.fixture(autouse=True)
 def bundled_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CGN_DATA_DIR", raising=False)
+    torch.set_num_threads(1)  # batches are tiny: threads would only wait for each other
 
 
 def surroundings(folder: Path, version: str = "v1", *, resume: bool = False) -> Surroundings:
     run_dir, models_dir = folder / version, folder / "models"
     run_dir.mkdir(exist_ok=True)
     reporter = Reporter(run_dir, models_dir, jsonl=True)
-    return Surroundings(run_dir, models_dir, torch.device("cpu"), version, resume, reporter, StopFlag())
+    return Surroundings(run_dir, models_dir, "cpu", version, resume, reporter, StopFlag())
 
 
-def events(text: str) -> list[dict[str, object]]:
+def events(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -51,7 +53,7 @@ def test_a_cgn_is_trained_and_published(tmp_path: Path, capsys: pytest.CaptureFi
     last = [event for event in said if event["event"] == "progress"][-1]
     assert (last["step"], last["total_steps"]) == (4, 4)
     assert isinstance(last["mu_mask"], float)
-    assert {"generator", "discriminator", "adversarial", "binary", "mask", "style"} <= set(last["values"])  # type: ignore[arg-type]
+    assert {"generator", "discriminator", "adversarial", "binary", "mask", "style"} <= set(last["values"])
     kinds = [event["kind"] for event in said if event["event"] == "artefact"]
     assert kinds.count("sample_sheet") == 2
     assert kinds.count("checkpoint") == 2
@@ -80,6 +82,12 @@ def test_a_checkpoint_of_another_config_is_not_used(tmp_path: Path) -> None:
     other = TrainCgnConfig(steps=2, batch_size=4, train_images=100, seed=1, model_name="other")
     train_cgn(other, surroundings(tmp_path, "v1", resume=True))
     assert checkpoint.read_card(tmp_path / "models", "other", "v1").training["resumed_at_step"] == 0
+
+
+def test_a_run_killed_between_publishing_and_saying_so_ends_well(tmp_path: Path) -> None:
+    train_cgn(TINY, surroundings(tmp_path))
+    again = train_cgn(TINY, surroundings(tmp_path, resume=True))
+    assert (again.model_name, again.model_version) == ("my_cgn", "v1")
 
 
 def test_a_published_version_is_not_replaced(tmp_path: Path) -> None:
@@ -128,8 +136,8 @@ def test_a_classifier_of_an_unknown_cgn_is_refused(tmp_path: Path) -> None:
 
 def command(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "trainer.runs.train_cgn", "--run-dir", tmp_path / "run", "--jsonl"]
-        + ["--models-dir", tmp_path / "models", "--train-images", "100", "--batch-size", "4", *options],
+        [sys.executable, "-m", "trainer.runs.train_cgn", "--run-dir", str(tmp_path / "run"), "--jsonl"]
+        + ["--models-dir", str(tmp_path / "models"), "--train-images", "100", "--batch-size", "4", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -13,7 +13,7 @@ class Kind:
     """A kind of job."""
 
     config: type[Dataclass]  # its options
-    module: str  # run as `python -m <module>`; speaks the protocol of trainer.runs.command
+    module: str  # run as `python -m <module>`; speaks the protocol of trainer.runs.reporting
 
 
 KINDS: Mapping[str, Kind] = {

@@ -1,8 +1,4 @@
-"""The command line that every run has, and the exit codes by which a worker knows how it ended.
-
-0: ended well. 1: failed, the last line on stderr is `error: <why>`. 2: bad options. 3: stopped on
-SIGTERM or Ctrl-C with a checkpoint that --resume continues from.
-"""
+"""The command line that every run has, and its end by one of the exit codes of trainer.runs.reporting."""
 
 import argparse
 import contextlib
@@ -15,9 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
-from cgn.device import resolve_device
 from cgn.errors import CgnInputError
 from common.settings import Paths, SettingsError, device_from_env
 from trainer.runs.config import (
@@ -29,9 +22,7 @@ from trainer.runs.config import (
     config_from_dict,
     given_arguments,
 )
-from trainer.runs.reporting import Reporter, StopFlag
-
-SUCCEEDED, FAILED, BAD_OPTIONS, STOPPED = 0, 1, 2, 3
+from trainer.runs.reporting import BAD_OPTIONS, FAILED, STOPPED, SUCCEEDED, Reporter, StopFlag
 
 C = TypeVar("C", bound=Dataclass)
 
@@ -42,7 +33,7 @@ class Surroundings:
 
     run_dir: Path  # for checkpoints, sample sheets and scores; exists
     models_dir: Path  # to publish to and load from
-    device: torch.device  # to train on
+    device: str  # to train on: auto, cpu, cuda or cuda:<index>
     version: str  # of the model it publishes
     resume: bool  # continue from the newest good checkpoint in run_dir, if any
     reporter: Reporter
@@ -77,7 +68,7 @@ def run_command(
     try:
         config = _config(config_class, arguments)
         surroundings = _surroundings(arguments)
-    except (FieldError, SettingsError, CgnInputError, OSError, json.JSONDecodeError) as error:
+    except (FieldError, SettingsError, OSError, json.JSONDecodeError) as error:
         return _fail(error, BAD_OPTIONS)
     surroundings.stop.install()
     reporter = surroundings.reporter
@@ -87,7 +78,7 @@ def run_command(
     except Stopped:
         reporter.log("stopped; --resume continues from the last checkpoint")
         return STOPPED
-    except RunError as error:
+    except (RunError, CgnInputError) as error:
         return _fail(error, FAILED)
     except Exception as error:  # a defect or the machine's fault: the whole story, then the one line
         traceback.print_exc()
@@ -137,7 +128,7 @@ def _surroundings(arguments: argparse.Namespace) -> Surroundings:
     models_dir = (arguments.models_dir or paths.models_dir).absolute()
     run_dir.mkdir(parents=True, exist_ok=True)
     reporter = Reporter(run_dir, models_dir, jsonl=arguments.jsonl)
-    device = resolve_device(device_from_env())
+    device = device_from_env()
     return Surroundings(run_dir, models_dir, device, version, arguments.resume, reporter, StopFlag())
 
 

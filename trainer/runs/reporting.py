@@ -5,6 +5,10 @@ A JSON line is one object on standard output, its `event` one of
   artefact  kind, path (below the run's directory; a model's below the models directory), bytes
   log       line
   result    model_name, model_version (empty if none was published); the last one of a good run
+
+Its exit code says how it ended: 0 well; 1 it failed, and the last line on stderr is `error: <why>`; 2 bad
+options; 3 it was stopped by SIGTERM or Ctrl-C, with a checkpoint that --resume continues from. No torch in
+here: the worker reads all this, and has none.
 """
 
 import json
@@ -19,6 +23,8 @@ from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
+
+SUCCEEDED, FAILED, BAD_OPTIONS, STOPPED = 0, 1, 2, 3
 
 _SECONDS_BETWEEN_REPORTS = 0.5
 _STEPS_TIMED = 50

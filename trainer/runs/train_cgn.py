@@ -15,6 +15,7 @@ from cgn import checkpoint, losses
 from cgn.card import MaskBounds
 from cgn.composer import compose
 from cgn.data import DataError, VariantSet, make_variant
+from cgn.device import resolve_device
 from cgn.mechanisms import mnist
 from cgn.model import MnistCGN, build_network
 from trainer.runs.checkpoints import Checkpoints
@@ -52,7 +53,7 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
     for note in data.provenance["notes"]:  # type: ignore[attr-defined]
         reporter.log(f"note: {note}")
 
-    device = surroundings.device
+    device = resolve_device(surroundings.device)
     torch.manual_seed(config.seed)  # initial weights; everything later is drawn from `random`
     network = build_network("mnist", {"width": WIDTH}).to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(network).requires_grad_(False)
@@ -231,7 +232,11 @@ def publish(
             notes=notes,
         )
     except checkpoint.VersionExists as error:
-        raise RunError(str(error)) from None
+        # A run that was killed between publishing and saying so has nothing left to do.
+        there = checkpoint.read_card(surroundings.models_dir, config.model_name, surroundings.version)
+        if not surroundings.resume or there.training.get("config") != training["config"]:
+            raise RunError(str(error)) from None
+        card = there
     reporter = surroundings.reporter
     reporter.artefact("model", surroundings.models_dir / card.name / card.version)
     return Published(card.name, card.version)

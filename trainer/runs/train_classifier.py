@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from cgn import checkpoint, sampler
 from cgn.composer import compose
 from cgn.data import DataError, VariantSet, make_variant
+from cgn.device import resolve_device
 from cgn.engine import BATCH_ROWS, forward_padded
 from cgn.mechanisms.mnist import CLASSES, RESOLUTION
 from cgn.model import CGN
@@ -37,7 +38,7 @@ def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) 
     """
     reporter, run_dir = surroundings.reporter, surroundings.run_dir
     images, labels, sources = training_images(config, surroundings)
-    device = surroundings.device
+    device = resolve_device(surroundings.device)
 
     torch.manual_seed(config.seed)  # initial weights; the order of the images is drawn from `random`
     classifier = DigitClassifier(CLASSES).to(device)

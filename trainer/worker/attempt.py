@@ -14,7 +14,7 @@ from common.settings import REPO, Paths
 from trainer.jobs.claims import Claim, LeaseLost
 from trainer.jobs.record import Resources
 from trainer.jobs.states import JobState
-from trainer.runs.command import STOPPED, SUCCEEDED
+from trainer.runs.reporting import STOPPED, SUCCEEDED
 from trainer.worker.child import Child, Line
 from trainer.worker.outbox import Outbox
 from trainer.worker.output import Output

@@ -1,4 +1,4 @@
-"""What a run's lines of output mean (see trainer.runs.reporting and trainer.runs.command)."""
+"""What a run's lines of output mean (see trainer.runs.reporting)."""
 
 import json
 from pathlib import Path
