@@ -10,26 +10,24 @@ from cgn.errors import CgnInputError
 
 CARD_FORMAT = 1
 
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-_VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+NAME_HELP = "a lowercase letter, then up to 63 of a-z, 0-9, '_', '-'"
+VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+VERSION_HELP = "a lowercase letter or digit, then up to 63 of a-z, 0-9, '.', '_', '-'"
 _DIGEST = re.compile(r"blake2b:[0-9a-f]{32}")
 
 
 def check_name(name: str) -> str:
     """Returns a model name that may become a folder, else raises CgnInputError."""
-    if not _NAME.fullmatch(name):
-        raise CgnInputError(
-            "name", f"{name!r} must be a lowercase letter and up to 63 more of a-z, 0-9, '_', '-'"
-        )
+    if not NAME.fullmatch(name):
+        raise CgnInputError("name", f"{name!r} must be {NAME_HELP}")
     return name
 
 
 def check_version(version: str) -> str:
     """Returns a version that may become a folder, else raises CgnInputError."""
-    if not _VERSION.fullmatch(version):
-        raise CgnInputError(
-            "version", f"{version!r} must be 1 to 64 of a-z, 0-9, '.', '_', '-', beginning with a-z or 0-9"
-        )
+    if not VERSION.fullmatch(version):
+        raise CgnInputError("version", f"{version!r} must be {VERSION_HELP}")
     return version
 
 

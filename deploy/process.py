@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trainer.worker import launch
+from common import launch
 
 _TAIL_BYTES = 8192
 

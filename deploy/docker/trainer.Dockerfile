@@ -9,6 +9,7 @@ RUN pip install -c requirements.txt \
         grpcio grpcio-health-checking grpcio-reflection grpcio-status protobuf \
         celery redis prometheus-client
 
+COPY cgn cgn
 COPY cgn_api cgn_api
 COPY common common
 COPY services services

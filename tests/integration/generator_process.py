@@ -1,40 +1,16 @@
-"""A real generator process over models with random weights, for tests."""
+"""A real generator process, for tests."""
 
 import urllib.request
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import torch
 from prometheus_client.parser import text_string_to_metric_families
 
-from cgn import checkpoint
-from cgn.card import MaskBounds, ModelCard
-from cgn.model import build_network
 from cgn_client import Client
 from services.probe import probe
 from tests.processes import ModuleProcess, free_port, wait_for
 
-DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-_ARCHITECTURE = {"width": 8}
 _WARM_UP_ROWS = 3  # of each model that is loaded
-
-
-def publish_random(root: Path, name: str, version: str = "v1", seed: int = 0, **fields: Any) -> ModelCard:
-    """Publishes a small MNIST CGN with random weights, and says so in its card."""
-    torch.manual_seed(seed)
-    card: dict[str, Any] = {
-        "family": "mnist",
-        "architecture": _ARCHITECTURE,
-        "class_names": DIGITS,
-        "resolution": 32,
-        "latent_size": 32,
-        "mask_bounds": [MaskBounds(0.05, 0.6)] * 10,
-        "mask_mean": [0.5] * 10,
-        "trained": False,
-        "notes": ["random weights, for tests"],
-    }
-    network = build_network("mnist", _ARCHITECTURE)
-    return checkpoint.publish(root, network, name=name, version=version, **(card | fields))
 
 
 class GeneratorProcess(ModuleProcess):

@@ -21,8 +21,9 @@ from PIL import Image
 from cgn_client import CgnError, Client, Factor, composite
 from cgn_client.composites import Encoding, Output
 from services.probe import probe
-from tests.integration.generator_process import DIGITS, GeneratorProcess, publish_random
+from tests.integration.generator_process import GeneratorProcess
 from tests.processes import REPO, free_port, wait_for
+from tests.random_model import DIGITS, publish_random
 
 ALL: list[Output] = ["composite", "mask", "foreground", "background"]
 MECHANISMS = ("shape", "texture", "background")
@@ -234,7 +235,7 @@ def test_broken_models_are_left_out_and_the_others_served(tmp_path: Path) -> Non
         publish_random(root, "later")
         wait_for("the next scan", lambda: len(client.list_models()) == 2)
         lines = [line for line in generator.log().splitlines() if "model left out" in line]
-        assert len(lines) == 9 and all('"reason": "' in line for line in lines)
+        assert len(lines) == 10 and all('"reason": "' in line for line in lines)
 
         shutil.rmtree(root / "truncated")
         publish_random(root, "truncated")

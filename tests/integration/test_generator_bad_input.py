@@ -13,8 +13,9 @@ from cgn_api.v1 import generator_pb2 as pb
 from cgn_api.v1.generator_pb2_grpc import GeneratorServiceStub
 from cgn_client import CgnError, Client, Factor, composite
 from services.generator.servicer import MAX_ROWS_IN_FLIGHT
-from tests.integration.generator_process import GeneratorProcess, publish_random
+from tests.integration.generator_process import GeneratorProcess
 from tests.processes import wait_for
+from tests.random_model import publish_random
 
 FOUR_MIB = 4 * 1024 * 1024
 GOOD: dict[str, Any] = {

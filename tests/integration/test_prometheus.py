@@ -16,8 +16,8 @@ import yaml
 
 from cgn_client import Client, composite
 from deploy.local import LocalStack
-from tests.integration.generator_process import publish_random
 from tests.processes import wait_for
+from tests.random_model import publish_random
 
 PROMETHEUS = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
 RULES = sorted((PROMETHEUS / "rules").glob("*.yml"))

@@ -10,12 +10,12 @@ from cgn import checkpoint
 from cgn.checkpoint import CheckpointError, VersionExists
 from cgn.errors import CgnInputError
 from cgn.factors import Factor
-from tests.unit.tiny_model import publish_tiny
+from tests.random_model import publish_random
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    publish_tiny(tmp_path)
+    publish_random(tmp_path, "tiny")
     return tmp_path
 
 
@@ -32,21 +32,21 @@ def test_what_was_published_is_what_is_loaded(root: Path) -> None:
 def test_a_version_is_never_replaced_and_nothing_is_left_behind(root: Path) -> None:
     before = (root / "tiny/v1/weights.safetensors").read_bytes()
     with pytest.raises(VersionExists, match="never changes"):
-        publish_tiny(root, seed=1)
+        publish_random(root, "tiny", seed=1)
     assert (root / "tiny/v1/weights.safetensors").read_bytes() == before
     assert [p.name for p in (root / "tiny").iterdir()] == ["v1"]
 
 
 def test_an_impossible_card_publishes_nothing(root: Path) -> None:
     with pytest.raises(CgnInputError, match="version"):
-        publish_tiny(root, version="../v2")
+        publish_random(root, "tiny", version="../v2")
     with pytest.raises(CgnInputError, match="name"):
-        publish_tiny(root, name="../../etc")
+        publish_random(root, "../../etc")
     assert checkpoint.versions(root) == [("tiny", "v1")]
 
 
 def test_the_newest_version_is_the_one_made_last(root: Path) -> None:
-    publish_tiny(root, version="a-later-one", seed=1)
+    publish_random(root, "tiny", version="a-later-one", seed=1)
     assert checkpoint.newest_version(root, "tiny") == "a-later-one"
     with pytest.raises(CheckpointError, match="no model 'other' in .*; known: tiny"):
         checkpoint.load(root, "other")
@@ -103,7 +103,7 @@ def test_a_card_that_is_no_card_is_refused(root: Path, text: str) -> None:
 
 def test_a_path_out_of_the_folder_is_refused(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    publish_tiny(elsewhere, name="secret")
+    publish_random(elsewhere, "secret")
     (root / "secret").symlink_to(elsewhere / "secret")
     with pytest.raises(CheckpointError, match="leads out of"):
         checkpoint.load(root, "secret", "v1")

@@ -12,13 +12,14 @@ from typing import Any
 import grpc
 import pytest
 
+from cgn.data import VARIANTS
 from cgn_api.v1 import trainer_pb2 as pb
 from services.errors import ApiError
 from services.trainer.specs import job_spec, spec_message
 from tests.processes import REPO
 from trainer.jobs.kinds import KINDS
 from trainer.jobs.record import Resources
-from trainer.runs.config import FieldError, add_arguments, config_from_args, config_from_dict
+from trainer.runs.config import DATASETS, FieldError, add_arguments, config_from_args, config_from_dict
 from trainer.runs.train_cgn_config import TrainCgnConfig
 from trainer.runs.train_classifier_config import TrainClassifierConfig
 
@@ -35,6 +36,11 @@ def test_config_and_proto_spec_have_the_same_fields(kind: str) -> None:
     assert message is not None
     assert [field.name for field in message.fields] == names(KINDS[kind].config)
     assert all(field.has_presence for field in message.fields)
+
+
+def test_data_sets_are_those_that_can_be_built() -> None:
+    # Written out in the config, which must not import numpy: the trainer's image has none.
+    assert DATASETS == VARIANTS
 
 
 def test_kinds_and_resources_are_those_of_the_proto() -> None:

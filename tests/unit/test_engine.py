@@ -13,13 +13,13 @@ from cgn.errors import CgnInputError
 from cgn.factors import Factor
 from cgn.model import CGN
 from cgn.noise import MECHANISMS, noise, roll
-from tests.unit.tiny_model import publish_tiny
+from tests.random_model import publish_random
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> CGN:
     root: Path = tmp_path_factory.mktemp("models")
-    publish_tiny(root, width=32)
+    publish_random(root, "tiny", width=32)
     return checkpoint.load(root, "tiny")
 
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from cgn import checkpoint
-from tests.unit.tiny_model import publish_tiny
+from tests.random_model import publish_random
 from trainer.runs.command import RunError, Stopped, Surroundings
 from trainer.runs.reporting import Reporter, StopFlag
 from trainer.runs.train_cgn import mask_bounds, train_cgn
@@ -91,7 +91,7 @@ def test_a_run_killed_between_publishing_and_saying_so_ends_well(tmp_path: Path)
 
 
 def test_a_published_version_is_not_replaced(tmp_path: Path) -> None:
-    publish_tiny(tmp_path / "models", name="my_cgn", version="v1")
+    publish_random(tmp_path / "models", "my_cgn", version="v1")
     with pytest.raises(RunError, match="never changes"):
         train_cgn(TINY, surroundings(tmp_path))
 
@@ -118,7 +118,7 @@ def test_mask_bounds_contain_a_healthy_mean_and_exclude_a_collapsed_one() -> Non
 
 
 def test_a_classifier_learns_from_counterfactuals_and_is_scored(tmp_path: Path) -> None:
-    publish_tiny(tmp_path / "models")
+    publish_random(tmp_path / "models", "tiny")
     config = TrainClassifierConfig(model_name="tiny", counterfactuals=128, epochs=1, batch_size=32)
     where = surroundings(tmp_path)
     train_classifier(config, where)

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cgn.card import VERSION, VERSION_HELP
 from cgn.errors import CgnInputError
 from common.settings import Paths, SettingsError, device_from_env
 from trainer.runs.config import (
-    VERSION,
-    VERSION_HELP,
     Dataclass,
     FieldError,
     add_arguments,

@@ -12,10 +12,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
 DATASETS = ("colored_mnist", "double_colored_mnist", "wildlife_mnist")
-NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-NAME_HELP = 'a lowercase letter, then up to 63 of a-z, 0-9, "_", "-"'
-VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-VERSION_HELP = 'a lowercase letter or digit, then up to 63 of a-z, 0-9, ".", "_", "-"'
 HIGHEST_SEED = 2**63 - 1
 HIGHEST_COUNT = 2**32 - 1  # counts are uint32 in the API
 

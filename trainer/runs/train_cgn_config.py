@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from trainer.runs.config import DATASETS, HIGHEST_COUNT, HIGHEST_SEED, NAME, NAME_HELP, check_options, option
+from cgn.card import NAME, NAME_HELP
+from trainer.runs.config import DATASETS, HIGHEST_COUNT, HIGHEST_SEED, check_options, option
 
 
 @dataclass(frozen=True)

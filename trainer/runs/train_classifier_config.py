@@ -2,14 +2,11 @@
 
 from dataclasses import dataclass
 
+from cgn.card import NAME, NAME_HELP, VERSION, VERSION_HELP
 from trainer.runs.config import (
     DATASETS,
     HIGHEST_COUNT,
     HIGHEST_SEED,
-    NAME,
-    NAME_HELP,
-    VERSION,
-    VERSION_HELP,
     FieldError,
     check_options,
     option,

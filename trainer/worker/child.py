@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
-from trainer.worker import launch
+from common import launch
 
 _LONGEST_LINE = 16_384  # bytes; a longer one comes in pieces
 _MOST_LINES_WAITING = 10_000  # then the run waits for its supervisor
