@@ -33,7 +33,7 @@ class JobProgress:
             self._bar.close()
 
     def show(self, event: trainer_pb2.JobEvent) -> None:
-        """Shows one event; log lines are left to the job's own log."""
+        """Shows one event."""
         match event.WhichOneof("event"):
             case "progress":
                 self._show_progress(event.progress)
@@ -42,7 +42,10 @@ class JobProgress:
                 state = trainer_pb2.JobState.Name(change.state).removeprefix("JOB_STATE_").lower()
                 self._write(f"  {state}{f': {change.message}' if change.message else ''}")
             case "artefact":
-                self._write(f"  wrote {event.artefact.path} ({event.artefact.bytes / 1024:.0f} KiB)")
+                size = -(-event.artefact.bytes // 1024)
+                self._write(f"  wrote {event.artefact.path} ({size} KiB)")
+            case "log_line":
+                self._write(f"  {event.log_line}")
 
     def _show_progress(self, progress: trainer_pb2.Progress) -> None:
         values = {name: f"{value:.3g}" for name, value in sorted(progress.values.items())}
