@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cgn.errors import CgnInputError
@@ -60,7 +60,7 @@ class ModelCard:
         trained: True for trained weights; False for random ones, which a card must say.
         training: how the weights came to be: command, config, data, seconds, machine.
         notes: what a user must know, such as that the digits are a subset.
-        created_at: UTC, ISO 8601.
+        created_at: UTC, ISO 8601, so that later is greater as text too.
     """
 
     name: str
@@ -93,7 +93,10 @@ class ModelCard:
         for name in ("mask_bounds", "mask_mean"):
             if len(getattr(self, name)) != classes:
                 raise CgnInputError(name, f"has {len(getattr(self, name))} entries for {classes} classes")
-        datetime.fromisoformat(self.created_at)
+        if datetime.fromisoformat(self.created_at).utcoffset() != timedelta(0):
+            raise CgnInputError(
+                "created_at", f"{self.created_at} is not in UTC, so it does not compare as text"
+            )
 
     def _check_types(self) -> None:
         """Raises CgnInputError for a value of another type than the field's."""

@@ -71,6 +71,8 @@ def publish(
         CgnInputError: a field of the card is impossible; nothing was written.
     """
     tensors = stored_tensors(network, dtype)
+    if bad := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
+        raise CheckpointError("weights", f"{bad[0]} is not finite as {dtype}; nothing was published")
     card = ModelCard(digest=digest_tensors(tensors), **card_fields)
     target = root / card.name / card.version
     if target.exists():

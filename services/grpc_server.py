@@ -60,6 +60,7 @@ async def serve(
     port: int,
     metrics_port: int,
     run: Callable[[Readiness], Awaitable[None]] | None = None,
+    draining: asyncio.Event | None = None,
     grace_seconds: float = 10.0,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains: NOT_SERVING, no new RPCs, `grace_seconds` for the rest.
@@ -67,7 +68,8 @@ async def serve(
     name: role, as in CGN_<NAME>_PORT. add_services: adds the servicers, returns the full service names.
     run: a coroutine that lives beside the server (a watcher, a sweeper) and says by its Readiness when
     the server is ready; without one the server is ready at once. If it ends by an exception, the server
-    stops and the exception is raised. Raises SystemExit with a one-line message if a port is taken.
+    stops and the exception is raised. draining: set when draining begins, for RPCs that would not end by
+    themselves. Raises SystemExit with a one-line message if a port is taken.
     """
     port_variable = f"CGN_{name.upper()}_PORT"
     metrics_variable = f"CGN_{name.upper()}_METRICS_PORT"
@@ -110,6 +112,8 @@ async def serve(
 
     log.info("draining", extra={"grace_seconds": grace_seconds})
     await health_servicer.enter_graceful_shutdown()
+    if draining:
+        draining.set()
     await server.stop(grace_seconds)
     if beside:
         if not beside.done():

@@ -16,13 +16,8 @@ from cgn.card import ModelCard
 from cgn.engine.rows import Row
 from cgn.errors import CgnInputError
 from cgn.factors import Factor
-from cgn.model import CGN
+from cgn.model import BATCH_ROWS, CGN
 from cgn.noise import Mechanism
-
-# Every forward pass has exactly this many rows, the last ones padding. Kernels choose their order of
-# summation by the size of the batch, so one size is what makes a row's pixels the same to the bit alone
-# and among hundreds.
-BATCH_ROWS = 16
 
 Pixels = NDArray[np.float32]
 
@@ -154,7 +149,7 @@ class Engine:
             if model is None:
                 raise CgnInputError("model", f"digest {batch[0].row.digest} was unloaded")
             factors = [Factor(item.row.label, item.row.seed) for item in batch]
-            pixels = forward_padded(model, mechanism, factors)
+            rows_NHWC = model.rows(mechanism, factors).permute(0, 2, 3, 1).contiguous().numpy()
             seconds = time.monotonic() - start
             waits = [start - item.since for item in batch]
             self._on_batch(Batch(model.card, mechanism, len(batch), closed_by, waits, seconds))
@@ -162,14 +157,5 @@ class Engine:
             for item in batch:
                 item.future.set_exception(error)
             return
-        for item, row in zip(batch, pixels, strict=True):
-            item.future.set_result(row)
-
-
-def forward_padded(model: CGN, mechanism: Mechanism, factors: Sequence[Factor]) -> list[Pixels]:
-    """Up to BATCH_ROWS factors in one pass of exactly BATCH_ROWS rows; float32 HWC pixels of each."""
-    padding = [factors[-1]] * (BATCH_ROWS - len(factors))
-    rows_NCHW = model.forward_rows(mechanism, [*factors, *padding])
-    rows_NHWC = rows_NCHW.permute(0, 2, 3, 1).contiguous().numpy()
-    # Copies, so that a cached row does not keep its whole batch alive.
-    return [rows_NHWC[i].copy() for i in range(len(factors))]
+        for item, pixels in zip(batch, rows_NHWC, strict=True):
+            item.future.set_result(pixels.copy())  # a cached row must not keep its whole batch alive

@@ -4,10 +4,14 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
+import torch
+
 from cgn.noise import Mechanism
 
 # Raise it whenever the same factor may give other pixels than before: noise, mechanisms, pixel levels.
 ROW_SCHEMA = 1
+# Another build or instruction set may round otherwise, by a level or in the last bit of a float.
+_BUILD = f"{torch.__version__}|{torch.backends.cpu.get_cpu_capability()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,12 @@ class Row:
     label: int
     seed: int
 
-    def key(self, dtype: str) -> bytes:
-        """Canonical 16-byte name of the row's pixels in one data type, for caches that outlive us.
+    def key(self, dtype: str, device: str = "cpu") -> bytes:
+        """Canonical 16-byte name of the row's pixels, for caches that outlive this process.
 
         Args:
             dtype: ``"uint8"`` or ``"float32"``.
+            device: type of the device that computes it, ``"cpu"`` or ``"cuda"``.
         """
-        text = f"{ROW_SCHEMA}|{self.digest}|{self.mechanism}|{dtype}|".encode()
+        text = f"{ROW_SCHEMA}|{_BUILD}|{device}|{self.digest}|{self.mechanism}|{dtype}|".encode()
         return hashlib.blake2b(text + struct.pack("<IQ", self.label, self.seed), digest_size=16).digest()

@@ -1,6 +1,7 @@
 """The generator process: `python -m services.generator`. Settings: common/settings.py."""
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -39,6 +40,11 @@ async def main(settings: GeneratorSettings) -> None:
     async def run(readiness: Readiness) -> None:
         await cache.start()
         async for _ in models.scans():
+            if not gc.get_freeze_count():
+                # What start-up has made stays. Left to the collector, each full pass over it would hold
+                # up the event loop for a few tenths of a second.
+                gc.collect()
+                gc.freeze()
             await readiness.set(True)
 
     try:

@@ -4,9 +4,8 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
-from cgn.card import ModelCard
 from cgn.model import CGN
 from cgn.noise import MECHANISMS
 from cgn_api.v1 import generator_pb2 as pb
@@ -15,12 +14,6 @@ from services.generator.validate import FAMILY_OUTPUTS
 
 _DEFAULT_PAGE = 100
 _LARGEST_PAGE = 1000
-
-
-def created_at(card: ModelCard) -> datetime:
-    """When a version was made, in UTC; a card without a time zone means UTC."""
-    time = datetime.fromisoformat(card.created_at)
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def describe(model: CGN) -> pb.Model:
@@ -43,7 +36,7 @@ def describe(model: CGN) -> pb.Model:
         message.mechanisms.add(name=mechanism, resident_bytes=model.resident_bytes(mechanism))
     for bounds in card.mask_bounds:
         message.mask_bounds.add(lowest=bounds.lowest, highest=bounds.highest)
-    message.create_time.FromDatetime(created_at(card))
+    message.create_time.FromDatetime(datetime.fromisoformat(card.created_at))
     return message
 
 
@@ -67,12 +60,12 @@ def page(models: Sequence[CGN], page_size: int, page_token: str) -> pb.ListModel
 
 def _token(last: CGN) -> str:
     """Names the last model of a page, so that the next one is right though models come and go."""
-    return base64.urlsafe_b64encode(json.dumps([last.card.name, *_age(last)]).encode()).decode()
+    return base64.urlsafe_b64encode(json.dumps([last.card.name, *age(last)]).encode()).decode()
 
 
-def _age(model: CGN) -> tuple[str, str]:
-    """Orders the versions of one model, the newest highest."""
-    return created_at(model.card).isoformat(timespec="microseconds"), model.card.version
+def age(model: CGN) -> tuple[str, str]:
+    """Orders the versions of one model, the newest highest; as in cgn.checkpoint.newest_version."""
+    return model.card.created_at, model.card.version
 
 
 def _start(models: Sequence[CGN], token: str) -> int:
@@ -80,7 +73,7 @@ def _start(models: Sequence[CGN], token: str) -> int:
     try:
         name, created, version = json.loads(base64.urlsafe_b64decode(token))
         for i, model in enumerate(models):
-            if model.card.name > name or (model.card.name == name and _age(model) < (created, version)):
+            if model.card.name > name or (model.card.name == name and age(model) < (created, version)):
                 return i
     except (binascii.Error, ValueError, TypeError):
         raise invalid("page_token", "is not one that ListModels gave; leave it empty to begin") from None

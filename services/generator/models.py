@@ -15,7 +15,7 @@ from cgn.model import CGN
 from cgn.noise import MECHANISMS
 from common.metrics import GeneratorMetrics
 from services.errors import ApiError
-from services.generator.describe import created_at, describe
+from services.generator.describe import age, describe
 
 SCAN_SECONDS = 1.0
 _MOST_NAMES_IN_MESSAGE = 20
@@ -148,7 +148,7 @@ class Models:
 
     def _order(self) -> None:
         models = [entry.model for entry in self._served.values()]
-        models.sort(key=lambda model: (created_at(model.card), model.card.version), reverse=True)
+        models.sort(key=age, reverse=True)
         models.sort(key=lambda model: model.card.name)  # stable: newest first within a name
         self._ordered = models
 

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from cgn.engine import Row
 from common.metrics import GeneratorMetrics
 from common.redis import async_client
+from services.generator.slices import in_slices
 
 DType = Literal["uint8", "float32"]
 Tier = Literal["memory", "redis"]
@@ -119,11 +120,6 @@ class RedisTier:
         self._went_down = asyncio.Event()
         self._writes: asyncio.Queue[tuple[bytes, Pixels]] = asyncio.Queue(_MOST_QUEUED_WRITES)
         self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def up(self) -> bool:
-        """Whether the last word from Redis was a good one."""
-        return self._up
 
     async def start(self) -> None:
         """Connects, or finds out that Redis is absent, and begins to write and to watch."""
@@ -238,6 +234,8 @@ class RowCache:
         self._memory = MemoryTier(memory_bytes) if memory_bytes else None
         self._redis = RedisTier(redis_url, ttl_seconds, metrics) if redis_url else None
         self._metrics = metrics
+        if memory := self._memory:
+            metrics.row_cache_bytes.set_function(lambda: memory.bytes)
 
     async def start(self) -> None:
         """Connects to Redis, if there is to be one and it is there."""
@@ -251,11 +249,13 @@ class RowCache:
     async def get(self, rows: Sequence[Row], dtype: DType) -> dict[Row, tuple[Pixels, Tier]]:
         """The rows that are cached in this data type, and where each was found. Never raises for Redis."""
         found: dict[Row, tuple[Pixels, Tier]] = {}
-        missing = {row: row.key(dtype) for row in rows}
-        if self._memory:
-            for row, key in missing.items():
-                if (pixels := self._memory.get(key)) is not None:
+        missing: dict[Row, bytes] = {}
+        async for part in in_slices(rows):
+            for row in part:
+                key = missing[row] = row.key(dtype)
+                if self._memory and (pixels := self._memory.get(key)) is not None:
                     found[row] = pixels, "memory"
+        if self._memory:
             self._count("memory", missing, found)
             missing = {row: key for row, key in missing.items() if row not in found}
         if self._redis and missing:
@@ -265,7 +265,8 @@ class RowCache:
                 for (row, key), pixels in zip(missing.items(), answers, strict=True):
                     if pixels is not None:
                         in_redis[row] = pixels, "redis"
-                        self._keep(key, pixels)
+                        if self._memory:
+                            self._memory.put(key, pixels)
                 self._count("redis", missing, in_redis)
                 found |= in_redis
         return found
@@ -274,14 +275,10 @@ class RowCache:
         """Caches a computed row and makes its array read-only."""
         pixels.flags.writeable = False
         key = row.key("uint8" if pixels.dtype == np.uint8 else "float32")
-        self._keep(key, pixels)
-        if self._redis:
-            self._redis.put(key, pixels)
-
-    def _keep(self, key: bytes, pixels: Pixels) -> None:
         if self._memory:
             self._memory.put(key, pixels)
-            self._metrics.row_cache_bytes.set(self._memory.bytes)
+        if self._redis:
+            self._redis.put(key, pixels)
 
     def _count(self, tier: Tier, asked: dict[Row, bytes], found: dict[Row, tuple[Pixels, Tier]]) -> None:
         hits = Counter(row.mechanism for row in found)

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+import numpy as np
+from numpy.typing import NDArray
 
+from cgn.card import ModelCard
 from cgn.engine import Batch, Engine, Row
 from cgn.errors import CgnInputError
 from cgn.pixels import to_uint8
@@ -20,12 +23,15 @@ from services.generator.answer import answer
 from services.generator.describe import describe, page
 from services.generator.models import Models
 from services.generator.row_cache import DType, Pixels, RowCache, Tier
+from services.generator.slices import in_slices
 from services.generator.validate import Plan, plan
 
 SERVICE_NAME = "cgn_api.v1.GeneratorService"
 # Rows of all requests being answered; past it a request would only wait, and hold memory.
 MAX_ROWS_IN_FLIGHT = 65_536
 _RETRY_SECONDS = 1.0
+# Composites of a request that is planned on the event loop: a hop to a thread would take longer.
+_PLANNED_AT_ONCE = 64
 
 
 def observe_batch(metrics: GeneratorMetrics, batch: Batch) -> None:
@@ -58,8 +64,9 @@ class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
         self._rows_in_flight = 0
 
     async def Generate(self, request: pb.GenerateRequest, context: Any) -> pb.GenerateResponse:
-        todo = plan(request, self._models.find(request.model, request.version).card)
-        rows = todo.rows()
+        card = self._models.find(request.model, request.version).card
+        with self._admitted(1):  # a full house refuses before it plans
+            todo, rows = await self._plan(request, card)
         with self._admitted(len(rows)):
             cached = await self._cache.get(rows, todo.dtype)
             pixels = {row: found for row, (found, _) in cached.items()}
@@ -67,10 +74,9 @@ class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
             if missing:
                 _check_deadline(context)
                 pixels |= await self._compute(missing, todo.dtype)
+            tiers = {row: tier for row, (_, tier) in cached.items()}
             loop = asyncio.get_running_loop()
-            response = await loop.run_in_executor(self._pool, answer, todo, pixels, set(cached))
-        self._count(todo, response, missing, {row: tier for row, (_, tier) in cached.items()})
-        return response
+            return await loop.run_in_executor(self._pool, self._answer, todo, pixels, missing, tiers)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
         return page(self._models.all(), request.page_size, request.page_token)
@@ -95,11 +101,24 @@ class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
         finally:
             self._rows_in_flight -= rows
 
+    async def _plan(self, request: pb.GenerateRequest, card: ModelCard) -> tuple[Plan, list[Row]]:
+        """The plan of a request and its distinct rows."""
+
+        def work() -> tuple[Plan, list[Row]]:
+            todo = plan(request, card)
+            return todo, todo.rows()
+
+        if len(request.composites) <= _PLANNED_AT_ONCE:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
     async def _compute(self, rows: Sequence[Row], dtype: DType) -> dict[Row, Pixels]:
         """Runs the mechanisms for rows, and caches what they give."""
+        futures: list[asyncio.Future[NDArray[np.float32]]] = []
         try:
-            futures = [asyncio.wrap_future(future) for future in self._engine.submit(rows)]
             try:
+                async for part in in_slices(rows):
+                    futures += map(asyncio.wrap_future, self._engine.submit(part))
                 fresh = await asyncio.gather(*futures)
             except BaseException:  # the caller is gone or a row failed: nobody waits for the others
                 for future in futures:
@@ -113,9 +132,18 @@ class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
             loop = asyncio.get_running_loop()
             levels = await loop.run_in_executor(self._pool, lambda: [to_uint8(row) for row in fresh])
             computed = dict(zip(rows, levels, strict=True))
-        for row, pixels in computed.items():
-            self._cache.put(row, pixels)
+        async for part in in_slices(rows):
+            for row in part:
+                self._cache.put(row, computed[row])
         return computed
+
+    def _answer(
+        self, todo: Plan, pixels: Mapping[Row, Pixels], computed: list[Row], cached: dict[Row, Tier]
+    ) -> pb.GenerateResponse:
+        """The response, counted. For a thread of the pool."""
+        response = answer(todo, pixels, set(cached))
+        self._count(todo, response, computed, cached)
+        return response
 
     def _count(
         self, todo: Plan, response: pb.GenerateResponse, computed: list[Row], cached: dict[Row, Tier]

@@ -23,8 +23,11 @@ from trainer.jobs.wakeup import celery_app
 async def run(settings: TrainerSettings) -> None:
     """Serves until SIGTERM or SIGINT. Raises SystemExit with one line if a port is taken."""
     celery = celery_app(settings.jobs_url)
+    draining = asyncio.Event()
     async with async_client(settings.jobs_url) as redis:
-        servicer = TrainerServicer(JobQueue(redis), celery, settings.paths.models_dir, settings.jobs_url)
+        servicer = TrainerServicer(
+            JobQueue(redis), celery, settings.paths.models_dir, settings.jobs_url, draining
+        )
         sweeper = Sweeper(redis, celery, Exporter(TrainerMetrics()), settings.jobs_url)
 
         def add_services(server: grpc.aio.Server) -> Sequence[str]:
@@ -38,6 +41,7 @@ async def run(settings: TrainerSettings) -> None:
             port=settings.port,
             metrics_port=settings.metrics_port,
             run=sweeper.run,
+            draining=draining,
         )
 
 

@@ -21,6 +21,7 @@ from common.redis import absent
 from services.errors import ApiError, invalid
 from services.trainer.messages import event_message, job_message, job_state, state_number
 from services.trainer.specs import job_spec, spec_message
+from trainer.jobs.events import Event
 from trainer.jobs.queue import JOB_ID, JobQueue, OtherSpec, UnknownJob, is_event_id
 from trainer.jobs.states import JobState
 from trainer.jobs.wakeup import wake
@@ -36,12 +37,18 @@ log = logging.getLogger(__name__)
 class TrainerServicer(pb_grpc.TrainerServiceServicer):
     """TrainerService over the jobs in Redis. Without Redis every method ends as UNAVAILABLE."""
 
-    def __init__(self, queue: JobQueue, celery: Celery, models_dir: Path, jobs_url: str) -> None:
-        """models_dir: where jobs find published models. jobs_url: of the queue's Redis, for messages."""
+    def __init__(
+        self, queue: JobQueue, celery: Celery, models_dir: Path, jobs_url: str, draining: asyncio.Event
+    ) -> None:
+        """models_dir: where jobs find published models. jobs_url: of the queue's Redis, for messages.
+
+        draining: set when the server is to end; it ends the watching of jobs.
+        """
         self._queue = queue
         self._celery = celery
         self._models_dir = models_dir
         self._jobs_url = jobs_url
+        self._draining = draining
 
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Any) -> pb.Job:
         request_id = _request_id(request.request_id)
@@ -99,8 +106,34 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
                 "after_event_id", "must be the event_id of an event of this job, or empty for the first event"
             )
         with self._asking_redis():
-            async for event in self._queue.events(_job_id(request.job_id), request.after_event_id):
+            events = self._queue.events(_job_id(request.job_id), request.after_event_id)
+            async for event in self._until_draining(events):
                 yield event_message(event)
+
+    async def _until_draining(self, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+        """The events until their end. Raises ApiError as soon as the server drains."""
+        draining = asyncio.create_task(self._draining.wait())
+        coming: asyncio.Future[Event | None] | None = None
+        try:
+            while True:
+                coming = asyncio.ensure_future(anext(events, None))
+                await asyncio.wait((coming, draining), return_when=asyncio.FIRST_COMPLETED)
+                if draining.done():
+                    raise ApiError(
+                        grpc.StatusCode.UNAVAILABLE,
+                        "SHUTTING_DOWN",
+                        "the trainer service is shutting down; watch again, after the last event received, "
+                        "when it is back",
+                        retry_seconds=2.0,
+                    )
+                if (event := coming.result()) is None:
+                    return
+                yield event
+        finally:
+            tasks = [task for task in (coming, draining) if task]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)  # a wait for Redis ends before its client
 
     @contextmanager
     def _asking_redis(self) -> Iterator[None]:

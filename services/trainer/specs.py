@@ -72,6 +72,8 @@ def _directory_below(path: Path, root: Path) -> bool:
 def spec_message(spec: JobSpec) -> pb.JobSpec:
     """The API's message of a job's spec, all fields set."""
     message = pb.JobSpec(priority=spec.priority, resources=pb.Resources(**dataclasses.asdict(spec.resources)))
+    if spec.kind not in KINDS:  # a record of another release
+        return message
     part = getattr(message, spec.kind)
     part.SetInParent()
     known = part.DESCRIPTOR.fields_by_name

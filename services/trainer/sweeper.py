@@ -75,6 +75,7 @@ class Sweeper:
                     "worker lost",
                     extra={"job_id": lost.job_id, "worker": lost.worker, "job_state": lost.state},
                 )
+        await self._queue.forget()
         overview = await self._queue.overview()
         self._exporter.show(overview, len(await self._queue.workers()))
         pending = sum(n for (_, state), n in overview.counts.items() if state is JobState.PENDING)

@@ -11,10 +11,10 @@ import redis
 
 from cgn_client import Client, Result, composite
 from cgn_client.composites import Encoding, Output
-from common.local_redis import CACHE_FLAGS, LocalRedis
 from tests.integration.generator_process import GeneratorProcess
 from tests.processes import free_port, wait_for
 from tests.random_model import publish_random
+from tests.redis_process import CACHE_FLAGS, LocalRedis
 
 ALL: list[Output] = ["composite", "mask", "foreground", "background"]
 ENCODINGS: list[Encoding] = ["raw_uint8", "raw_float32", "png", "jpeg", "webp"]

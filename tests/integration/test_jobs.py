@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,15 +12,16 @@ import redis
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from common.local_redis import JOBS_FLAGS, LocalRedis
 from common.redis import async_client, client
 from tests.processes import free_port
+from tests.redis_process import JOBS_FLAGS, LocalRedis
 from trainer.jobs.claims import Claim, Claims, LeaseLost
 from trainer.jobs.events import Artefact, Body, Event, LogLine, Progress, StateChange
 from trainer.jobs.queue import JobQueue, OtherSpec, UnknownJob
 from trainer.jobs.record import Job, JobSpec, Resources
-from trainer.jobs.scripts import MOST_EVENTS, MOST_LOSSES
+from trainer.jobs.scripts import MOST_EVENTS, MOST_LOSSES, RECORD_SECONDS
 from trainer.jobs.states import TRANSITIONS, JobState
+from trainer.worker.outbox import Outbox
 
 REQUEST = "0b9d25b0-5a0c-4f8e-9f3d-0c9c1f6c1d55"
 
@@ -94,6 +96,95 @@ async def test_claims_go_by_priority_then_age_and_fit_the_offer(queue: JobQueue,
     assert got == [job.job_id for job in (urgent, first, second, idle)]
     assert claims.claim() is None
     assert [(await queue.get(job.job_id)).queue_position for job in (urgent, large, graphics)] == [0, 1, 2]
+
+
+async def test_a_worker_with_gpus_takes_the_jobs_that_need_them_first(
+    queue: JobQueue, claims: Claims, sync: redis.Redis
+) -> None:
+    low = await queue.submit(spec(gpus=2, priority=-1))
+    plain = await queue.submit(spec())
+    one = await queue.submit(spec(gpus=1))
+    two = await queue.submit(spec(gpus=2))
+    later = await queue.submit(spec(gpus=2))
+    four = await queue.submit(spec(gpus=4))
+    also_plain = await queue.submit(spec())
+    urgent = await queue.submit(spec(priority=1))
+    graphics = Claims(sync, "host:2", Resources(2, 2))
+    got = [claimed(graphics).job_id for _ in range(5)]
+    assert got == [job.job_id for job in (urgent, two, later, one, plain)]
+    assert claimed(claims).job_id == also_plain.job_id
+    assert claimed(graphics).job_id == low.job_id
+    assert claimed(Claims(sync, "host:3", Resources(2, 4))).job_id == four.job_id
+
+
+async def test_the_log_takes_progress_now_and_then_and_the_record_always(
+    queue: JobQueue, claims: Claims
+) -> None:
+    job = await queue.submit(spec())
+    claim = claimed(claims)
+    now = 0.0
+    outbox = Outbox(claim, clock=lambda: now)
+    for half_seconds in range(241):  # two minutes of a run that reports every half second
+        now = half_seconds / 2
+        outbox.put(Progress(half_seconds, 1000, 0.5, 1.0))
+        outbox.put(LogLine(str(half_seconds)))
+        outbox.flush()
+        if half_seconds == 121:
+            found = await queue.get(job.job_id)
+            assert found.progress == Progress(121, 1000, 0.5, 1.0)
+    outbox.put(Progress(999, 1000, 0.5, 1.0))
+    outbox.flush(last=True)
+    claim.release(JobState.SUCCEEDED, "")
+    bodies = [event.body for event in await history(queue, job.job_id)]
+    assert sum(isinstance(body, LogLine) for body in bodies) == 241
+    steps = [body.step for body in bodies if isinstance(body, Progress)]
+    assert steps == [*range(0, 121, 4), 140, 160, 180, 200, 220, 240, 999]
+    assert (await queue.get(job.job_id)).progress == Progress(999, 1000, 0.5, 1.0)
+
+
+async def test_records_of_another_release_are_read_as_far_as_they_go(
+    queue: JobQueue, claims: Claims, sync: redis.Redis
+) -> None:
+    job = await queue.submit(spec())
+    claim = claimed(claims)
+    claim.append([Progress(1, 10, 0.5, 4.5), Artefact("scores", "x", 5)])
+    key = f"cgn:job:{job.job_id}"
+    newer = {"step": 2, "total_steps": 10, "step_seconds": 0.5, "eta_seconds": 4.0, "joules": 7.0}
+    sync.hset(key, "progress", json.dumps(newer))
+    sync.rpush(f"{key}:artefacts", json.dumps({"kind": "model", "path": "m", "bytes": 1, "owner": "x"}))
+    for kind, data in (("progress", newer), ("dream", {}), ("state_change", {"state": "ASLEEP"})):
+        sync.xadd(f"{key}:events", {"kind": kind, "data": json.dumps(data)})
+    sync.hincrby("cgn:jobs:counts", "train_cgn:ASLEEP", 1)
+    expected = Progress(2, 10, 0.5, 4.0)
+    found = await queue.get(job.job_id)
+    assert found.progress == expected
+    assert found.artefacts == (Artefact("scores", "x", 5), Artefact("model", "m", 1))
+    assert [held.progress for held in (await queue.overview()).held] == [expected]
+    sync.hset(key, "progress", json.dumps({"stage": 1}))
+    assert [held.progress for held in (await queue.overview()).held] == [None]
+    bad = await queue.submit(spec())
+    sync.hset(f"cgn:job:{bad.job_id}", "cpu_threads", "many")
+    sync.hset(key, "progress", json.dumps(newer))
+    assert [listed.job_id for listed in await queue.page(list(JobState), 10)] == [job.job_id]
+    claim.release(JobState.SUCCEEDED, "")
+    bodies = [event.body for event in await history(queue, job.job_id)]
+    assert bodies[4:] == [expected, StateChange(JobState.SUCCEEDED, "")]
+
+
+async def test_records_are_forgotten_long_after_the_end(
+    queue: JobQueue, claims: Claims, sync: redis.Redis
+) -> None:
+    old, new, waiting = [await queue.submit(spec()) for _ in range(3)]
+    for _ in range(2):
+        claimed(claims).release(JobState.SUCCEEDED, "")
+    sync.hincrbyfloat(f"cgn:job:{old.job_id}", "end_time", -RECORD_SECONDS - 1)
+    assert [await queue.forget() for _ in range(2)] == [1, 0]
+    listed = await queue.page(list(JobState), 10)
+    assert [job.job_id for job in listed] == [waiting.job_id, new.job_id]
+    assert (await queue.overview()).counts["train_cgn", JobState.SUCCEEDED] == 1
+    assert sync.keys(f"cgn:job:{old.job_id}*") == []
+    with pytest.raises(UnknownJob):
+        await queue.get(old.job_id)
 
 
 async def test_no_job_is_claimed_twice(queue: JobQueue, server: LocalRedis) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from grpc_status import rpc_status
 
 from cgn_api.v1 import trainer_pb2 as pb
-from common.local_redis import JOBS_FLAGS, LocalRedis
+from common.redis import client
 from services.probe import probe
 from tests.integration.trainer_process import TrainerProcess
 from tests.processes import ModuleProcess, free_port, wait_for
+from tests.redis_process import JOBS_FLAGS, LocalRedis
 from trainer.runs.train_cgn_config import TrainCgnConfig
 
 ENDED = (pb.JOB_STATE_SUCCEEDED, pb.JOB_STATE_FAILED, pb.JOB_STATE_CANCELLED)
@@ -197,7 +198,7 @@ def test_a_job_is_followed_from_submission_to_its_model(lone_redis: LocalRedis, 
         events = []
         for event in trainer.stub.WatchJob(pb.WatchJobRequest(job_id=job.job_id)):
             events.append(event)
-            if event.HasField("progress"):
+            if event.HasField("log_line") or event.HasField("artefact") or event.HasField("progress"):
                 metrics.append(trainer.metrics())
         ids = [event.event_id for event in events]
         assert ids == sorted(ids)
@@ -256,16 +257,43 @@ def test_cancelling_ends_a_running_job_and_its_watchers(lone_redis: LocalRedis, 
         assert int((tmp_path / "runs" / last).read_text()) >= done.progress.step > 0
 
 
-def test_many_may_watch_one_job(trainer: TrainerProcess) -> None:
+def test_many_may_watch_one_job(trainer: TrainerProcess, server: LocalRedis) -> None:
+    def connections(flag: str = "") -> int:
+        """Of Redis; with the flag b: those on which a watcher waits for events."""
+        return sum(flag in entry["flags"] for entry in redis.client_list())
+
+    with client(server.url) as redis:
+        _watch_with_many(trainer, connections)
+
+
+def _watch_with_many(trainer: TrainerProcess, connections: Callable[..., int]) -> None:
+    others = connections("b")
     job = trainer.submit()
     watchers = [trainer.stub.WatchJob(pb.WatchJobRequest(job_id=job.job_id)) for _ in range(150)]
     for watcher in watchers:
         assert next(watcher).state_change.state == pb.JOB_STATE_PENDING
+    wait_for("all to watch", lambda: connections("b") == others + 150)
+    most = connections()
     for watcher in watchers[:50]:
         watcher.cancel()
+    wait_for("50 to be let go", lambda: connections("b") == others + 100 and connections() < most)
     trainer.stub.CancelJob(pb.CancelJobRequest(job_id=job.job_id))
     for watcher in watchers[50:]:
         assert [event.state_change.state for event in watcher] == [pb.JOB_STATE_CANCELLED]
+    wait_for("all to be let go", lambda: connections("b") == others)
+
+
+def test_a_service_that_stops_ends_the_watching_of_jobs(server: LocalRedis, tmp_path: Path) -> None:
+    with TrainerProcess(server.url, tmp_path) as trainer:
+        trainer.wait_for_health("SERVING")
+        job = trainer.submit()
+        watcher = trainer.stub.WatchJob(pb.WatchJobRequest(job_id=job.job_id))
+        assert next(watcher).state_change.state == pb.JOB_STATE_PENDING
+        trainer.process.send_signal(signal.SIGTERM)
+        code, reason, _, _ = refused(lambda: next(watcher))
+        assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+        assert trainer.process.wait(40) == 0
+        assert "Traceback" not in trainer.log()
 
 
 def test_a_restarted_service_knows_the_running_jobs_and_takes_back_lost_ones(

@@ -13,9 +13,9 @@ from celery import Celery  # type: ignore[import-untyped]
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from common.local_redis import JOBS_FLAGS, LocalRedis
 from common.redis import async_client
 from tests.processes import ModuleProcess, alive, free_port, wait_for
+from tests.redis_process import JOBS_FLAGS, LocalRedis
 from trainer.jobs.events import LogLine, StateChange, decode
 from trainer.jobs.queue import JobQueue
 from trainer.jobs.record import Job, JobSpec, Resources
@@ -155,6 +155,38 @@ async def test_a_run_that_fails_or_is_killed_says_why_and_the_worker_goes_on(
     assert worker.stop() == 0
     assert "SecurityWarning" not in worker.log()
     assert all(line.startswith("{") for line in worker.log().splitlines()), worker.log()
+
+
+async def test_a_full_disk_or_an_unknown_kind_fails_the_job_and_the_worker_goes_on(
+    queue: JobQueue, celery: Celery, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    full = await submit(queue, celery, steps=10_000)
+    unknown = await queue.submit(JobSpec("dance", {}, Resources(1, 0)))
+    (tmp_path / "runs" / full).mkdir(parents=True)
+    (tmp_path / "runs" / full / "log.txt").symlink_to("/dev/full")
+    worker = start_worker()
+    good = await submit(queue, celery, steps=1)
+    assert (await ended(queue, good)).state is JobState.SUCCEEDED
+    stranger = await ended(queue, unknown.job_id)
+    assert stranger.state is JobState.FAILED
+    assert "knows no jobs of kind dance" in stranger.message
+    failed = await ended(queue, full)
+    assert (failed.state, failed.attempt) == (JobState.FAILED, 1)
+    assert "No space left on device" in failed.message
+    assert worker.stop() == 0
+
+
+async def test_a_worker_gives_up_on_a_redis_that_refuses_the_end_of_a_job(
+    queue: JobQueue, celery: Celery, redis: Redis, start_worker: StartWorker
+) -> None:
+    worker = start_worker()
+    job_id = await submit(queue, celery, steps=40, checkpoint_every=10)
+    await going(queue, job_id)
+    await redis.set(f"cgn:job:{job_id}:events", "not a log")
+    await asyncio.to_thread(worker.wait_for_log, '"outcome": "lost"')
+    assert "WRONGTYPE" in worker.log()
+    good = await submit(queue, celery, steps=1)
+    assert (await ended(queue, good)).state is JobState.SUCCEEDED
 
 
 async def test_cancelling_a_running_job_keeps_its_checkpoint_and_ends_all_its_processes(

@@ -25,7 +25,7 @@ def test_what_was_published_is_what_is_loaded(root: Path) -> None:
     assert not model.card.trained
     again = checkpoint.load(root, "tiny")
     factors = [Factor(3, 5)]
-    assert torch.equal(model.forward_rows("texture", factors), again.forward_rows("texture", factors))
+    assert torch.equal(model.rows("texture", factors), again.rows("texture", factors))
     assert model.resident_bytes("shape") > 0
 
 

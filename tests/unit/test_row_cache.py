@@ -11,10 +11,10 @@ import redis
 from prometheus_client import CollectorRegistry
 
 from cgn.engine import Row
-from common.local_redis import CACHE_FLAGS, LocalRedis
 from common.metrics import GeneratorMetrics
 from services.generator.row_cache import KEY_PREFIX, MemoryTier, RowCache, pack, unpack
 from tests.processes import free_port
+from tests.redis_process import CACHE_FLAGS, LocalRedis
 
 DIGEST = "blake2b:" + "0" * 32
 ROWS = [Row(DIGEST, mechanism, label, 7) for mechanism in ("shape", "texture") for label in range(3)]

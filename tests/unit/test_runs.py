@@ -14,7 +14,9 @@ from PIL import Image
 
 from cgn import checkpoint
 from tests.random_model import publish_random
+from trainer.runs.checkpoints import Checkpoints
 from trainer.runs.command import RunError, Stopped, Surroundings
+from trainer.runs.provenance import provenance
 from trainer.runs.reporting import Reporter, StopFlag
 from trainer.runs.train_cgn import mask_bounds, train_cgn
 from trainer.runs.train_cgn_config import TrainCgnConfig
@@ -54,6 +56,9 @@ def test_a_cgn_is_trained_and_published(tmp_path: Path, capsys: pytest.CaptureFi
     assert (last["step"], last["total_steps"]) == (4, 4)
     assert isinstance(last["mu_mask"], float)
     assert {"generator", "discriminator", "adversarial", "binary", "mask", "style"} <= set(last["values"])
+    logged = events((tmp_path / "v1/metrics.jsonl").read_text())
+    assert [entry["step"] for entry in logged][-1] == 4
+    assert all("mu_mask" in entry and "style" in entry["values"] for entry in logged)
     kinds = [event["kind"] for event in said if event["event"] == "artefact"]
     assert kinds.count("sample_sheet") == 2
     assert kinds.count("checkpoint") == 2
@@ -127,6 +132,46 @@ def test_a_classifier_learns_from_counterfactuals_and_is_scored(tmp_path: Path) 
     assert all(0 <= value <= 1 for part in result["scores"].values() for value in part.values())
     assert result["data"]["counterfactual"]["images"] == 128
     assert (where.run_dir / "classifier.safetensors").exists()
+
+
+def test_a_stopped_classifier_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    publish_random(tmp_path / "models", "tiny")
+    config = TrainClassifierConfig(model_name="tiny", counterfactuals=100, epochs=2, batch_size=32)
+    whole, broken = surroundings(tmp_path, "whole"), surroundings(tmp_path, "broken")
+    train_classifier(config, whole)
+    progress = broken.reporter.progress
+
+    def stop_within_the_first_epoch(step: int, *values: Any) -> None:
+        progress(step, *values)
+        broken.stop.requested = step == 3
+
+    broken.reporter.progress = stop_within_the_first_epoch  # type: ignore[method-assign, assignment]
+    with pytest.raises(Stopped):
+        train_classifier(config, broken)
+    train_classifier(config, surroundings(tmp_path, "broken", resume=True))
+    first, second = (where.run_dir / "classifier.safetensors" for where in (whole, broken))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_result_says_where_it_comes_from_without_git_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(provenance("train_cgn", TINY, "v1")["commit"].rstrip("+")) in (0, 40)
+    monkeypatch.setenv("PATH", "")
+    assert provenance("train_cgn", TINY, "v1")["commit"] == ""
+    assert provenance("train_cgn", TINY, "v1")["command"].endswith("--sample-every 2 --version v1")
+
+
+def test_a_checkpoint_with_a_flipped_bit_changes_nothing(tmp_path: Path) -> None:
+    holder = torch.nn.Linear(3, 3)
+    checkpoints = Checkpoints(tmp_path, TINY, {"layer": holder})
+    path = checkpoints.save(5)
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 64
+    path.write_bytes(data)
+    torch.nn.init.constant_(holder.weight, 7.0)
+    step, passed_over = checkpoints.resume()
+    assert step == 0
+    assert "damaged (digest)" in passed_over[0]
+    assert bool((holder.weight == 7.0).all())
 
 
 def test_a_classifier_of_an_unknown_cgn_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from redis import Redis
 
 from trainer.jobs import scripts
-from trainer.jobs.events import Body, encode
+from trainer.jobs.events import Body, Progress, encode
 from trainer.jobs.record import Resources
 from trainer.jobs.states import JobState
 
@@ -35,6 +35,7 @@ class Claim:
         self.lease_seconds = lease_seconds
         self._renew = redis.register_script(scripts.RENEW)
         self._append = redis.register_script(scripts.APPEND)
+        self._show = redis.register_script(scripts.SHOW)
         self._release = redis.register_script(scripts.RELEASE)
 
     def renew(self) -> JobState:
@@ -55,6 +56,11 @@ class Claim:
         """Writes events to the job's log, and progress and artefacts to its record."""
         flat = [text for event in events for text in encode(event)]
         if not self._append(args=[self.job_id, self._token, *flat]):
+            raise LeaseLost(self.job_id)
+
+    def show(self, progress: Progress) -> None:
+        """Writes progress to the job's record only."""
+        if not self._show(args=[self.job_id, self._token, encode(progress)[1]]):
             raise LeaseLost(self.job_id)
 
     def release(
@@ -85,7 +91,7 @@ class Claims:
         self._announce = redis.register_script(scripts.ANNOUNCE)
 
     def claim(self) -> Claim | None:
-        """The next job that fits the offer, by priority and age, or None."""
+        """The next job that fits the offer, by priority, use of the GPUs and age, or None."""
         offer, lease_ms = self._offer, round(self._lease_seconds * 1000)
         answer = self._claim(args=[self._worker, offer.cpu_threads, offer.gpus, lease_ms])
         return Claim(self._redis, self._lease_seconds, answer) if answer else None

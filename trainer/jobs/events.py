@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from trainer.jobs.states import JobState
 
@@ -45,6 +46,7 @@ class LogLine:
 
 
 Body = StateChange | Progress | Artefact | LogLine
+B = TypeVar("B", bound=Body)
 
 _KINDS: dict[str, type[Body]] = {
     "state_change": StateChange,
@@ -73,9 +75,20 @@ def encode(body: Body) -> tuple[str, str]:
     return _NAMES[type(body)], json.dumps(dataclasses.asdict(body))
 
 
+def made(cls: type[B], values: Mapping[str, Any]) -> B:
+    """An event of its fields; what another release wrote besides is left out. Raises TypeError."""
+    known = {field.name for field in dataclasses.fields(cls)}
+    return cls(**{name: value for name, value in values.items() if name in known})
+
+
 def decode(kind: str, data: str) -> Body:
-    """The event that encode() gave as kind and JSON. Raises TypeError or ValueError if it is none."""
+    """The event that encode() gave as kind and JSON.
+
+    Raises TypeError or ValueError if it is none, as one of another release may be.
+    """
+    if kind not in _KINDS:
+        raise ValueError(f"no such kind of event: {kind}")
     values: dict[str, Any] = json.loads(data)
     if kind == "state_change":
-        return StateChange(JobState(values["state"]), values["message"])
-    return _KINDS[kind](**values)
+        values["state"] = JobState(values["state"])
+    return made(_KINDS[kind], values)

@@ -1,6 +1,7 @@
 """The service's side of the jobs: submit, look, watch, cancel, and take back what lost workers held."""
 
 import json
+import logging
 import re
 import secrets
 from collections.abc import AsyncIterator, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from trainer.jobs import scripts
-from trainer.jobs.events import Event, Progress, decode
+from trainer.jobs.events import Event, Progress, decode, made
 from trainer.jobs.record import Job, JobSpec, Resources
 from trainer.jobs.states import JobState
 
@@ -19,6 +20,9 @@ _EVENT_ID = re.compile(r"\d{1,20}-\d{1,20}")
 _HIGHEST_EVENT_PART = 2**64 - 1
 _BLOCK_MS = 2000  # one wait for events; below the client's socket timeout
 _EVENTS_PER_READ = 500
+_BAD_RECORD = (KeyError, TypeError, ValueError)  # as one of another release may raise
+
+log = logging.getLogger(__name__)
 
 
 class UnknownJob(LookupError):
@@ -90,6 +94,7 @@ class JobQueue:
                 scripts.LIST,
                 scripts.CANCEL,
                 scripts.RECLAIM,
+                scripts.FORGET,
                 scripts.OVERVIEW,
                 scripts.WORKERS,
             )
@@ -117,7 +122,8 @@ class JobQueue:
     async def page(self, states: Sequence[JobState], limit: int, before: int | None = None) -> list[Job]:
         """Jobs in these states, newest first; before: only ones with a lower Job.sequence."""
         bound = "+inf" if before is None else before
-        return [_job(found) for found in await self._call(scripts.LIST, bound, limit, *states)]
+        found = await self._call(scripts.LIST, bound, limit, *states)
+        return [job for flat in found if (job := _readable_job(flat))]
 
     async def cancel(self, job_id: str) -> Job:
         """Ends a queued job, asks a running one to stop, changes nothing else. Raises UnknownJob."""
@@ -139,7 +145,12 @@ class JobQueue:
             )
             entries = read[0][1] if read else []
             for last, fields in entries:
-                yield Event(last, decode(fields["kind"], fields["data"]))
+                try:
+                    body = decode(fields["kind"], fields["data"])
+                except _BAD_RECORD as error:
+                    log.debug("event passed over", extra={"job_id": job_id, "error": str(error)})
+                    continue
+                yield Event(last, body)
             if ended and not entries:
                 return
 
@@ -148,16 +159,18 @@ class JobQueue:
         lost = await self._call(scripts.RECLAIM)
         return [Reclaimed(job_id, JobState(state), worker) for job_id, state, worker in lost]
 
+    async def forget(self, after_seconds: int = scripts.RECORD_SECONDS) -> int:
+        """Removes some of the records of jobs that ended this long ago, if any; how many."""
+        return int(await self._call(scripts.FORGET, after_seconds))
+
     async def overview(self) -> Overview:
         counts, waited, expired, held = await self._call(scripts.OVERVIEW)
         by_kind: dict[tuple[str, JobState], int] = {}
         for name, number in zip(counts[::2], counts[1::2], strict=True):
             kind, _, state = name.partition(":")
-            by_kind[kind, JobState(state)] = int(number)
-        running = tuple(
-            HeldJob(job_id, kind, Progress(**values) if (values := json.loads(progress)) else None)
-            for job_id, kind, progress in held
-        )
+            if state in JobState.__members__:
+                by_kind[kind, JobState(state)] = int(number)
+        running = tuple(HeldJob(job_id, kind, _progress(progress)) for job_id, kind, progress in held)
         return Overview(by_kind, float(waited), int(expired), running)
 
     async def workers(self) -> list[Worker]:
@@ -166,6 +179,22 @@ class JobQueue:
             Worker(name, Resources(int(threads), int(gpus)))
             for name, threads, gpus in await self._call(scripts.WORKERS)
         ]
+
+
+def _progress(text: str) -> Progress | None:
+    try:
+        return made(Progress, values) if (values := json.loads(text)) else None
+    except _BAD_RECORD:
+        return None
+
+
+def _readable_job(found: Any) -> Job | None:
+    """None for a record that this release cannot read: the others are listed all the same."""
+    try:
+        return _job(found)
+    except _BAD_RECORD as error:
+        log.warning("record passed over", extra={"error": str(error)})
+        return None
 
 
 def _job(found: Any) -> Job:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.jobs.events import Artefact, Progress
+from trainer.jobs.events import Artefact, Progress, made
 from trainer.jobs.states import JobState
 from trainer.runs.config import check_options, option
 
@@ -84,7 +84,7 @@ class Job:
         # A run that is resumed may make a file again; the last word on a path holds.
         by_path: dict[str, Artefact] = {}
         for text in artefacts:
-            artefact = Artefact(**json.loads(text))
+            artefact = made(Artefact, json.loads(text))
             by_path.pop(artefact.path, None)
             by_path[artefact.path] = artefact
         progress: dict[str, Any] | None = json.loads(fields.get("progress", "null"))
@@ -100,7 +100,7 @@ class Job:
             create_time=float(fields["create_time"]),
             start_time=_seconds(fields.get("start_time")),
             end_time=_seconds(fields.get("end_time")),
-            progress=Progress(**progress) if progress else None,
+            progress=made(Progress, progress) if progress else None,
             artefacts=tuple(by_path.values()),
             model_name=fields.get("model_name", ""),
             model_version=fields.get("model_version", ""),

@@ -18,7 +18,8 @@ The names of the keys are made inside the scripts, which a single Redis allows a
 from trainer.jobs.states import TRANSITIONS, JobState
 
 KEPT_SECONDS = 30 * 86_400  # life of request ids, and of event logs after the end of the job
-MOST_EVENTS = 5_000  # about, per job: the record keeps the state and the latest progress for itself
+MOST_EVENTS = 100_000  # about, per job: days of a run, as progress comes seldom (trainer.worker.outbox)
+RECORD_SECONDS = 3 * KEPT_SECONDS  # life of a job's record after its end
 MOST_ARTEFACTS = 500  # per job
 MOST_LOSSES = 3  # workers that a job may lose before it counts as failed
 WORKER_SECONDS = 30  # a worker silent for longer is gone
@@ -154,22 +155,29 @@ return 1
 )
 
 # worker, its threads, its gpus, lease in ms -> {id, token, kind, config, threads, gpus, attempt} or nil
+# Of the jobs of the highest priority that fit, the one that uses most of the worker's GPUs, then the oldest:
+# a job that any worker can run does not take the GPUs from one that needs them.
 CLAIM = (
     _COMMON
     + """
 local threads, gpus = tonumber(ARGV[2]), tonumber(ARGV[3])
+local best, asked
 for _, id in ipairs(call('ZRANGE', 'cgn:jobs:queue', 0, -1)) do
-  local asked = call('HMGET', job(id), 'cpu_threads', 'gpus', 'kind', 'config')
-  if tonumber(asked[1]) <= threads and tonumber(asked[2]) <= gpus then
-    local token = call('INCR', 'cgn:jobs:tokens')
-    local attempt = call('HINCRBY', job(id), 'attempt', 1)
-    call('HSET', job(id), 'token', token, 'lease_until', text(now_ms + ARGV[4]), 'worker', ARGV[1],
-         'start_time', now)
-    move(id, 'RUNNING', '')
-    return {id, text(token), asked[3], asked[4], asked[1], asked[2], attempt}
+  local asks = call('HMGET', job(id), 'cpu_threads', 'gpus', 'kind', 'config', 'priority')
+  if best and asks[5] ~= asked[5] then break end
+  if tonumber(asks[1]) <= threads and tonumber(asks[2]) <= gpus
+     and (not best or tonumber(asks[2]) > tonumber(asked[2])) then
+    best, asked = id, asks
+    if tonumber(asks[2]) == gpus then break end
   end
 end
-return nil
+if not best then return nil end
+local token = call('INCR', 'cgn:jobs:tokens')
+local attempt = call('HINCRBY', job(best), 'attempt', 1)
+call('HSET', job(best), 'token', token, 'lease_until', text(now_ms + ARGV[4]), 'worker', ARGV[1],
+     'start_time', now)
+move(best, 'RUNNING', '')
+return {best, text(token), asked[3], asked[4], asked[1], asked[2], attempt}
 """
 )
 
@@ -198,6 +206,16 @@ for i = 3, #ARGV, 2 do
   end
   log(id, kind, data)
 end
+return 1
+"""
+)
+
+# id, token, progress -> 1, or 0 if the job is not this worker's any more
+SHOW = (
+    _COMMON
+    + """
+if not holds(ARGV[1], ARGV[2]) then return 0 end
+call('HSET', job(ARGV[1]), 'progress', ARGV[3])
 return 1
 """
 )
@@ -261,6 +279,26 @@ for state in pairs(HELD) do
   end
 end
 return {call('HGETALL', 'cgn:jobs:counts'), waited, expired, held}
+"""
+)
+
+# seconds that a record is kept after its job's end -> number of jobs forgotten, the oldest ones first
+FORGET = (
+    _COMMON
+    + """
+local forgotten = 0
+for state in pairs(ENDED) do
+  for _, id in ipairs(call('ZRANGE', 'cgn:jobs:' .. state, 0, 9)) do
+    local record = call('HMGET', job(id), 'kind', 'end_time')
+    if tonumber(record[2]) < now - ARGV[1] then
+      call('ZREM', 'cgn:jobs:' .. state, id)
+      call('HINCRBY', 'cgn:jobs:counts', record[1] .. ':' .. state, -1)
+      call('DEL', job(id), job(id) .. ':events', job(id) .. ':artefacts')
+      forgotten = forgotten + 1
+    end
+  end
+end
+return forgotten
 """
 )
 

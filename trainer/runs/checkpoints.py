@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from cgn.checkpoint import digest_tensors
 from trainer.runs.config import Dataclass
 
 _NAME = re.compile(r"checkpoint-(\d{7})\.safetensors")
@@ -49,13 +50,14 @@ class Checkpoints:
             for name, tensor in _tensors_of(holder).items()
         }
         path = self._run_dir / f"checkpoint-{step:07d}.safetensors"
-        scratch = path.with_suffix(".part")
-        save_file(tensors, scratch, metadata={"step": str(step), "config": self._fingerprint})
+        scratch = path.with_suffix(f".{os.getpid()}.part")  # a lost worker's run may still be writing its own
+        metadata = {"step": str(step), "config": self._fingerprint, "digest": digest_tensors(tensors)}
+        save_file(tensors, scratch, metadata=metadata)
         with scratch.open("rb") as file:
             os.fsync(file.fileno())
         scratch.rename(path)
         for old in self._newest_first()[_KEPT:]:
-            old.unlink()
+            old.unlink(missing_ok=True)
         return path
 
     def resume(self) -> tuple[int, list[str]]:
@@ -73,10 +75,15 @@ class Checkpoints:
                         passed_over.append(f"{path.name} is of another config; not used")
                         continue
                     tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                self._fill(tensors)
-                return int(metadata["step"]), passed_over
-            except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+                if metadata.get("digest") != digest_tensors(tensors):
+                    passed_over.append(f"{path.name} is damaged (digest); not used")
+                    continue
+                step = int(metadata["step"])
+            except (SafetensorError, OSError, KeyError, ValueError) as error:
                 passed_over.append(f"{path.name} is damaged ({error}); not used")
+                continue
+            self._fill(tensors)
+            return step, passed_over
         return 0, passed_over
 
     def _fill(self, tensors: dict[str, torch.Tensor]) -> None:

@@ -11,21 +11,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
+from cgn.errors import CgnInputError
+
 DATASETS = ("colored_mnist", "double_colored_mnist", "wildlife_mnist")
 HIGHEST_SEED = 2**63 - 1
 HIGHEST_COUNT = 2**32 - 1  # counts are uint32 in the API
 
 
-class FieldError(ValueError):
-    """A config's field has a value that is not allowed.
-
-    field: its name. description: what it may be, and what it is; one line.
-    """
-
-    def __init__(self, field: str, description: str) -> None:
-        super().__init__(f"{field}: {description}")
-        self.field = field
-        self.description = description
+class FieldError(CgnInputError):
+    """A config's field has a value that is not allowed."""
 
 
 class Dataclass(Protocol):
@@ -144,9 +138,3 @@ def add_arguments(parser: argparse._ActionsContainer, cls: type[Dataclass]) -> N
 def given_arguments(names: Iterable[str], arguments: argparse.Namespace) -> dict[str, Any]:
     """The options among `names` that were given on the command line."""
     return {name: value for name in names if (value := getattr(arguments, name)) is not None}
-
-
-def config_from_args(cls: type[C], arguments: argparse.Namespace) -> C:
-    """Makes a config from the options that add_arguments added. Raises FieldError."""
-    names = [field.name for field in dataclasses.fields(cls)]
-    return config_from_dict(cls, given_arguments(names, arguments))

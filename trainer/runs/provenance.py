@@ -11,7 +11,7 @@ from common.settings import REPO
 from trainer.runs.config import Dataclass
 
 
-def provenance(run: str, config: Dataclass) -> dict[str, Any]:
+def provenance(run: str, config: Dataclass, version: str) -> dict[str, Any]:
     """The command line that repeats a run, its whole config, the commit and the machine, as plain JSON."""
     options = [
         f"--{f.name.replace('_', '-')} {getattr(config, f.name)}"
@@ -20,7 +20,7 @@ def provenance(run: str, config: Dataclass) -> dict[str, Any]:
     ]
     capabilities = torch.cpu.get_capabilities()
     return {
-        "command": " ".join([f"python -m trainer.runs.{run}", *options]),
+        "command": " ".join([f"python -m trainer.runs.{run}", *options, f"--version {version}"]),
         "config": asdict(config),
         "commit": _commit(),
         "machine": {
@@ -33,9 +33,10 @@ def provenance(run: str, config: Dataclass) -> dict[str, Any]:
 
 
 def _commit() -> str:
-    """Commit of the code, with "+" if files have changed since; empty outside a checkout."""
-    answer = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
-        capture_output=True, text=True, check=False, cwd=REPO,
-    )  # fmt: skip
+    """Commit of the code, with "+" if files have changed since; empty without git or outside a checkout."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO)
+    except OSError:  # there is no git, as in the worker's image
+        return ""
     return answer.stdout.strip()

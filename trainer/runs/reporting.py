@@ -1,5 +1,7 @@
 """How a run tells of itself: a progress bar for people, JSON lines for the worker; and how it is stopped.
 
+Either way its progress is also kept in the run directory, as metrics.jsonl.
+
 A JSON line is one object on standard output, its `event` one of
   progress  step, total_steps, step_seconds (median of the last steps), eta_seconds, values, mu_mask or null
   artefact  kind, path (below the run's directory; a model's below the models directory), bytes
@@ -78,20 +80,22 @@ class Reporter:
         if now - self._reported_at < _SECONDS_BETWEEN_REPORTS and step < self._total:
             return
         self._reported_at = now
+        step_seconds = statistics.median(self._step_seconds) if self._step_seconds else 0.0
+        told: dict[str, object] = {
+            "step": step,
+            "total_steps": self._total,
+            "step_seconds": step_seconds,
+            "eta_seconds": step_seconds * (self._total - step),
+            "values": dict(values),
+            "mu_mask": mu_mask,
+        }
+        with (self._run_dir / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(told) + "\n")
         if self._bar is not None:
             mask = {} if mu_mask is None else {"mu_mask": mu_mask}
             self._bar.set_postfix({name: f"{value:.3g}" for name, value in {**values, **mask}.items()})
-            return
-        step_seconds = statistics.median(self._step_seconds) if self._step_seconds else 0.0
-        self._emit(
-            "progress",
-            step=step,
-            total_steps=self._total,
-            step_seconds=step_seconds,
-            eta_seconds=step_seconds * (self._total - step),
-            values=dict(values),
-            mu_mask=mu_mask,
-        )
+        else:
+            self._emit("progress", **told)
 
     def artefact(self, kind: str, path: Path) -> None:
         """Tells of a finished file or directory; kind: checkpoint, sample_sheet, model or scores."""

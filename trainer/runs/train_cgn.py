@@ -28,7 +28,7 @@ from trainer.runs.train_cgn_config import TrainCgnConfig
 WIDTH = 32  # channels of the mechanisms at 8x8 pixels
 ADAM_BETAS = (0.0, 0.99)  # no momentum: the opponent moves too
 EMA_DECAY = 0.995  # of the weights that are published (Yazici et al. 2019)
-R1_WEIGHT = 1.0  # half the weight of the R1 penalty's mean
+R1_WEIGHT = 1.0  # gamma: half of it times the R1 penalty is added
 R1_EVERY = 8  # steps between R1 penalties, which are scaled up in turn (lazy regularisation)
 RATE_DECAY = 0.4  # share of the run, its last, over which the learning rates fall to 0: settle, then cut fine
 BINARY_RAMP = (
@@ -74,6 +74,7 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
             reporter.log(line)
         reporter.log(f"resuming after step {start}")
 
+    sample_every = config.sample_every or -(-len(data.labels) // config.batch_size)
     began = time.monotonic()
     reporter.begin(start, config.steps)
     for step in range(start, config.steps):
@@ -128,7 +129,7 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
         reporter.progress(
             done, {name: float(v.detach()) for name, v in values.items()}, float(m.detach().mean())
         )
-        if done % config.sample_every == 0 or done == config.steps:
+        if done % sample_every == 0 or done == config.steps:
             reporter.artefact("sample_sheet", draw_samples(surroundings.run_dir, average, data, done))
         if done % config.checkpoint_every == 0 or surroundings.stop.requested:
             reporter.artefact("checkpoint", checkpoints.save(done))
@@ -209,7 +210,7 @@ def publish(
     for line in notes:
         surroundings.reporter.log(f"note: {line}")
     training: dict[str, Any] = {
-        **provenance("train_cgn", config),
+        **provenance("train_cgn", config, surroundings.version),
         "data": data.provenance,
         "seconds": round(seconds, 1),
         "resumed_at_step": resumed_at,

@@ -26,7 +26,9 @@ class TrainCgnConfig:
         0, "training images used", low=100, high=HIGHEST_COUNT, zero="all of the split"
     )
     checkpoint_every: int = option(500, "steps between checkpoints", low=1, high=HIGHEST_COUNT)
-    sample_every: int = option(500, "steps between sample sheets", low=1, high=HIGHEST_COUNT)
+    sample_every: int = option(
+        0, "steps between sample sheets", low=1, high=HIGHEST_COUNT, zero="one per pass over the images"
+    )
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -6,7 +6,6 @@ colours or textures say nothing about the digit (paper section 4.2, table 2).
 
 import json
 import sys
-from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +15,8 @@ from cgn import checkpoint, sampler
 from cgn.composer import compose
 from cgn.data import DataError, VariantSet, make_variant
 from cgn.device import resolve_device
-from cgn.engine import BATCH_ROWS, forward_padded
 from cgn.mechanisms.mnist import CLASSES, RESOLUTION
-from cgn.model import CGN
+from cgn.model import BATCH_ROWS, CGN
 from cgn.noise import MECHANISMS
 from trainer.runs.checkpoints import Checkpoints
 from trainer.runs.classifier import DigitClassifier
@@ -27,6 +25,8 @@ from trainer.runs.provenance import provenance
 from trainer.runs.train_classifier_config import TrainClassifierConfig
 
 RATE_DECAY = 0.7  # of the learning rate, per epoch
+_EPOCH_STRIDE = 0x9E3779B97F4A7C15  # odd and large: neighbouring seeds share no epoch's order
+_SAMPLES_PER_LINE = 8000  # counterfactuals drawn between two lines of the log
 
 
 def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) -> Published:
@@ -34,42 +34,41 @@ def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) 
 
     Raises:
         RunError: the data or the model cannot be used.
-        Stopped: asked to stop; a checkpoint is written.
+        Stopped: asked to stop; a checkpoint is written, unless the images were still being drawn.
     """
     reporter, run_dir = surroundings.reporter, surroundings.run_dir
     images, labels, sources = training_images(config, surroundings)
     device = resolve_device(surroundings.device)
 
-    torch.manual_seed(config.seed)  # initial weights; the order of the images is drawn from `random`
+    torch.manual_seed(config.seed)  # initial weights
     classifier = DigitClassifier(CLASSES).to(device)
     adadelta = torch.optim.Adadelta(classifier.parameters(), config.learning_rate)
-    random = torch.Generator().manual_seed(config.seed)
-    checkpoints = Checkpoints(
-        run_dir, config, {"classifier": classifier, "adadelta": adadelta, "random": random}
-    )
+    checkpoints = Checkpoints(run_dir, config, {"classifier": classifier, "adadelta": adadelta})
     steps_per_epoch = -(-len(labels) // config.batch_size)
     step = 0
     if surroundings.resume:
         step, passed_over = checkpoints.resume()
-        for line in [*passed_over, f"resuming after epoch {step // steps_per_epoch}"]:
+        for line in [*passed_over, f"resuming after step {step}"]:
             reporter.log(line)
 
+    classifier.train()
     reporter.begin(step, config.epochs * steps_per_epoch)
-    # Checkpoints are taken between epochs; a run that is stopped within one repeats that epoch.
     for epoch in range(step // steps_per_epoch, config.epochs):
-        for group in adadelta.param_groups:
-            group["lr"] = config.learning_rate * RATE_DECAY**epoch
-        classifier.train()
-        for chosen in torch.randperm(len(labels), generator=random).split(config.batch_size):
+        adadelta.param_groups[0]["lr"] = config.learning_rate * RATE_DECAY**epoch
+        # The order of an epoch comes from seed and epoch alone, so a resumed run finds its place in it.
+        order = torch.Generator().manual_seed((config.seed + epoch * _EPOCH_STRIDE) % 2**63)
+        batches = torch.randperm(len(labels), generator=order).split(config.batch_size)
+        for chosen in batches[step % steps_per_epoch :]:
             loss = F.cross_entropy(classifier(images[chosen].to(device)), labels[chosen].to(device))
             adadelta.zero_grad()
             loss.backward()
             adadelta.step()
             step += 1
             reporter.progress(step, {"cross_entropy": float(loss.detach())})
+            if surroundings.stop.requested or step % steps_per_epoch == 0:
+                reporter.artefact("checkpoint", checkpoints.save(step))
             if surroundings.stop.requested:
                 raise Stopped
-        reporter.artefact("checkpoint", checkpoints.save(step))
     classifier.cpu()
     weights = run_dir / "classifier.safetensors"
     save_file(classifier.state_dict(), weights)
@@ -79,10 +78,9 @@ def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) 
     scores["test"] = score(classifier, variant(config, "test", unbiased=True))
     for name, values in scores.items():
         reporter.log(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items()))
+    origin = provenance("train_classifier", config, surroundings.version)
     path = run_dir / "scores.json"
-    path.write_text(
-        json.dumps({"scores": scores, "data": sources, **provenance("train_classifier", config)}, indent=2)
-    )
+    path.write_text(json.dumps({"scores": scores, "data": sources, **origin}, indent=2))
     reporter.artefact("scores", path)
     return Published()
 
@@ -122,30 +120,17 @@ def counterfactual_images(
     surroundings.reporter.log(f"drawing {count} counterfactuals")
     images = torch.empty(count, 3, RESOLUTION, RESOLUTION)
     labels = torch.empty(count, dtype=torch.int64)
-    for start, batch in batches(seed, count):
+    for start in range(0, count, BATCH_ROWS):
         if surroundings.stop.requested:
             raise Stopped
-        rows = {
-            mechanism: torch.stack(
-                [
-                    torch.from_numpy(row)
-                    for row in forward_padded(model, mechanism, [c[mechanism] for c in batch])
-                ]
-            )
-            for mechanism in MECHANISMS
-        }
-        x_NHWC = compose(rows["shape"], rows["texture"], rows["background"])
-        images[start : start + len(batch)] = x_NHWC.permute(0, 3, 1, 2)
-        labels[start : start + len(batch)] = torch.tensor([c.shape.label for c in batch])
-        if start // BATCH_ROWS % 500 == 499:
-            surroundings.reporter.log(f"drew {start + len(batch)} of {count} counterfactuals")
+        stop = min(start + BATCH_ROWS, count)
+        drawn = list(sampler.counterfactuals(seed, start, stop, CLASSES))
+        m, f, b = (model.rows(mechanism, [sample[mechanism] for sample in drawn]) for mechanism in MECHANISMS)
+        images[start:stop] = compose(m, f, b)
+        labels[start:stop] = torch.tensor([sample.shape.label for sample in drawn])
+        if stop % _SAMPLES_PER_LINE == 0:
+            surroundings.reporter.log(f"drew {stop} of {count} counterfactuals")
     return images, labels
-
-
-def batches(seed: int, count: int) -> Iterator[tuple[int, list[sampler.Counterfactual]]]:
-    """The seed's first ``count`` samples, a forward pass at a time, with the first one's index."""
-    for start in range(0, count, BATCH_ROWS):
-        yield start, list(sampler.counterfactuals(seed, start, min(start + BATCH_ROWS, count), CLASSES))
 
 
 def variant(config: TrainClassifierConfig, split: str, *, unbiased: bool) -> VariantSet:

@@ -3,12 +3,14 @@
 import json
 import logging
 import os
+import re
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from enum import Enum
 
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
 
 from common.settings import REPO, Paths
 from trainer.jobs.claims import Claim, LeaseLost
@@ -23,6 +25,9 @@ STOP_SECONDS = 20.0  # from SIGTERM to SIGKILL
 _TALK_SECONDS = 0.5  # between two looks at Redis: events go there, the wish to cancel comes from there
 _LAST_WORDS_SECONDS = 5.0  # how long a worker that leaves tries to reach Redis
 _LONGEST_MESSAGE = 500
+# Errors of a Redis that will take writes again; a script's error has the word inside its text.
+_PASSING_ERRORS = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
+_PASSING_WORDS = re.compile(r"\b(OOM|READONLY|LOADING|MISCONF|BUSY|MASTERDOWN)\b")
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +42,12 @@ class Wish(Enum):
 class Attempt:
     """Supervises one claimed job. Redis may go away meanwhile: the run goes on, its events wait."""
 
-    def __init__(self, claim: Claim, module: str, paths: Paths, leave: threading.Event) -> None:
-        """module: runs the job. leave: set when this worker is to stop."""
+    def __init__(
+        self, claim: Claim, modules: Mapping[str, str], paths: Paths, leave: threading.Event
+    ) -> None:
+        """modules: which module runs a kind of job. leave: set when this worker is to stop."""
         self._claim = claim
-        self._module = module
+        self._modules = modules
         self._paths = paths
         self._leave = leave
         self._run_dir = paths.runs_dir / claim.job_id
@@ -53,29 +60,41 @@ class Attempt:
 
     def run(self) -> str:
         """Runs the job to its end, and gives the outcome: the state's name in lower case, or `lost`."""
+        about = {"job_id": self._claim.job_id}
+        if self._claim.kind not in self._modules:
+            known = ", ".join(self._modules)
+            reason = f"its worker knows no jobs of kind {self._claim.kind}, only {known}; update the worker"
+            return self._settle(JobState.FAILED, reason)
         try:
-            self._run_dir.mkdir(parents=True, exist_ok=True)
-            (self._run_dir / "config.json").write_text(json.dumps(self._claim.config, indent=1))
-            output = Output(self._claim.job_id, self._run_dir)
-            child = Child(self._command(), REPO, _environment(self._claim.resources))
-        except OSError as error:
-            return self._settle(JobState.FAILED, f"its worker could not start it: {error}")
-        try:
-            code = self._supervise(child, output)
+            return self._settle(*self._run())
         except LeaseLost:
-            log.warning("lease lost, run killed", extra={"job_id": self._claim.job_id})
+            log.warning("lease lost, run killed", extra=about)
             return "lost"
+        except Exception as error:  # such as a full disk: another attempt would fare no better
+            log.exception("run given up", extra=about)
+            reason = f"its worker could not run it: {type(error).__name__}: {error}"
+            return self._settle(JobState.FAILED, reason)
+
+    def _run(self) -> tuple[JobState, str, str, str]:
+        """Runs the job; what becomes of it, and its model. Its process has ended, whatever is raised."""
+        self._run_dir.mkdir(parents=True, exist_ok=True)
+        (self._run_dir / "config.json").write_text(json.dumps(self._claim.config, indent=1))
+        output = Output(self._claim.job_id, self._run_dir)
+        try:
+            child = Child(self._command(), REPO, _environment(self._claim.resources))
+            try:
+                code = self._supervise(child, output)
+            finally:
+                for line in child.finish():
+                    self._take(output, line)
         finally:
-            for line in child.finish():
-                self._take(output, line)
             self._outbox.put(output.close())
-        state, message = self._verdict(code, output)
-        return self._settle(state, message, *(output.result or ("", "")))
+        return (*self._verdict(code, output), *(output.result or ("", "")))
 
     def _command(self) -> list[str]:
         claim = self._claim
         return [
-            *("-m", self._module),
+            *("-m", self._modules[claim.kind]),
             *("--config", str(self._run_dir / "config.json")),
             *("--run-dir", str(self._run_dir)),
             *("--models-dir", str(self._paths.models_dir)),
@@ -146,16 +165,20 @@ class Attempt:
         return JobState.FAILED, why
 
     def _settle(self, state: JobState, message: str, model_name: str = "", model_version: str = "") -> str:
-        """Lets the job go, as soon as Redis can be reached."""
+        """Lets the job go, as soon as Redis can be reached and takes it."""
         give_up_at = float("inf")
         while True:
             try:
-                self._outbox.flush()
+                self._outbox.flush(last=True)
                 message = " ".join(message.split())[:_LONGEST_MESSAGE]
                 return self._claim.release(state, message, model_name, model_version).lower()
             except LeaseLost:
                 return "lost"
             except RedisError as error:
+                if not _passes(error):
+                    about = {"job_id": self._claim.job_id, "error": str(error)}
+                    log.error("Redis refuses the job's end", extra=about)
+                    return "lost"
                 if self._leave.is_set():
                     give_up_at = min(give_up_at, time.monotonic() + _LAST_WORDS_SECONDS)
                 if time.monotonic() >= give_up_at:
@@ -164,15 +187,18 @@ class Attempt:
             time.sleep(_TALK_SECONDS)
 
 
+def _passes(error: RedisError) -> bool:
+    """Whether it is worth the while to ask Redis again."""
+    return isinstance(error, _PASSING_ERRORS) or bool(_PASSING_WORDS.search(str(error)))
+
+
 def _environment(resources: Resources) -> dict[str, str]:
     """This process's environment, with the threads and GPUs that the job asked for and no more."""
-    threads = str(resources.cpu_threads)
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     devices = [str(index) for index in range(resources.gpus)] if given is None else given.split(",")
     return {
         **os.environ,
-        "OMP_NUM_THREADS": threads,
-        "CGN_THREADS": threads,
+        "OMP_NUM_THREADS": str(resources.cpu_threads),
         "CGN_DEVICE": "cuda" if resources.gpus else "cpu",
         "CUDA_VISIBLE_DEVICES": ",".join(devices[: resources.gpus]),
         "PYTHONUNBUFFERED": "1",

@@ -37,7 +37,7 @@ class Supervisor:
             log.info("job claimed", extra=about)
             self._metrics.busy.set(1)
             try:
-                outcome = Attempt(claim, self._modules[claim.kind], self._paths, self._leave).run()
+                outcome = Attempt(claim, self._modules, self._paths, self._leave).run()
             finally:
                 self._metrics.busy.set(0)
             self._metrics.jobs.labels(claim.kind, outcome).inc()
