@@ -18,14 +18,12 @@ from typing import NoReturn, Self
 
 from common.settings import REPO
 from deploy.compose import ComposeError, Service
-from deploy.localise import LOCALHOST, Localiser, is_installed
+from deploy.localise import LOCALHOST, Localiser, StackError, is_installed
 from deploy.process import Process
 
+__all__ = ["LocalStack", "StackError", "sigterm_as_ctrl_c"]
+
 _POLL_SECONDS = 0.3
-
-
-class StackError(RuntimeError):
-    """The stack cannot start or has lost a service; the message says which, why and what cures it."""
 
 
 class LocalStack:

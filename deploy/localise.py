@@ -15,6 +15,10 @@ from deploy.compose import Service, Stack, read_stack
 LOCALHOST = "127.0.0.1"
 
 
+class StackError(RuntimeError):
+    """The stack cannot start or has lost a service; the message says which, why and what cures it."""
+
+
 class Localiser:
     """Commands, environments, addresses and folders of a stack's services, as local processes have them.
 
@@ -96,7 +100,10 @@ class Localiser:
 
 
 def is_installed(service: Service) -> bool:
-    """True if this machine has the programs of the service's command and healthcheck."""
+    """True if this machine has the programs of the service's command and healthcheck.
+
+    Redis, which every stack needs, is not left out: StackError if a program of it is missing.
+    """
     return all(_program(command[0]) for command in (service.command, service.healthcheck.command))
 
 
@@ -104,8 +111,20 @@ def _program(name: str) -> str | None:
     if name == "python":
         return sys.executable
     if name in ("redis-server", "redis-cli"):
-        return str(Path(redis_server()).with_name(name))
+        return _redis_program(name)
     return shutil.which(name)
+
+
+def _redis_program(name: str) -> str:
+    try:
+        server = Path(redis_server())
+    except FileNotFoundError as error:
+        raise StackError(str(error)) from None
+    # The server's own first, so that the two are of one version.
+    found = shutil.which(name, path=str(server.parent)) or shutil.which(name)
+    if not found:
+        raise StackError(f"{name} is neither beside {server} nor on PATH: apt-get install redis-tools")
+    return found
 
 
 def _replace(text: str, local: Mapping[str, str]) -> str:

@@ -21,8 +21,7 @@ from common.redis import absent
 from services.errors import ApiError, invalid
 from services.trainer.messages import event_message, job_message, job_state, state_number
 from services.trainer.specs import job_spec, spec_message
-from trainer.jobs.events import Event
-from trainer.jobs.queue import JOB_ID, JobQueue, OtherSpec, UnknownJob, is_event_id
+from trainer.jobs.queue import JOB_ID, Interrupted, JobQueue, OtherSpec, UnknownJob, is_event_id
 from trainer.jobs.states import JobState
 from trainer.jobs.wakeup import wake
 
@@ -106,34 +105,9 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
                 "after_event_id", "must be the event_id of an event of this job, or empty for the first event"
             )
         with self._asking_redis():
-            events = self._queue.events(_job_id(request.job_id), request.after_event_id)
-            async for event in self._until_draining(events):
+            job_id = _job_id(request.job_id)
+            async for event in self._queue.events(job_id, request.after_event_id, self._draining):
                 yield event_message(event)
-
-    async def _until_draining(self, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-        """The events until their end. Raises ApiError as soon as the server drains."""
-        draining = asyncio.create_task(self._draining.wait())
-        coming: asyncio.Future[Event | None] | None = None
-        try:
-            while True:
-                coming = asyncio.ensure_future(anext(events, None))
-                await asyncio.wait((coming, draining), return_when=asyncio.FIRST_COMPLETED)
-                if draining.done():
-                    raise ApiError(
-                        grpc.StatusCode.UNAVAILABLE,
-                        "SHUTTING_DOWN",
-                        "the trainer service is shutting down; watch again, after the last event received, "
-                        "when it is back",
-                        retry_seconds=2.0,
-                    )
-                if (event := coming.result()) is None:
-                    return
-                yield event
-        finally:
-            tasks = [task for task in (coming, draining) if task]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)  # a wait for Redis ends before its client
 
     @contextmanager
     def _asking_redis(self) -> Iterator[None]:
@@ -145,6 +119,14 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
                 grpc.StatusCode.NOT_FOUND,
                 "JOB_NOT_FOUND",
                 f'job_id: there is no job "{str(error)[:64]}"; ListJobs lists them',
+            ) from None
+        except Interrupted:
+            raise ApiError(
+                grpc.StatusCode.UNAVAILABLE,
+                "SHUTTING_DOWN",
+                "the trainer service is shutting down; watch again, after the last event received, when "
+                "it is back",
+                retry_seconds=2.0,
             ) from None
         except (ConnectionError, TimeoutError) as error:
             raise ApiError(

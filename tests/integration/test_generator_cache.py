@@ -100,6 +100,32 @@ def test_second_generator_hits_the_rows_of_the_first(models_dir: Path, cache: Lo
             assert "cgn_row_cache_hits_total{memory}" not in second.metrics()  # that tier is off
 
 
+def test_other_weights_under_the_same_version_find_no_rows_of_the_old(
+    models_dir: Path, tmp_path: Path, cache: LocalRedis
+) -> None:
+    version = models_dir / "tiny" / "v1"
+
+    def answer_of(generator: GeneratorProcess, digest: str) -> list[Result]:
+        wait_for("the weights", lambda: [m.digest for m in generator.client.list_models()] == [digest])
+        return generator.client.generate("tiny", ASKED, ALL)
+
+    with GeneratorProcess(models_dir, cache.url) as generator:
+        (old,) = generator.client.list_models()
+        first = answer_of(generator, old.digest)
+        wait_for("the rows in Redis", lambda: rows_in(cache) == 30)
+
+        version.rename(tmp_path / "old")
+        swapped = answer_of(generator, publish_random(models_dir, "tiny", seed=1).digest)
+        assert hits(swapped) == {False}
+        assert {r.version for r in swapped} == {"v1"} and {r.digest for r in swapped} != {old.digest}
+        assert not set(pictures(swapped)) & set(pictures(first))
+
+        version.rename(tmp_path / "new")
+        (tmp_path / "old").rename(version)
+        back = answer_of(generator, old.digest)
+        assert hits(back) == {True} and pictures(back) == pictures(first)
+
+
 def test_damaged_values_are_misses(models_dir: Path, cache: LocalRedis) -> None:
     with GeneratorProcess(models_dir, cache.url, CGN_ROW_CACHE_MB="0") as generator:
         fresh = generator.client.generate("tiny", ASKED, ALL)

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from cgn_client import Client, composite
+from common.settings import REPO
 from deploy.local import LocalStack
 from tests.processes import wait_for
 from tests.random_model import publish_random
@@ -126,3 +127,16 @@ def test_a_live_scrape_has_every_metric_that_a_rule_names(stack: LocalStack) -> 
     assert [sample["metric"] for sample in prometheus.query("cgn:images:rate1m")] == [
         {"__name__": "cgn:images:rate1m", "model": "random", "version": "v1"}
     ]
+
+
+@pytest.mark.long
+def test_the_readme_s_query_has_an_answer(stack: LocalStack) -> None:
+    (query,) = re.findall(r"```promql\n(.*?)```", (REPO / "README.md").read_text(), re.DOTALL)
+    prometheus = Prometheus(stack.address("prometheus"))
+    with Client(stack.address("generator")) as client:
+        results = client.generate("random", [composite(label, 0, 0, seed=label) for label in (3, 5)])
+    asked = {str(result.shape.label_name): result.mu_mask for result in results if result.shape}
+    answer = wait_for("an answer", lambda: prometheus.query(query), seconds=90)
+    means = {sample["metric"]["class"]: float(sample["value"][1]) for sample in answer}
+    assert means == pytest.approx(asked) and all(0 < mean < 1 for mean in means.values())
+    assert {(s["metric"]["model"], s["metric"]["version"]) for s in answer} == {("random", "v1")}

@@ -1,5 +1,6 @@
 """The service's side of the jobs: submit, look, watch, cancel, and take back what lost workers held."""
 
+import asyncio
 import json
 import logging
 import re
@@ -18,7 +19,7 @@ from trainer.jobs.states import JobState
 JOB_ID = re.compile(r"[0-9a-f]{12}")
 _EVENT_ID = re.compile(r"\d{1,20}-\d{1,20}")
 _HIGHEST_EVENT_PART = 2**64 - 1
-_BLOCK_MS = 2000  # one wait for events; below the client's socket timeout
+_BLOCK_MS = 1000  # one wait for events, and so the longest until a watcher that is to stop does
 _EVENTS_PER_READ = 500
 _BAD_RECORD = (KeyError, TypeError, ValueError)  # as one of another release may raise
 
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 
 class UnknownJob(LookupError):
     """There is no job of this id."""
+
+
+class Interrupted(Exception):
+    """The watching of a job was to stop before the job's end."""
 
 
 class OtherSpec(Exception):
@@ -131,8 +136,13 @@ class JobQueue:
             raise UnknownJob(job_id)
         return await self.get(job_id)
 
-    async def events(self, job_id: str, after: str = "") -> AsyncIterator[Event]:
-        """The job's events after the one with this id, as they come, until its end. Raises UnknownJob."""
+    async def events(
+        self, job_id: str, after: str = "", stop: asyncio.Event | None = None
+    ) -> AsyncIterator[Event]:
+        """The job's events after the one with this id, as they come, until its end.
+
+        Raises UnknownJob, and Interrupted about a second after `stop` was set.
+        """
         key, last = f"cgn:job:{job_id}", after or "0-0"
         while True:
             # Asked before the log is read: a job that had ended by now has all its events in there.
@@ -140,6 +150,8 @@ class JobQueue:
             if state is None:
                 raise UnknownJob(job_id)
             ended = JobState(state).ended
+            if stop and stop.is_set():
+                raise Interrupted(job_id)
             read: Any = await self._redis.xread(
                 {f"{key}:events": last}, count=_EVENTS_PER_READ, block=None if ended else _BLOCK_MS
             )
