@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from cgn.errors import CgnInputError
@@ -93,10 +93,9 @@ class ModelCard:
         for name in ("mask_bounds", "mask_mean"):
             if len(getattr(self, name)) != classes:
                 raise CgnInputError(name, f"has {len(getattr(self, name))} entries for {classes} classes")
-        if datetime.fromisoformat(self.created_at).utcoffset() != timedelta(0):
-            raise CgnInputError(
-                "created_at", f"{self.created_at} is not in UTC, so it does not compare as text"
-            )
+        datetime.fromisoformat(self.created_at)
+        if not self.created_at.endswith("+00:00"):
+            raise CgnInputError("created_at", f"{self.created_at} must end in +00:00, to compare as text")
 
     def _check_types(self) -> None:
         """Raises CgnInputError for a value of another type than the field's."""

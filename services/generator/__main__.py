@@ -29,7 +29,9 @@ async def main(settings: GeneratorSettings) -> None:
     metrics = GeneratorMetrics()
     engine = Engine(threads=settings.threads, on_batch=partial(observe_batch, metrics))
     models = Models(settings.paths.models_dir, device, engine, metrics)
-    cache = RowCache(settings.row_cache_bytes, settings.cache_url, settings.row_ttl_seconds, metrics)
+    cache = RowCache(
+        settings.row_cache_bytes, settings.cache_url, settings.row_ttl_seconds, device.type, metrics
+    )
     pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_name_prefix="answer")
 
     def add_services(server: grpc.aio.Server) -> Sequence[str]:

@@ -229,9 +229,16 @@ class RowCache:
     """Both tiers, with their metrics. For the event loop's thread."""
 
     def __init__(
-        self, memory_bytes: int, redis_url: str | None, ttl_seconds: int, metrics: GeneratorMetrics
+        self,
+        memory_bytes: int,
+        redis_url: str | None,
+        ttl_seconds: int,
+        device: str,
+        metrics: GeneratorMetrics,
     ) -> None:
+        """device: type of the device that computes the rows, "cpu" or "cuda"."""
         self._memory = MemoryTier(memory_bytes) if memory_bytes else None
+        self._device = device
         self._redis = RedisTier(redis_url, ttl_seconds, metrics) if redis_url else None
         self._metrics = metrics
         if memory := self._memory:
@@ -252,7 +259,7 @@ class RowCache:
         missing: dict[Row, bytes] = {}
         async for part in in_slices(rows):
             for row in part:
-                key = missing[row] = row.key(dtype)
+                key = missing[row] = row.key(dtype, self._device)
                 if self._memory and (pixels := self._memory.get(key)) is not None:
                     found[row] = pixels, "memory"
         if self._memory:
@@ -274,7 +281,7 @@ class RowCache:
     def put(self, row: Row, pixels: Pixels) -> None:
         """Caches a computed row and makes its array read-only."""
         pixels.flags.writeable = False
-        key = row.key("uint8" if pixels.dtype == np.uint8 else "float32")
+        key = row.key("uint8" if pixels.dtype == np.uint8 else "float32", self._device)
         if self._memory:
             self._memory.put(key, pixels)
         if self._redis:

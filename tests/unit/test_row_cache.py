@@ -86,7 +86,7 @@ class Cached:
 
     def __init__(self, memory_bytes: int, url: str | None) -> None:
         self.registry = CollectorRegistry()
-        self._make = lambda: RowCache(memory_bytes, url, 3600, GeneratorMetrics(self.registry))
+        self._make = lambda: RowCache(memory_bytes, url, 3600, "cpu", GeneratorMetrics(self.registry))
 
     def run(self, body: Callable[[RowCache], Awaitable[None]]) -> None:
         async def go() -> None:
