@@ -91,4 +91,6 @@ $(STAMP): $(REQUIREMENTS)
 	  -r requirements.txt -r requirements-dev.txt \
 	  | awk '/^ *(Downloading|Using cached) .* MB\)/ { sub(/-.*/, "", $$2); print "  " $$0; fflush() } \
 	         /^Installing collected/ { print "  unpacking all of them"; fflush() }'
+# So that the environment's Python finds the packages from any folder.
+	@$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "cgn-serving.pth").write_text("$(CURDIR)\n")'
 	@touch $@

@@ -60,6 +60,8 @@ class Client:
 
         `version` empty: the newest. The error of an answer that would pass 4 MiB says how many fit.
         """
+        if isinstance(composites, pb.Composite):
+            raise bad_value("composites", "is a single one; give a list")
         request = pb.GenerateRequest(
             model=model,
             version=version,
@@ -119,6 +121,19 @@ class Client:
         """A job as it stands."""
         return self._job(self._trainer.GetJob, jobs_pb.GetJobRequest(job_id=job_id))
 
+    def list_jobs(self, states: Sequence[jobs_pb.JobState] = ()) -> list[jobs_pb.Job]:
+        """Every job in these states (none given: in any), newest first."""
+        jobs: list[jobs_pb.Job] = []
+        token = ""
+        with clear_errors():
+            while True:
+                request = jobs_pb.ListJobsRequest(page_token=token, states=states)
+                answer = self._trainer.ListJobs(request, timeout=self._timeout)
+                jobs += answer.jobs
+                token = answer.next_page_token
+                if not token:
+                    return jobs
+
     def cancel(self, job_id: str) -> jobs_pb.Job:
         """Asks a job to stop; it keeps its last checkpoint."""
         return self._job(self._trainer.CancelJob, jobs_pb.CancelJobRequest(job_id=job_id))
@@ -147,6 +162,8 @@ def _fill(message: jobs_pb.JobSpec, kind: JobKind, fields: dict[str, Any]) -> No
     for name, value in fields.items():
         try:
             setattr(spec, name, value)
-        except (AttributeError, TypeError, ValueError) as error:
+        except AttributeError:
             known = ", ".join(field.name for field in spec.DESCRIPTOR.fields)
-            raise bad_value(f"spec.{kind}.{name}", f"{error}; the fields are {known}") from None
+            raise bad_value(f"spec.{kind}.{name}", f"is no field; the fields are {known}") from None
+        except (TypeError, ValueError) as error:
+            raise bad_value(f"spec.{kind}.{name}", f"cannot be {value!r}: {error}") from None

@@ -63,7 +63,7 @@ def _integer(field: str, value: int, highest: int) -> int:
     except AttributeError:
         number = -1
     if not 0 <= number <= highest:
-        raise bad_value(field, f"{value!r} is not an integer, 0 to {highest}")
+        raise bad_value(field, f"must be an integer, 0 to {highest}, is {value!r}")
     return number
 
 

@@ -73,4 +73,7 @@ def _from_call(call: Any) -> CgnError:
             violations = tuple(Violation(v.field, v.description) for v in bad.field_violations)
         elif detail.Unpack(wait):
             retry = wait.retry_delay.ToTimedelta().total_seconds()
-    return CgnError(call.code().name, reason, call.details() or "", violations, retry)
+    message = call.details() or ""
+    if call.code() is grpc.StatusCode.UNAVAILABLE and not reason:  # no server has spoken
+        message = f"cannot reach the service; is it running (`make up`), and the address right? ({message})"
+    return CgnError(call.code().name, reason, message, violations, retry)

@@ -1,4 +1,4 @@
-"""JSON logs: one object a line, to stderr."""
+"""JSON logs: one object a line, to stderr; and the same line for a reader at a terminal."""
 
 import json
 import logging
@@ -7,6 +7,10 @@ from datetime import UTC, datetime
 
 # What every LogRecord has; anything else on a record came in by `extra=` and belongs to the line.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+# What the formatter writes for every record; the other fields came in by `extra=`.
+_ALWAYS = ("time", "level", "process", "logger", "message")
 
 
 class JsonFormatter(logging.Formatter):
@@ -28,6 +32,31 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def as_text(line: str) -> str:
+    """A line of JsonFormatter as `HH:MM:SS LEVEL message key=value ...`; any other line as it is.
+
+    The time is local, the level is left out up to INFO, process and logger are left out. An exception
+    follows in lines of its own.
+    """
+    try:
+        record = json.loads(line)
+        if not isinstance(record, dict):
+            return line
+        time, level, _, _, message = (str(record.pop(key)) for key in _ALWAYS)
+        clock = datetime.fromisoformat(time).astimezone().strftime("%H:%M:%S")
+    except (ValueError, KeyError, RecursionError):
+        return line
+    exception = record.pop("exception", None)
+    words = [clock, *([] if level in ("DEBUG", "INFO") else [level]), message]
+    words += [f"{key}={_value_as_text(value)}" for key, value in record.items()]
+    return " ".join(words) + (f"\n{exception}" if exception else "")
+
+
+def _value_as_text(value: object) -> str:
+    plain = isinstance(value, str) and value and not any(c.isspace() or c in '"=' for c in value)
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
 def setup(process: str, level: int = logging.INFO) -> None:

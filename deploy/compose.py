@@ -19,6 +19,7 @@ COMPOSE_FILE = REPO / "docker-compose.yml"
 
 _VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>[A-Z][A-Z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<bad>.?))")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_RESTART = {"no": False, "unless-stopped": True}
 
 
 class ComposeError(ValueError):
@@ -56,6 +57,7 @@ class Service:
     depends_on: tuple[str, ...]
     healthcheck: Healthcheck
     stop_seconds: float  # from SIGTERM to SIGKILL
+    restart: bool  # whether it is started again when it ends by itself
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,14 @@ def _service(
         depends_on=tuple(entry.get("depends_on", ())),
         healthcheck=_healthcheck(name, entry),
         stop_seconds=_seconds(entry.get("stop_grace_period", "10s")),
+        restart=_restart(name, entry.get("restart", "no")),
     )
+
+
+def _restart(name: str, policy: object) -> bool:
+    if not isinstance(policy, str) or policy not in _RESTART:
+        raise ComposeError(f'{name}: restart: {policy}: must be unless-stopped or "no"')
+    return _RESTART[policy]
 
 
 def _healthcheck(name: str, entry: Mapping[str, Any]) -> Healthcheck:

@@ -3,12 +3,14 @@
 Everything runs in a stack of its own, in a temporary folder and on free ports.
 """
 
+import argparse
 import contextlib
 import shutil
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +123,12 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
+    argparse.ArgumentParser(
+        prog="python -m deploy.demo",
+        description="Shows it all in a stack of its own: counterfactuals from every shipped model, a "
+        "training job, its model served, the metrics. The pictures are written to out/demo/.",
+    ).parse_args(arguments)
     sigterm_as_ctrl_c()
     folder = Path(tempfile.mkdtemp(prefix="cgn-demo-"))
     try:
@@ -138,4 +145,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -6,24 +6,40 @@ folders, healthcheck and order of start come from there.
 
 import argparse
 import contextlib
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import NoReturn, Self
+from typing import BinaryIO, NoReturn, Self
 
+from common.logs import as_text
 from common.settings import REPO
 from deploy.compose import ComposeError, Service
 from deploy.localise import LOCALHOST, Localiser, StackError, is_installed
 from deploy.process import Process
 
-__all__ = ["LocalStack", "StackError", "sigterm_as_ctrl_c"]
+__all__ = ["LocalStack", "ServiceEndedError", "StackError", "sigterm_as_ctrl_c"]
 
 _POLL_SECONDS = 0.3
+# A service that ends more often than this is not helped by starting it again.
+_RESTARTS = 3
+_RESTARTS_WITHIN_SECONDS = 60.0
+
+
+class ServiceEndedError(StackError):
+    """A service has ended by itself. log_end: the last lines of its log; summary: one line, how it ended."""
+
+    def __init__(self, process: Process, often: str = "") -> None:
+        lines = (part for line in process.last_lines() for part in as_text(line).split("\n"))
+        self.log_end = "".join([f"{process.log} ends with", *(f"\n  {line}" for line in lines)])
+        self.summary = f"{process.name} ended ({process.end()}){often}"
+        super().__init__(f"{self.log_end}\n{self.summary}")
 
 
 class LocalStack:
@@ -94,28 +110,47 @@ class LocalStack:
         return self._processes[name]
 
     def check(self) -> None:
-        """Raises StackError, with the end of its log, if a service has ended."""
+        """Raises ServiceEndedError, with the end of its log, if a service has ended."""
         for process in list(self._processes.values()):
-            if (code := process.exit_code()) is not None:
-                lines = "".join(f"\n  {line}" for line in process.last_lines())
-                raise StackError(
-                    f"{process.name} ended with exit code {code}; {process.log} ends with{lines}"
-                )
+            if process.exit_code() is not None:
+                raise ServiceEndedError(process)
 
     def follow(self, write: Callable[[str], None]) -> NoReturn:
-        """Writes the services' log lines behind their services' names, until a service ends (StackError)."""
+        """Writes the services' log lines behind their services' names; starts again what ends.
+
+        ServiceEndedError once a service ends whose `restart` in the compose file does not ask for that,
+        or one that was started again too often.
+        """
         width = max(map(len, self._processes))
+        starts: dict[str, deque[float]] = {name: deque(maxlen=_RESTARTS) for name in self._processes}
         with contextlib.ExitStack() as files:
-            logs = [
-                (process.name, files.enter_context(process.log.open(errors="replace")))
+            logs = {
+                process.name: files.enter_context(process.log.open("rb"))
                 for process in self._processes.values()
-            ]
+            }
             while True:
-                for name, log in logs:
-                    for line in log:
-                        write(f"{name:<{width}} | {line.rstrip()}")
-                self.check()
+                ended = [s for s in self._services if self._processes[s.name].exit_code() is not None]
+                for name, log in logs.items():
+                    for line in _whole_lines(log):
+                        for part in as_text(line).split("\n"):
+                            write(f"{name:<{width}} | {part}")
+                for service in ended:
+                    self._start_again(service, starts[service.name], write)
                 time.sleep(_POLL_SECONDS)
+
+    def _start_again(self, service: Service, starts: deque[float], write: Callable[[str], None]) -> None:
+        """starts: when it was started again, the last _RESTARTS times."""
+        process = self._processes[service.name]
+        now = time.monotonic()
+        if not service.restart:
+            raise ServiceEndedError(process)
+        if len(starts) == _RESTARTS and now - starts[0] < _RESTARTS_WITHIN_SECONDS:
+            often = f", {_RESTARTS + 1} times within {_RESTARTS_WITHIN_SECONDS:.0f} s"
+            raise ServiceEndedError(process, often)
+        starts.append(now)
+        write(f"{service.name} ended ({process.end()}); starting it again")
+        process.kill()  # what it left of its group would hold its port
+        self._run(service, keep_log=True)
 
     def table(self) -> str:
         """Name, address and state of every service, one a line."""
@@ -162,16 +197,20 @@ class LocalStack:
                 if needed.name in service.depends_on:
                     self._await_healthy(needed)
             self._say(f"starting {service.name}")
-            self._processes[service.name] = Process(
-                service.name,
-                self._local.command(service, service.command),
-                self._local.environment(service),
-                REPO,
-                self.logs / f"{service.name}.log",
-                service.stop_seconds,
-            )
+            self._run(service)
         for service in self._services:
             self._await_healthy(service)
+
+    def _run(self, service: Service, *, keep_log: bool = False) -> None:
+        self._processes[service.name] = Process(
+            service.name,
+            self._local.command(service, service.command),
+            self._local.environment(service),
+            REPO,
+            self.logs / f"{service.name}.log",
+            service.stop_seconds,
+            keep_log=keep_log,
+        )
 
     def _await_healthy(self, service: Service) -> None:
         """Runs the service's healthcheck until it succeeds; StackError once its patience is over."""
@@ -196,6 +235,15 @@ class LocalStack:
                 log = self._processes[service.name].log
                 raise StackError(f"{service.name} is not healthy after {check.patience:.0f} s: see {log}")
             time.sleep(_POLL_SECONDS)
+
+
+def _whole_lines(log: BinaryIO) -> Iterator[str]:
+    """The lines from here to the log's end; one that is still being written waits for the next call."""
+    while line := log.readline():
+        if not line.endswith(b"\n"):
+            log.seek(-len(line), os.SEEK_CUR)
+            return
+        yield line.decode(errors="replace").rstrip()
 
 
 def _is_free(port: int) -> bool:
@@ -243,6 +291,13 @@ def main() -> int:
         say("stopped")
     except KeyboardInterrupt:
         say("stopped")
+    except ServiceEndedError as error:
+        print(
+            f"{error.log_end}\n\nerror: {error.summary}; all services were stopped. "
+            "Queued jobs are kept and go on at the next start (`make up`)",
+            file=sys.stderr,
+        )
+        return 1
     except (StackError, ComposeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ _TAIL_BYTES = 8192
 
 
 class Process:
-    """A started process. Its output goes to `log`, which is emptied first."""
+    """A started process. Its output goes to `log`."""
 
     def __init__(
         self,
@@ -24,13 +24,15 @@ class Process:
         folder: Path,
         log: Path,
         stop_seconds: float,
+        *,
+        keep_log: bool = False,
     ) -> None:
-        """folder: where it runs. stop_seconds: from SIGTERM to SIGKILL."""
+        """folder: where it runs. stop_seconds: from SIGTERM to SIGKILL. keep_log: do not empty it first."""
         self.name = name
         self.log = log
         self._stop_seconds = stop_seconds
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output:
+        with log.open("ab" if keep_log else "wb") as output:
             self._popen = subprocess.Popen(
                 # Should we be killed without a chance to stop it, the kernel does.
                 [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *command],
@@ -50,6 +52,11 @@ class Process:
     def exit_code(self) -> int | None:
         """None while it runs; negative: the signal that ended it."""
         return self._popen.poll()
+
+    def end(self) -> str:
+        """How it ended, such as "exit code 1" or "killed by SIGKILL"."""
+        code = self._popen.wait()
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def last_lines(self, count: int = 15) -> list[str]:
         """The end of its log."""

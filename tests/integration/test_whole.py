@@ -44,6 +44,7 @@ def test_training_is_cancelled_and_resumed_and_its_model_served(
         assert [event.event_id for event in client.watch(short.job_id)]
         published = client.get_job(short.job_id)
         assert published.state == jobs_pb.JOB_STATE_SUCCEEDED
+        assert [listed.job_id for listed in client.list_jobs()] == [short.job_id, job.job_id]
 
         def served() -> bool:
             return any(model.version == published.model_version for model in client.list_models())

@@ -49,6 +49,7 @@ def test_a_bad_port_names_its_variable(port: str) -> None:
         (('"127.0.0.1:${CGN_TRAINER_PORT', '"${CGN_TRAINER_PORT'), "2 to 3|3 to 3"),
         (("stop_grace_period: 40s", "stop_grace_period: forty"), '"forty": must be a number with'),
         (("${CGN_PROMETHEUS_RETENTION:-15d}", "$RETENTION"), "use \\${NAME}"),
+        (("restart: unless-stopped", "restart: always"), "restart: always: must be unless-stopped or"),
         (("redis-jobs:\n        condition", "absent:\n        condition"), "depends_on: "),
     ],
 )
@@ -59,6 +60,10 @@ def test_what_is_not_understood_is_refused(tmp_path: Path, change: tuple[str, st
     changed.write_text(text.replace(*change))
     with pytest.raises(ComposeError, match=message):
         read_stack({}, changed)
+
+
+def test_every_service_is_started_again_when_it_ends() -> None:
+    assert [service.name for service in read_stack({}).services if not service.restart] == []
 
 
 def test_every_service_is_fenced_in() -> None:

@@ -82,11 +82,12 @@ def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     assert broken.training["resumed_at_step"] == 1
 
 
-def test_a_checkpoint_of_another_config_is_not_used(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_config_is_refused(tmp_path: Path) -> None:
     train_cgn(TINY, surroundings(tmp_path, "v1"))
     other = TrainCgnConfig(steps=2, batch_size=4, train_images=100, seed=1, model_name="other")
-    train_cgn(other, surroundings(tmp_path, "v1", resume=True))
-    assert checkpoint.read_card(tmp_path / "models", "other", "v1").training["resumed_at_step"] == 0
+    with pytest.raises(RunError, match="is of a run with other options"):
+        train_cgn(other, surroundings(tmp_path, "v1", resume=True))
+    assert not (tmp_path / "models/other").exists()
 
 
 def test_a_run_killed_between_publishing_and_saying_so_ends_well(tmp_path: Path) -> None:
@@ -201,6 +202,26 @@ def test_sigterm_keeps_a_checkpoint_that_the_command_resumes(tmp_path: Path) -> 
     assert events(out)[-2]["kind"] == "checkpoint"
     assert len(list((tmp_path / "run").glob("checkpoint-*.safetensors"))) == 1
     assert not (tmp_path / "models").exists()
+
+    # --resume needs nothing but the directory.
+    arguments = ["-m", "trainer.runs.train_cgn", "--resume", "--run-dir", str(tmp_path / "run"), "--jsonl"]
+    again = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
+    assert again.stdout
+    said = ""
+    while '"progress"' not in said:
+        said += again.stdout.readline()
+        assert again.poll() is None
+    again.kill()
+    again.communicate()
+    (left,) = (tmp_path / "run").glob("checkpoint-*.safetensors")
+    assert f"resuming after step {int(left.stem.removeprefix('checkpoint-'))}" in said
+
+
+def test_resume_without_a_run_to_continue_is_refused(tmp_path: Path) -> None:
+    run = command(tmp_path, "--resume")
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 2
+    assert errors.startswith("error: --resume: needs --run-dir with the run to continue")
 
 
 def test_a_bad_option_is_one_line_that_names_it(tmp_path: Path) -> None:

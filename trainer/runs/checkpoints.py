@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from cgn.checkpoint import digest_tensors
+from trainer.runs.command import RunError
 from trainer.runs.config import Dataclass
 
 _NAME = re.compile(r"checkpoint-(\d{7})\.safetensors")
@@ -65,15 +66,19 @@ class Checkpoints:
 
         Returns:
             Steps done, 0 if there is no good checkpoint, and a line for each one that was passed over.
+
+        Raises:
+            RunError: the newest good one belongs to a run with other options.
         """
         passed_over = []
         for path in self._newest_first():
             try:
                 with safe_open(path, framework="pt") as file:
                     metadata = file.metadata() or {}
-                    if metadata.get("config") != self._fingerprint:
-                        passed_over.append(f"{path.name} is of another config; not used")
-                        continue
+                    if metadata.get("config", self._fingerprint) != self._fingerprint:
+                        raise RunError(
+                            f"{path} is of a run with other options; resume with those, or elsewhere"
+                        )
                     tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 if metadata.get("digest") != digest_tensors(tensors):
                     passed_over.append(f"{path.name} is damaged (digest); not used")

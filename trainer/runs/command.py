@@ -25,6 +25,8 @@ from trainer.runs.reporting import BAD_OPTIONS, FAILED, STOPPED, SUCCEEDED, Repo
 
 C = TypeVar("C", bound=Dataclass)
 
+CONFIG = "config.json"  # the run's options, in its directory
+
 
 @dataclasses.dataclass(frozen=True)
 class Surroundings:
@@ -65,8 +67,12 @@ def run_command(
     parser = _parser(config_class, description)
     arguments = parser.parse_args(argv)
     try:
+        _check_resume(arguments)
         config = _config(config_class, arguments)
         surroundings = _surroundings(arguments)
+        begun = surroundings.run_dir / CONFIG
+        if not begun.exists():
+            begun.write_text(json.dumps(dataclasses.asdict(config), indent=1))
     except (FieldError, SettingsError, OSError, json.JSONDecodeError) as error:
         return _fail(error, BAD_OPTIONS)
     surroundings.stop.install()
@@ -75,7 +81,8 @@ def run_command(
         with contextlib.closing(reporter):  # so that the bar's line ends before the last word
             published = run(config, surroundings)
     except Stopped:
-        reporter.log("stopped; --resume continues from the last checkpoint")
+        again = f"python -m trainer.runs.{Path(sys.argv[0]).stem} --resume --run-dir {surroundings.run_dir}"
+        reporter.log("stopped" if arguments.jsonl else f"stopped; to continue: {again}")
         return STOPPED
     except (RunError, CgnInputError) as error:
         return _fail(error, FAILED)
@@ -103,9 +110,24 @@ def _parser(config_class: type[Dataclass], description: str) -> argparse.Argumen
         "--models-dir", type=Path, metavar="DIR", help="where models are (default: CGN_MODELS_DIR)"
     )
     where.add_argument("--version", metavar="TEXT", help="version to publish as (default: the time)")
-    where.add_argument("--resume", action="store_true", help="continue from the last checkpoint in --run-dir")
+    where.add_argument(
+        "--resume", action="store_true", help="continue the run in --run-dir with its own options"
+    )
     where.add_argument("--jsonl", action="store_true", help="JSON lines on standard output, no progress bar")
     return parser
+
+
+def _check_resume(arguments: argparse.Namespace) -> None:
+    """Lets --resume take config and version from the run directory. Raises FieldError if it cannot."""
+    if not arguments.resume:
+        return
+    if not arguments.run_dir or not (arguments.run_dir / CONFIG).is_file():
+        where = arguments.run_dir or "no directory"
+        raise FieldError(
+            "--resume", f"needs --run-dir with the run to continue (a folder with {CONFIG}), got {where}"
+        )
+    arguments.config = arguments.config or arguments.run_dir / CONFIG
+    arguments.version = arguments.version or arguments.run_dir.absolute().name
 
 
 def _config(config_class: type[C], arguments: argparse.Namespace) -> C:

@@ -67,7 +67,13 @@ class Reporter:
         self._step, self._total, self._stepped_at = step, total_steps, time.perf_counter()
         if not self._jsonl:
             interval = 0.1 if sys.stderr.isatty() else 10.0
-            self._bar = tqdm(total=total_steps, initial=step, mininterval=interval, unit="step")
+            self._bar = tqdm(
+                total=total_steps,
+                initial=step,
+                mininterval=interval,
+                dynamic_ncols=True,
+                bar_format="{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} {remaining} left{postfix}",
+            )
 
     def progress(self, step: int, values: Mapping[str, float], mu_mask: float | None = None) -> None:
         """Call after a step; step: steps done. Reports at most twice a second, and the last step always."""
@@ -92,8 +98,10 @@ class Reporter:
         with (self._run_dir / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(told) + "\n")
         if self._bar is not None:
-            mask = {} if mu_mask is None else {"mu_mask": mu_mask}
-            self._bar.set_postfix({name: f"{value:.3g}" for name, value in {**values, **mask}.items()})
+            # What fits a terminal of 80 columns; metrics.jsonl has everything.
+            shown = {} if mu_mask is None else {"mu_mask": mu_mask}
+            shown |= dict(list(values.items())[:2])
+            self._bar.set_postfix_str("  ".join(f"{name} {value:.3g}" for name, value in shown.items()))
         else:
             self._emit("progress", **told)
 

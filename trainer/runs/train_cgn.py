@@ -207,8 +207,7 @@ def publish(
     collapsed = [i for i, mean in enumerate(means) if not COLLAPSED_BELOW <= mean <= COLLAPSED_ABOVE]
     if collapsed:
         notes.append(f"the masks of classes {collapsed} have collapsed: their mean is outside the bounds")
-    for line in notes:
-        surroundings.reporter.log(f"note: {line}")
+        surroundings.reporter.log(f"note: {notes[-1]}; more steps may help")
     training: dict[str, Any] = {
         **provenance("train_cgn", config, surroundings.version),
         "data": data.provenance,

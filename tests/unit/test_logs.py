@@ -1,0 +1,52 @@
+"""JSON log lines, and how they read at a terminal."""
+
+import json
+import logging
+import sys
+
+import pytest
+
+from common.logs import JsonFormatter, as_text
+
+
+def line(level: int, message: str, **fields: object) -> str:
+    record = logging.makeLogRecord(
+        {"levelno": level, "levelname": logging.getLevelName(level), "name": "a.b", "msg": message, **fields}
+    )
+    return JsonFormatter("worker").format(record)
+
+
+def test_a_record_reads_as_time_message_and_fields() -> None:
+    text = as_text(line(logging.INFO, "model served", model="m", size=3, why="a b", path="x=y", none=None))
+    assert text[8:] == ' model served model=m size=3 why="a b" path="x=y" none=null'
+    assert [len(part) for part in text[:8].split(":")] == [2, 2, 2]
+
+
+def test_a_level_above_info_is_named() -> None:
+    assert as_text(line(logging.WARNING, "slow"))[8:] == " WARNING slow"
+    assert as_text(line(logging.DEBUG, "quick"))[8:] == " quick"
+
+
+def test_an_exception_follows_in_lines_of_its_own() -> None:
+    try:
+        raise ValueError("bad")
+    except ValueError:
+        text = as_text(line(logging.ERROR, "failed", exc_info=sys.exc_info(), job_id="0a"))
+    first, second, *_, last = text.splitlines()
+    assert first[8:] == " ERROR failed job_id=0a"
+    assert (second, last) == ("Traceback (most recent call last):", "ValueError: bad")
+
+
+OTHERS = [
+    "",
+    "6088:M 22 Nov 2026 17:17:04.213 # Server initialized",
+    "12",
+    '{"message": "half',
+    '{"message": "of another program"}',
+    json.dumps({"time": "noon", "level": "INFO", "process": "p", "logger": "l", "message": "m"}),
+]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_any_other_line_stays_as_it_is(other: str) -> None:
+    assert as_text(other) == other
