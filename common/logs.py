@@ -49,7 +49,7 @@ def as_text(line: str) -> str:
     except (ValueError, KeyError, RecursionError):
         return line
     exception = record.pop("exception", None)
-    words = [clock, *([] if level in ("DEBUG", "INFO") else [level]), message]
+    words = [clock, *([] if level in ("DEBUG", "INFO") else [level]), message.rstrip()]
     words += [f"{key}={_value_as_text(value)}" for key, value in record.items()]
     return " ".join(words) + (f"\n{exception}" if exception else "")
 

@@ -136,7 +136,7 @@ def test_make_up_starts_again_what_died(tmp_path: Path) -> None:
     with stack_command(tmp_path, "worker") as command:
         command.wait_for_log("Ctrl-C stops everything")
         jobs, cache, worker = children(command.process.pid)
-        table = dict(re.findall(r"^(\S+) +(\S*127\.0\.0\.1:\S+)$", command.log(), re.MULTILINE))
+        table = dict(re.findall(r"^(redis-cache|worker) +(\S*127\S+)", command.log(), re.MULTILINE))
         new = [kill_and_await_another(command, pid) for pid in (cache, worker)]
         wait_for("redis-cache", lambda: pongs(table["redis-cache"]))
         wait_for("the worker", lambda: answers(table["worker"]))
