@@ -100,8 +100,8 @@ class CGN:
         if mechanism != "shape":
             inputs.append(torch.tensor([f.shift(mechanism, self.card.resolution) for f in factors]))
         module = getattr(self.network, mechanism)
-        # On a GPU: no kernels chosen by the clock, and no TF32, which is worth several levels of 255.
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+        # On a GPU: no kernels chosen by the clock, and no TF32, whose rounding reaches the 8-bit levels.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             rows: torch.Tensor = module(*(t.to(self.device, non_blocking=True) for t in inputs))
         return rows[:wanted].cpu()
 
