@@ -217,6 +217,12 @@ def test_sigterm_keeps_a_checkpoint_that_the_command_resumes(tmp_path: Path) -> 
     assert f"resuming after step {int(left.stem.removeprefix('checkpoint-'))}" in said
 
 
+def test_a_new_run_in_an_old_directory_leaves_its_own_options(tmp_path: Path) -> None:
+    for seed in ("1", "2"):
+        assert command(tmp_path, "--steps", "1", "--seed", seed, "--version", f"v{seed}").wait(60) == 0
+        assert json.loads((tmp_path / "run/config.json").read_text())["seed"] == int(seed)
+
+
 def test_resume_without_a_run_to_continue_is_refused(tmp_path: Path) -> None:
     run = command(tmp_path, "--resume")
     _, errors = run.communicate(timeout=60)

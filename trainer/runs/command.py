@@ -70,9 +70,9 @@ def run_command(
         _check_resume(arguments)
         config = _config(config_class, arguments)
         surroundings = _surroundings(arguments)
-        begun = surroundings.run_dir / CONFIG
-        if not begun.exists():
-            begun.write_text(json.dumps(dataclasses.asdict(config), indent=1))
+        if not surroundings.resume:
+            text = json.dumps(dataclasses.asdict(config), indent=1)
+            (surroundings.run_dir / CONFIG).write_text(text)
     except (FieldError, SettingsError, OSError, json.JSONDecodeError) as error:
         return _fail(error, BAD_OPTIONS)
     surroundings.stop.install()
