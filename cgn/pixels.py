@@ -17,8 +17,7 @@ IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
 def to_uint8(row: NDArray[np.float32]) -> NDArray[np.uint8]:
     """8-bit levels: round(255 * m) of a mask in [0, 1], round((v + 1) * 127.5) of colours in [-1, 1]."""
     levels = row * 255.0 if row.shape[-1] == 1 else (row + 1.0) * 127.5
-    rounded: NDArray[np.uint8] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-    return rounded
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
 def compose_uint8(m: NDArray[np.uint8], f: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -29,8 +28,7 @@ def compose_uint8(m: NDArray[np.uint8], f: NDArray[np.uint8], b: NDArray[np.uint
     """
     m16 = m.astype(np.uint32)
     blend = m16 * f + (255 - m16) * b
-    rounded: NDArray[np.uint8] = ((2 * blend + 255) // 510).astype(np.uint8)
-    return rounded
+    return ((2 * blend + 255) // 510).astype(np.uint8)
 
 
 def encode(pixels: NDArray[np.uint8], image_format: ImageFormat) -> bytes:

@@ -30,7 +30,7 @@ class Row:
     label: int
     seed: int
 
-    def key(self, dtype: str, device: str = "cpu") -> bytes:
+    def key(self, dtype: str, device: str) -> bytes:
         """Canonical 16-byte name of the row's pixels, for caches that outlive this process.
 
         Args:

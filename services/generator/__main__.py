@@ -44,7 +44,7 @@ async def main(settings: GeneratorSettings) -> None:
         async for _ in models.scans():
             if not gc.get_freeze_count():
                 # What start-up has made stays. Left to the collector, each full pass over it would hold
-                # up the event loop for a few tenths of a second.
+                # up the event loop.
                 gc.collect()
                 gc.freeze()
             await readiness.set(True)

@@ -94,11 +94,11 @@ def test_row_keys_tell_everything_apart() -> None:
         Row(row.digest, "texture", 4, 7),
         Row(row.digest, "texture", 3, 8),
     ]
-    keys = {r.key(dtype) for r in [row, *others] for dtype in ("uint8", "float32")}
+    keys = {r.key(dtype, "cpu") for r in [row, *others] for dtype in ("uint8", "float32")}
     keys.add(row.key("uint8", "cuda"))
     assert len(keys) == 11
-    assert row.key("uint8") == Row(row.digest, "texture", 3, 7).key("uint8")
-    assert len(row.key("uint8")) == 16
+    assert row.key("uint8", "cpu") == Row(row.digest, "texture", 3, 7).key("uint8", "cpu")
+    assert len(row.key("uint8", "cpu")) == 16
 
 
 def test_noise_and_roll_given_outright_are_the_seeds_own(model: CGN) -> None:

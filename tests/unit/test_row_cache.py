@@ -30,14 +30,14 @@ def pixels_of(row: Row, dtype: str = "uint8") -> Any:
 @pytest.mark.parametrize("row", [ROWS[0], ROWS[-1]])
 def test_packed_rows_come_back_whole(row: Row, dtype: Any) -> None:
     pixels = pixels_of(row, dtype)
-    back = unpack(row.key(dtype), pack(row.key(dtype), pixels), dtype)
+    back = unpack(row.key(dtype, "cpu"), pack(row.key(dtype, "cpu"), pixels), dtype)
     assert back is not None and back.dtype == pixels.dtype and np.array_equal(back, pixels)
     assert not back.flags.writeable
 
 
 def test_damaged_packs_are_refused() -> None:
     row = ROWS[-1]
-    key = row.key("uint8")
+    key = row.key("uint8", "cpu")
     value = pack(key, pixels_of(row))
     for end in range(len(value)):
         assert unpack(key, value[:end], "uint8") is None
@@ -45,7 +45,7 @@ def test_damaged_packs_are_refused() -> None:
     for i in range(len(value)):
         damaged = value[:i] + bytes([value[i] ^ 0x10]) + value[i + 1 :]
         assert unpack(key, damaged, "uint8") is None
-    assert unpack(ROWS[0].key("uint8"), value, "uint8") is None
+    assert unpack(ROWS[0].key("uint8", "cpu"), value, "uint8") is None
     assert unpack(key, value, "float32") is None
 
 
@@ -58,7 +58,7 @@ def test_keys_tell_everything_apart() -> None:
         Row(DIGEST, "shape", 0, 8),
         Row(DIGEST, "shape", 0, 7 + 2**63),
     ]
-    keys = {row.key(dtype) for row in rows for dtype in ("uint8", "float32")}
+    keys = {row.key(dtype, "cpu") for row in rows for dtype in ("uint8", "float32")}
     assert len(keys) == 12 and {len(key) for key in keys} == {16}
 
 
@@ -126,7 +126,7 @@ def test_rows_outlive_the_process_in_redis(server: LocalRedis) -> None:
 
     with redis.Redis.from_url(server.url) as connection:
         keys: Any = connection.keys()
-        assert sorted(keys) == sorted(KEY_PREFIX + row.key("uint8") for row in ROWS)
+        assert sorted(keys) == sorted(KEY_PREFIX + row.key("uint8", "cpu") for row in ROWS)
         assert all(0 < connection.ttl(key) <= 3600 for key in keys)
 
 

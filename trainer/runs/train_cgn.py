@@ -31,9 +31,7 @@ EMA_DECAY = 0.995  # of the weights that are published (Yazici et al. 2019)
 R1_WEIGHT = 1.0  # gamma: half of it times the R1 penalty is added
 R1_EVERY = 8  # steps between R1 penalties, which are scaled up in turn (lazy regularisation)
 RATE_DECAY = 0.4  # share of the run, its last, over which the learning rates fall to 0: settle, then cut fine
-BINARY_RAMP = (
-    0.5  # share of the run over which L_binary grows to its full weight: find the shape, then cut it
-)
+BINARY_RAMP = 0.5  # share of the run over which L_binary grows to full weight: find the shape, then cut it
 MASK_INTERVAL = (0.04, 0.35)  # mean mask values that L_mask leaves alone; digits cover 0.06 to 0.37
 COLLAPSED_BELOW, COLLAPSED_ABOVE = 0.03, 0.45  # mean mask values that no healthy digit class has
 
@@ -139,7 +137,7 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
 
 
 def half_precision(device: torch.device) -> torch.autocast:
-    """Convolutions in bfloat16 where the device has matrix units for it: twice as fast."""
+    """Convolutions in bfloat16 where the device has matrix units for it."""
     if device.type == "cuda":
         return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
     return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu.get_capabilities().get("amx_bf16", False))
@@ -185,11 +183,9 @@ def mask_means(network: MnistCGN, images: int = 200) -> list[float]:
 def mask_bounds(mean: float) -> MaskBounds:
     """Within half and twice the class's own mean, and never where only a collapsed mask can be."""
     low, high = max(COLLAPSED_BELOW, mean / 2), min(COLLAPSED_ABOVE, mean * 2)
-    return (
-        MaskBounds(round(low, 4), round(high, 4))
-        if low < high
-        else MaskBounds(COLLAPSED_BELOW, COLLAPSED_ABOVE)
-    )
+    if low >= high:
+        low, high = COLLAPSED_BELOW, COLLAPSED_ABOVE
+    return MaskBounds(round(low, 4), round(high, 4))
 
 
 def publish(
