@@ -10,12 +10,14 @@ STAMP := $(VENV)/.installed
 REQUIREMENTS := requirements.txt requirements-dev.txt constraints.txt
 PYTHON ?=
 ARGS ?=
+CELL ?=
+MODEL ?=
 
 .PHONY: help demo up test test-long lint lint-python lint-types lint-protos lint-docker lint-compose \
-        lint-rules data train protos
+        lint-rules data train reproduce reproduce-table bench-cost bench-banks pictures protos
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Show it all: sheets of counterfactuals, a training job, metrics (5 minutes)
 	@$(PY) -m deploy.demo
@@ -63,6 +65,21 @@ data: $(STAMP) ## Download the full MNIST and the textures of Wildlife MNIST int
 
 train: $(STAMP) ## Train a CGN without any service; ARGS="--help" shows the settings
 	@$(PY) -m trainer.runs.train_cgn $(ARGS)
+
+reproduce: $(STAMP) ## Make what is missing in docs/results; CELL=colored/cgn/0 that one again, MODEL=name with any CGN
+	@$(PY) -m trainer.reproduce $(if $(CELL),--cell '$(CELL)') $(if $(MODEL),--model '$(MODEL)') $(ARGS)
+
+reproduce-table: $(STAMP) ## Gather docs/results/table2.json from the results that are there
+	@$(PY) -m trainer.reproduce --table $(ARGS)
+
+bench-cost: $(STAMP) ## Time the CGN training recipe beside the authors' (8 minutes of two free cores)
+	@$(PY) -m benchmarks.training_cost $(ARGS)
+
+bench-banks: $(STAMP) ## What recombining banks of rows costs and saves; ARGS="--help" shows the settings
+	@$(PY) -m benchmarks.recombination $(ARGS)
+
+pictures: $(STAMP) ## Draw docs/images: data sets, mechanisms, counterfactuals, training
+	@CGN_DATA_DIR= $(PY) -m deploy.pictures $(ARGS)
 
 protos: $(STAMP) ## Generate cgn_api/ from protos/
 	@$(PY) -m grpc_tools.protoc --proto_path=protos --python_out=. --pyi_out=. --grpc_python_out=. \

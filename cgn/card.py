@@ -14,6 +14,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 NAME_HELP = "a lowercase letter, then up to 63 of a-z, 0-9, '_', '-'"
 VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 VERSION_HELP = "a lowercase letter or digit, then up to 63 of a-z, 0-9, '.', '_', '-'"
+MEASURED = ("mask_mean", "mask_border", "mask_soft")  # of masks that the finished network draws, by class
 _DIGEST = re.compile(r"blake2b:[0-9a-f]{32}")
 
 
@@ -33,14 +34,24 @@ def check_version(version: str) -> str:
 
 @dataclass(frozen=True)
 class MaskBounds:
-    """Bounds of one class's mean mask value, each in [0, 1]; outside, the shape has collapsed."""
+    """Bounds of one class's masks; outside, the shape has collapsed. What is bounded: cgn.collapse.
+
+    lowest, highest: of the mean mask value, in [0, 1].
+    highest_border: of the border mass, in (0, 1].
+    highest_soft: of the soft-pixel share, in (0, 1].
+    """
 
     lowest: float
     highest: float
+    highest_border: float
+    highest_soft: float
 
     def __post_init__(self) -> None:
         if not 0 <= self.lowest < self.highest <= 1:
             raise CgnInputError("mask_bounds", "each needs 0 <= lowest < highest <= 1")
+        for name in ("highest_border", "highest_soft"):
+            if not 0 < getattr(self, name) <= 1:
+                raise CgnInputError("mask_bounds", f"each {name} must be above 0, at most 1")
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,8 @@ class ModelCard:
         resolution: height and width of every output, in pixels.
         latent_size: length of the noise u.
         mask_bounds: by label index.
-        mask_mean: measured mean mask value by label index, each in [0, 1].
+        mask_mean, mask_border, mask_soft: measured mean mask value, border mass and soft-pixel share by
+            label index, each in [0, 1].
         trained: True for trained weights; False for random ones, which a card must say.
         training: how the weights came to be: command, config, data, seconds, machine.
         notes: what a user must know, such as that the digits are a subset.
@@ -73,6 +85,8 @@ class ModelCard:
     latent_size: int
     mask_bounds: list[MaskBounds]
     mask_mean: list[float]
+    mask_border: list[float]
+    mask_soft: list[float]
     trained: bool
     training: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -90,9 +104,12 @@ class ModelCard:
         classes = len(self.class_names)
         if len(set(self.class_names)) < classes or not classes:
             raise CgnInputError("class_names", "must be distinct, at least one")
-        for name in ("mask_bounds", "mask_mean"):
+        for name in ("mask_bounds", *MEASURED):
             if len(getattr(self, name)) != classes:
                 raise CgnInputError(name, f"has {len(getattr(self, name))} entries for {classes} classes")
+        for name in MEASURED:
+            if not all(0 <= value <= 1 for value in getattr(self, name)):
+                raise CgnInputError(name, "each must be within 0 to 1")
         datetime.fromisoformat(self.created_at)
         if not self.created_at.endswith("+00:00"):
             raise CgnInputError("created_at", f"{self.created_at} must end in +00:00, to compare as text")
@@ -101,8 +118,9 @@ class ModelCard:
         """Raises CgnInputError for a value of another type than the field's."""
         expected: dict[str, tuple[Any, ...]] = {  # type of the field, and of its elements
             "family": (str,), "architecture": (dict, int), "class_names": (list, str), "resolution": (int,),
-            "latent_size": (int,), "mask_bounds": (list, MaskBounds), "mask_mean": (list, float | int),
-            "trained": (bool,), "training": (dict,), "notes": (list, str), "created_at": (str,),
+            "latent_size": (int,), "mask_bounds": (list, MaskBounds),
+            **dict.fromkeys(MEASURED, (list, float | int)), "trained": (bool,), "training": (dict,),
+            "notes": (list, str), "created_at": (str,),
         }  # fmt: skip
         for name, (kind, *element) in expected.items():
             value = getattr(self, name)

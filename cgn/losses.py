@@ -54,31 +54,3 @@ def r1_penalty(score_real: torch.Tensor, x_real: torch.Tensor) -> torch.Tensor:
     """
     (gradient,) = torch.autograd.grad(score_real.sum(), x_real, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
-
-
-class StyleLoss(torch.nn.Module):
-    """Distance of Gram matrices (Gatys et al. 2015) of one layer of fixed random filters of several sizes.
-
-    A single layer of random filters rivals VGG features for textures (Ustyuzhaninov et al. 2016), needs no
-    download and costs next to nothing. Pairs are of the same class.
-    """
-
-    def __init__(self, sizes: tuple[int, ...] = (3, 5, 7), filters: int = 32) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        for size in sizes:
-            weight = torch.randn(filters, 3, size, size, generator=generator) / (3 * size * size) ** 0.5
-            self.register_buffer(f"filters_{size}", weight, persistent=False)
-
-    def forward(self, x_generated: torch.Tensor, x_real: torch.Tensor) -> torch.Tensor:
-        """Mean absolute difference of the Gram matrices of image pairs (N, 3, H, W) in [-1, 1]."""
-        distance = x_generated.new_zeros(())
-        for weight in self.buffers():
-            distance = distance + (_gram(x_generated, weight) - _gram(x_real, weight)).abs().mean()
-        return distance
-
-
-def _gram(x_NCHW: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    # Every other position is evidence enough, at a quarter of the cost.
-    h_NFP = F.relu(F.conv2d(x_NCHW, weight, stride=2)).flatten(2)
-    return h_NFP @ h_NFP.transpose(1, 2) / h_NFP.shape[2]

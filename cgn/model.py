@@ -14,6 +14,7 @@ from cgn.mechanisms import mnist
 from cgn.noise import MECHANISMS, Mechanism
 
 FAMILIES = ("mnist",)
+MOST_CLASSES = 1000
 
 # Every forward pass has exactly this many rows, the last ones padding. Kernels choose their order of
 # summation by the size of the batch, so one size is what makes a row's pixels the same to the bit alone
@@ -22,17 +23,30 @@ BATCH_ROWS = 16
 
 
 class MnistCGN(nn.Module):
-    """The three learned mechanisms of the MNIST family (appendix B, left)."""
+    """The three learned mechanisms of the MNIST family (appendix B, left).
 
-    def __init__(self, width: int) -> None:
+    Attributes:
+        classes: how many labels each mechanism knows.
+        resolution: height and width of every output, in pixels.
+    """
+
+    def __init__(self, width: int, classes: int, resolution: int) -> None:
         super().__init__()
-        self.shape = mnist.ShapeMechanism(width)
-        self.texture = mnist.TextureMechanism(width)
-        self.background = mnist.TextureMechanism(width)
+        self.classes = classes
+        self.resolution = resolution
+        self.shape = mnist.ShapeMechanism(width, classes, resolution)
+        self.texture = mnist.TextureMechanism(width, classes, resolution)
+        self.background = mnist.TextureMechanism(width, classes, resolution)
 
 
-def build_network(family: str, architecture: Mapping[str, int]) -> MnistCGN:
+def build_network(family: str, architecture: Mapping[str, int], classes: int, resolution: int) -> MnistCGN:
     """Mechanisms with fresh random weights.
+
+    Args:
+        family: one of FAMILIES.
+        architecture: ``{"width": channels of the smallest map, even, 2 to 512}``.
+        classes: how many labels, 2 to MOST_CLASSES.
+        resolution: height and width of the outputs in pixels, 32 or 64.
 
     Raises:
         CgnInputError: an unknown family, or sizes that it does not have.
@@ -42,7 +56,12 @@ def build_network(family: str, architecture: Mapping[str, int]) -> MnistCGN:
     width = architecture.get("width")
     if set(architecture) != {"width"} or not isinstance(width, int) or not 2 <= width <= 512 or width % 2:
         raise CgnInputError("architecture", f"{dict(architecture)} must be {{'width': even, 2 to 512}}")
-    return MnistCGN(width)
+    if not 2 <= classes <= MOST_CLASSES:
+        raise CgnInputError("class_names", f"{classes} classes; the family takes 2 to {MOST_CLASSES}")
+    if resolution not in mnist.RESOLUTIONS:
+        allowed = " or ".join(map(str, mnist.RESOLUTIONS))
+        raise CgnInputError("resolution", f"{resolution} must be {allowed} in family {family}")
+    return MnistCGN(width, classes, resolution)
 
 
 @dataclass(frozen=True)
@@ -95,7 +114,7 @@ class CGN:
         wanted = len(factors)
         factors = [*factors, *[factors[-1]] * (BATCH_ROWS - wanted)]
         u_NL = torch.from_numpy(noise_of(factors, self.card.latent_size))
-        y_NC = mnist.one_hot(torch.tensor([f.label for f in factors]))
+        y_NC = mnist.one_hot(torch.tensor([f.label for f in factors]), self.network.classes)
         inputs = [u_NL, y_NC]
         if mechanism != "shape":
             inputs.append(torch.tensor([f.shift(mechanism, self.card.resolution) for f in factors]))

@@ -14,7 +14,7 @@ from cgn_client.composites import Encoding, Output, encoding_number, output_numb
 from cgn_client.errors import bad_value, clear_errors
 from cgn_client.results import Result, results_of
 
-JobKind = Literal["train_cgn", "train_classifier"]
+JobKind = Literal["train_cgn", "train_classifier", "reproduce_cell"]
 
 
 class Client:
@@ -105,7 +105,8 @@ class Client:
     ) -> jobs_pb.Job:
         """Queues a job: `submit("train_cgn", dataset="colored_mnist", steps=500)`.
 
-        spec: fields of TrainCgnSpec or TrainClassifierSpec; those left out take the server's defaults.
+        spec: fields of TrainCgnSpec, TrainClassifierSpec or ReproduceCellSpec; those left out take the
+            server's defaults.
         request_id: a UUID that makes a repeated call harmless; empty: a fresh one.
         validate_only: only check, and return the spec with all defaults.
         """
@@ -157,7 +158,8 @@ class Client:
 def _fill(message: jobs_pb.JobSpec, kind: JobKind, fields: dict[str, Any]) -> None:
     if kind not in get_args(JobKind):
         raise bad_value("kind", f"{kind!r} is unknown; use {', '.join(get_args(JobKind))}")
-    spec: jobs_pb.TrainCgnSpec | jobs_pb.TrainClassifierSpec = getattr(message, kind)
+    spec: jobs_pb.TrainCgnSpec | jobs_pb.TrainClassifierSpec | jobs_pb.ReproduceCellSpec
+    spec = getattr(message, kind)
     spec.SetInParent()  # so that a spec of defaults alone still says its kind
     for name, value in fields.items():
         try:

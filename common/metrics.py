@@ -109,6 +109,27 @@ class GeneratorMetrics:
         self.mu_mask_highest = Gauge(
             "cgn_mu_mask_highest", "Highest sound mean mask value, of the card.", by_class, registry=registry
         )
+        self.mask_border = Summary(
+            "cgn_mask_border",
+            "Border mass of served masks: share of a mask's sum in a frame of 3 pixels at 32, 0 to 1.",
+            by_class,
+            registry=registry,
+        )
+        self.mask_border_highest = Gauge(
+            "cgn_mask_border_highest", "Highest sound border mass, of the card.", by_class, registry=registry
+        )
+        self.mask_soft = Summary(
+            "cgn_mask_soft",
+            "Soft-pixel share of served masks: share of pixels between 0.1 and 0.9, 0 to 1.",
+            by_class,
+            registry=registry,
+        )
+        self.mask_soft_highest = Gauge(
+            "cgn_mask_soft_highest",
+            "Highest sound soft-pixel share, of the card.",
+            by_class,
+            registry=registry,
+        )
         self.mechanism_resident_bytes = Gauge(
             "cgn_mechanism_resident_bytes",
             "Bytes of a mechanism's weights on the device.",

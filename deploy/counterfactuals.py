@@ -14,7 +14,8 @@ Labels = tuple[int, int, int]  # of shape, texture, background
 
 _PARTS: tuple[Output, ...] = ("mask", "foreground", "background", "composite")
 _SEED = 0
-_HELD: Labels = (3, 1, 8)  # the labels that stay while one of them varies
+_HELD: Labels = (3, 1, 8)  # the labels that stay while one of them varies, as far as there are so many
+_MOST_CLASSES = 16  # that a sheet shows
 _MIXED_ROWS = 3
 
 
@@ -26,12 +27,13 @@ def counterfactual_sheet(client: Client, model: str, version: str = "") -> Image
     Raises CgnError.
     """
     described = client.get_model(model, version)
-    factors = [Factor(label, _SEED + label) for label in range(described.classes)]
+    classes = min(described.classes, _MOST_CLASSES)
+    factors = [Factor(label, _SEED + label) for label in range(classes)]
     same = [composite(factor, factor, factor) for factor in factors]
     plain = client.generate(model, same, _PARTS, version=described.version)
     rows = [SheetRow(part, [result[part] for result in plain]) for part in _PARTS]
-    rows[0] = replace(rows[0], captions=[f"class {name}" for name in described.class_names])
-    for title, labels in _combinations(described.classes):
+    rows[0] = replace(rows[0], captions=[f"class {name}" for name in described.class_names[:classes]])
+    for title, labels in _combinations(classes):
         mixed = [composite(factors[s], factors[t], factors[b]) for s, t, b in labels]
         results = client.generate(model, mixed, version=described.version)
         images = [result["composite"] for result in results]
@@ -42,7 +44,7 @@ def counterfactual_sheet(client: Client, model: str, version: str = "") -> Image
 
 def _combinations(classes: int) -> Iterator[tuple[str, Sequence[Labels]]]:
     """Title and labels of each row: one label varies in the first three, all of them in the rest."""
-    shape, texture, background = _HELD
+    shape, texture, background = (label % classes for label in _HELD)
     yield "all shapes", [(label, texture, background) for label in range(classes)]
     yield "all textures", [(shape, label, background) for label in range(classes)]
     yield "all backgrounds", [(shape, texture, label) for label in range(classes)]

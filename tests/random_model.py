@@ -13,20 +13,30 @@ DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def publish_random(
-    root: Path, name: str, version: str = "v1", *, seed: int = 0, width: int = 8, **fields: Any
+    root: Path,
+    name: str,
+    version: str = "v1",
+    *,
+    seed: int = 0,
+    width: int = 8,
+    class_names: list[str] = DIGITS,
+    resolution: int = 32,
+    **fields: Any,
 ) -> ModelCard:
-    """Publishes a small MNIST CGN; fields replace those of its card."""
+    """Publishes a small CGN; fields replace those of its card."""
     torch.manual_seed(seed)
     card: dict[str, Any] = {
         "family": "mnist",
         "architecture": {"width": width},
-        "class_names": DIGITS,
-        "resolution": 32,
+        "class_names": class_names,
+        "resolution": resolution,
         "latent_size": 32,
-        "mask_bounds": [MaskBounds(0.05, 0.6)] * 10,
-        "mask_mean": [0.5] * 10,
+        "mask_bounds": [MaskBounds(0.05, 0.6, highest_border=0.5, highest_soft=1.0)] * len(class_names),
+        "mask_mean": [0.5] * len(class_names),
+        "mask_border": [0.34] * len(class_names),
+        "mask_soft": [1.0] * len(class_names),
         "trained": False,
         "notes": ["random weights, for tests"],
     }
-    network = build_network("mnist", {"width": width})
+    network = build_network("mnist", {"width": width}, len(class_names), resolution)
     return checkpoint.publish(root, network, name=name, version=version, **(card | fields))

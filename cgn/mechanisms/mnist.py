@@ -1,7 +1,7 @@
 """The mechanisms of the MNIST family (paper section 3.1 and appendix B): shape, and two textures.
 
-Each maps noise u and a label to an image-shaped tensor at 32x32. The label enters as weights over the
-classes (one-hot for a plain label), so a mixture of labels is as good as one.
+Each maps noise u and a label to an image-shaped tensor of R x R pixels, 32 or 64. The label enters as weights
+over the classes (one-hot for a plain label), so a mixture of labels is as good as one.
 Shape suffixes: N rows, L latent, C classes, HW pixels.
 """
 
@@ -9,33 +9,37 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-RESOLUTION = 32
-CLASSES = 10
 LATENT = 32
+RESOLUTIONS = (32, 64)
+SMALLEST_MAP = 8  # pixels a side of the map that the noise and the label become
 
 
-def _stem(width: int, wraps: bool) -> nn.Sequential:
-    """[u, y] -> 8x8 map -> 32x32 map of ``width // 2`` channels.
+def _stem(width: int, classes: int, resolution: int, wraps: bool) -> nn.Sequential:
+    """[u, y] -> 8x8 map -> map of the full resolution, of ``width // 2`` channels.
+
+    Each stage doubles the map: two stages make 32 pixels, three make 64.
 
     With ``wraps`` the picture is a torus, whose right side continues on its left. One wrapped pixel around
-    the 8x8 map is all that takes: doubled twice it is the two-pixel frame that each convolution, here
-    without padding, consumes a pixel of. The result is 34x34, one pixel more on each side for the head.
+    the 8x8 map is all that takes: doubling makes it a frame of two pixels, and the convolution, here without
+    padding, consumes one of them, so that every stage hands on a frame of one. The head consumes the last.
     """
     padding = 0 if wraps else 1
-    return nn.Sequential(
-        nn.Linear(LATENT + CLASSES, width * 8 * 8),
-        nn.Unflatten(1, (width, 8, 8)),
+    layers: list[nn.Module] = [
+        nn.Linear(LATENT + classes, width * SMALLEST_MAP**2),
+        nn.Unflatten(1, (width, SMALLEST_MAP, SMALLEST_MAP)),
         nn.BatchNorm2d(width),
         nn.CircularPad2d(1 if wraps else 0),
-        nn.Upsample(scale_factor=2),
-        nn.Conv2d(width, width, 3, padding=padding, bias=False),
-        nn.BatchNorm2d(width),
-        nn.LeakyReLU(0.2),
-        nn.Upsample(scale_factor=2),
-        nn.Conv2d(width, width // 2, 3, padding=padding, bias=False),
-        nn.BatchNorm2d(width // 2),
-        nn.LeakyReLU(0.2),
-    )
+    ]
+    stages = (resolution // SMALLEST_MAP).bit_length() - 1
+    for stage in range(1, stages + 1):
+        channels = width if stage < stages else width // 2
+        layers += [
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(width, channels, 3, padding=padding, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.LeakyReLU(0.2),
+        ]
+    return nn.Sequential(*layers)
 
 
 class ShapeMechanism(nn.Module):
@@ -44,13 +48,13 @@ class ShapeMechanism(nn.Module):
     A sigmoid keeps the gradient of wrong pixels alive, where a hard clamp lets them die.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, classes: int, resolution: int) -> None:
         super().__init__()
-        self.stem = _stem(width, wraps=False)
+        self.stem = _stem(width, classes, resolution, wraps=False)
         self.head = nn.Conv2d(width // 2, 1, 3, padding=1)
 
     def forward(self, u_NL: torch.Tensor, y_NC: torch.Tensor) -> torch.Tensor:
-        """Mask, (N, 1, 32, 32) in [0, 1]."""
+        """Mask, (N, 1, R, R) in [0, 1]."""
         return torch.sigmoid(self.head(self.stem(torch.cat([u_NL, y_NC], dim=1))))
 
 
@@ -62,13 +66,13 @@ class TextureMechanism(nn.Module):
     seam. Serves as foreground and as background.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, classes: int, resolution: int) -> None:
         super().__init__()
-        self.stem = _stem(width, wraps=True)
+        self.stem = _stem(width, classes, resolution, wraps=True)
         self.head = nn.Conv2d(width // 2, 3, 3)
 
     def forward(self, u_NL: torch.Tensor, y_NC: torch.Tensor, roll_N2: torch.Tensor) -> torch.Tensor:
-        """Texture, (N, 3, 32, 32) in [-1, 1], shifted down and right by roll_N2 pixels."""
+        """Texture, (N, 3, R, R) in [-1, 1], shifted down and right by roll_N2 pixels."""
         return cyclic_roll(torch.tanh(self.head(self.stem(torch.cat([u_NL, y_NC], dim=1)))), roll_N2)
 
 
@@ -81,6 +85,6 @@ def cyclic_roll(x_NCHW: torch.Tensor, roll_N2: torch.Tensor) -> torch.Tensor:
     return x_NCHW.flatten(2).gather(2, flat_NHW.expand(-1, c, -1)).view(n, c, h, w)
 
 
-def one_hot(label_N: torch.Tensor) -> torch.Tensor:
-    """Label indices (N,) as weights over the classes, (N, 10) float32."""
-    return F.one_hot(label_N, CLASSES).to(torch.float32)
+def one_hot(label_N: torch.Tensor, classes: int) -> torch.Tensor:
+    """Label indices (N,) as weights over the classes, (N, C) float32."""
+    return F.one_hot(label_N, classes).to(torch.float32)

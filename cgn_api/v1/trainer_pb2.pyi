@@ -28,9 +28,11 @@ JOB_STATE_FAILED: JobState
 JOB_STATE_CANCELLED: JobState
 
 class TrainCgnSpec(_message.Message):
-    __slots__ = ("model_name", "dataset", "steps", "batch_size", "seed", "lr_generator", "lr_discriminator", "weight_binary", "weight_mask", "weight_style", "train_images", "checkpoint_every", "sample_every")
+    __slots__ = ("model_name", "dataset", "folder", "resolution", "steps", "batch_size", "seed", "lr_generator", "lr_discriminator", "weight_binary", "weight_mask", "mask_lowest", "mask_highest", "weight_style", "style", "vgg16_weights", "train_images", "checkpoint_every", "sample_every", "restarts", "publish_collapsed")
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     DATASET_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
@@ -38,12 +40,20 @@ class TrainCgnSpec(_message.Message):
     LR_DISCRIMINATOR_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_BINARY_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_MASK_FIELD_NUMBER: _ClassVar[int]
+    MASK_LOWEST_FIELD_NUMBER: _ClassVar[int]
+    MASK_HIGHEST_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_STYLE_FIELD_NUMBER: _ClassVar[int]
+    STYLE_FIELD_NUMBER: _ClassVar[int]
+    VGG16_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     TRAIN_IMAGES_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_EVERY_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_EVERY_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_COLLAPSED_FIELD_NUMBER: _ClassVar[int]
     model_name: str
     dataset: str
+    folder: str
+    resolution: int
     steps: int
     batch_size: int
     seed: int
@@ -51,33 +61,73 @@ class TrainCgnSpec(_message.Message):
     lr_discriminator: float
     weight_binary: float
     weight_mask: float
+    mask_lowest: float
+    mask_highest: float
     weight_style: float
+    style: str
+    vgg16_weights: str
     train_images: int
     checkpoint_every: int
     sample_every: int
-    def __init__(self, model_name: _Optional[str] = ..., dataset: _Optional[str] = ..., steps: _Optional[int] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., lr_generator: _Optional[float] = ..., lr_discriminator: _Optional[float] = ..., weight_binary: _Optional[float] = ..., weight_mask: _Optional[float] = ..., weight_style: _Optional[float] = ..., train_images: _Optional[int] = ..., checkpoint_every: _Optional[int] = ..., sample_every: _Optional[int] = ...) -> None: ...
+    restarts: int
+    publish_collapsed: bool
+    def __init__(self, model_name: _Optional[str] = ..., dataset: _Optional[str] = ..., folder: _Optional[str] = ..., resolution: _Optional[int] = ..., steps: _Optional[int] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., lr_generator: _Optional[float] = ..., lr_discriminator: _Optional[float] = ..., weight_binary: _Optional[float] = ..., weight_mask: _Optional[float] = ..., mask_lowest: _Optional[float] = ..., mask_highest: _Optional[float] = ..., weight_style: _Optional[float] = ..., style: _Optional[str] = ..., vgg16_weights: _Optional[str] = ..., train_images: _Optional[int] = ..., checkpoint_every: _Optional[int] = ..., sample_every: _Optional[int] = ..., restarts: _Optional[int] = ..., publish_collapsed: _Optional[bool] = ...) -> None: ...
 
 class TrainClassifierSpec(_message.Message):
-    __slots__ = ("dataset", "model_name", "model_version", "train_on", "counterfactuals", "epochs", "batch_size", "learning_rate", "seed")
+    __slots__ = ("dataset", "folder", "resolution", "model_name", "model_version", "train_on", "images_seen", "counterfactuals", "bank_masks", "bank_textures", "bank_backgrounds", "cf_ratio", "vary", "labels", "batch_size", "learning_rate", "seed")
     DATASET_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     TRAIN_ON_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_SEEN_FIELD_NUMBER: _ClassVar[int]
     COUNTERFACTUALS_FIELD_NUMBER: _ClassVar[int]
-    EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    BANK_MASKS_FIELD_NUMBER: _ClassVar[int]
+    BANK_TEXTURES_FIELD_NUMBER: _ClassVar[int]
+    BANK_BACKGROUNDS_FIELD_NUMBER: _ClassVar[int]
+    CF_RATIO_FIELD_NUMBER: _ClassVar[int]
+    VARY_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     dataset: str
+    folder: str
+    resolution: int
     model_name: str
     model_version: str
     train_on: str
+    images_seen: int
     counterfactuals: int
-    epochs: int
+    bank_masks: int
+    bank_textures: int
+    bank_backgrounds: int
+    cf_ratio: int
+    vary: str
+    labels: str
     batch_size: int
     learning_rate: float
     seed: int
-    def __init__(self, dataset: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., train_on: _Optional[str] = ..., counterfactuals: _Optional[int] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., seed: _Optional[int] = ...) -> None: ...
+    def __init__(self, dataset: _Optional[str] = ..., folder: _Optional[str] = ..., resolution: _Optional[int] = ..., model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., train_on: _Optional[str] = ..., images_seen: _Optional[int] = ..., counterfactuals: _Optional[int] = ..., bank_masks: _Optional[int] = ..., bank_textures: _Optional[int] = ..., bank_backgrounds: _Optional[int] = ..., cf_ratio: _Optional[int] = ..., vary: _Optional[str] = ..., labels: _Optional[str] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class ReproduceCellSpec(_message.Message):
+    __slots__ = ("variant", "method", "seed", "model_name", "model_version", "steps", "images_seen")
+    VARIANT_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_SEEN_FIELD_NUMBER: _ClassVar[int]
+    variant: str
+    method: str
+    seed: int
+    model_name: str
+    model_version: str
+    steps: int
+    images_seen: int
+    def __init__(self, variant: _Optional[str] = ..., method: _Optional[str] = ..., seed: _Optional[int] = ..., model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., steps: _Optional[int] = ..., images_seen: _Optional[int] = ...) -> None: ...
 
 class Resources(_message.Message):
     __slots__ = ("cpu_threads", "gpus")
@@ -88,16 +138,18 @@ class Resources(_message.Message):
     def __init__(self, cpu_threads: _Optional[int] = ..., gpus: _Optional[int] = ...) -> None: ...
 
 class JobSpec(_message.Message):
-    __slots__ = ("train_cgn", "train_classifier", "resources", "priority")
+    __slots__ = ("train_cgn", "train_classifier", "reproduce_cell", "resources", "priority")
     TRAIN_CGN_FIELD_NUMBER: _ClassVar[int]
     TRAIN_CLASSIFIER_FIELD_NUMBER: _ClassVar[int]
+    REPRODUCE_CELL_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     train_cgn: TrainCgnSpec
     train_classifier: TrainClassifierSpec
+    reproduce_cell: ReproduceCellSpec
     resources: Resources
     priority: int
-    def __init__(self, train_cgn: _Optional[_Union[TrainCgnSpec, _Mapping]] = ..., train_classifier: _Optional[_Union[TrainClassifierSpec, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., priority: _Optional[int] = ...) -> None: ...
+    def __init__(self, train_cgn: _Optional[_Union[TrainCgnSpec, _Mapping]] = ..., train_classifier: _Optional[_Union[TrainClassifierSpec, _Mapping]] = ..., reproduce_cell: _Optional[_Union[ReproduceCellSpec, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class SubmitJobRequest(_message.Message):
     __slots__ = ("spec", "request_id", "validate_only")

@@ -6,6 +6,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from cgn.collapse import border_mass, soft_share
 from cgn.composer import compose
 from cgn.engine import Row
 from cgn.noise import Mechanism
@@ -72,6 +73,14 @@ def mu_mask(mask: Pixels) -> float:
     """Mean mask value, 0 to 1, of a uint8 or float32 mask."""
     mean = float(mask.mean(dtype=np.float64))
     return mean / 255.0 if mask.dtype == np.uint8 else mean
+
+
+def border_and_soft(mask: Pixels) -> tuple[float, float]:
+    """Border mass and soft-pixel share (cgn.collapse), each 0 to 1, of a uint8 or float32 mask (H, W, 1)."""
+    m = mask[:, :, 0].astype(np.float32)
+    if mask.dtype == np.uint8:
+        m /= 255
+    return float(border_mass(m)), float(soft_share(m))
 
 
 def _image(

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import grpc
 import torch
+from prometheus_client import Gauge
 
 from cgn import checkpoint
 from cgn.engine import Engine, Row
@@ -137,8 +138,8 @@ class Models:
         for mechanism in MECHANISMS:
             metrics.mechanism_resident_bytes.remove(name, version, mechanism)
         for class_name in card.class_names:
-            metrics.mu_mask_lowest.remove(name, version, class_name)
-            metrics.mu_mask_highest.remove(name, version, class_name)
+            for gauge in self._bound_gauges():
+                gauge.remove(name, version, class_name)
         log.info("model unloaded", extra={"model": name, "version": version})
 
     def _forget(self, digest: str) -> None:
@@ -159,8 +160,18 @@ class Models:
             resident = model.resident_bytes(mechanism)
             metrics.mechanism_resident_bytes.labels(card.name, card.version, mechanism).set(resident)
         for class_name, bounds in zip(card.class_names, card.mask_bounds, strict=True):
-            metrics.mu_mask_lowest.labels(card.name, card.version, class_name).set(bounds.lowest)
-            metrics.mu_mask_highest.labels(card.name, card.version, class_name).set(bounds.highest)
+            for gauge, bound in zip(self._bound_gauges(), astuple(bounds), strict=True):
+                gauge.labels(card.name, card.version, class_name).set(bound)
+
+    def _bound_gauges(self) -> tuple[Gauge, ...]:
+        """The gauges of a class's bounds, in the order of MaskBounds."""
+        metrics = self._metrics
+        return (
+            metrics.mu_mask_lowest,
+            metrics.mu_mask_highest,
+            metrics.mask_border_highest,
+            metrics.mask_soft_highest,
+        )
 
 
 def _stamps(root: Path) -> dict[Key, Stamp]:

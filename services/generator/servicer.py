@@ -19,7 +19,7 @@ from cgn_api.v1 import generator_pb2 as pb
 from cgn_api.v1 import generator_pb2_grpc as pb_grpc
 from common.metrics import GeneratorMetrics
 from services.errors import ApiError
-from services.generator.answer import answer
+from services.generator.answer import answer, border_and_soft
 from services.generator.describe import describe, page
 from services.generator.models import Models
 from services.generator.row_cache import DType, Pixels, RowCache, Tier
@@ -142,12 +142,11 @@ class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
     ) -> pb.GenerateResponse:
         """The response, counted. For a thread of the pool."""
         response = answer(todo, pixels, set(cached))
-        self._count(todo, response, computed, cached)
+        self._count(todo, computed, cached)
+        self._count_masks(todo, response, pixels)
         return response
 
-    def _count(
-        self, todo: Plan, response: pb.GenerateResponse, computed: list[Row], cached: dict[Row, Tier]
-    ) -> None:
+    def _count(self, todo: Plan, computed: list[Row], cached: dict[Row, Tier]) -> None:
         name, version = todo.card.name, todo.card.version
         metrics = self._metrics
         metrics.images.labels(name, version).inc(len(todo.composites) * len(todo.outputs))
@@ -156,9 +155,22 @@ class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
         rows_by_source.update((row.mechanism, "computed") for row in computed)
         for (mechanism, source), rows in rows_by_source.items():
             metrics.rows.labels(name, version, mechanism, source).inc(rows)
-        for result in response.results:
-            if result.HasField("mu_mask"):
-                metrics.mu_mask.labels(name, version, result.shape.label_name).observe(result.mu_mask)
+
+    def _count_masks(self, todo: Plan, response: pb.GenerateResponse, pixels: Mapping[Row, Pixels]) -> None:
+        """Measures every served mask against collapse; one that several composites share counts for each."""
+        name, version = todo.card.name, todo.card.version
+        metrics = self._metrics
+        measured: dict[Row, tuple[float, float]] = {}
+        for rows, result in zip(todo.composites, response.results, strict=True):
+            if not (shape := rows.get("shape")):
+                continue
+            if shape not in measured:
+                measured[shape] = border_and_soft(pixels[shape])
+            border, soft = measured[shape]
+            by_class = name, version, result.shape.label_name
+            metrics.mu_mask.labels(*by_class).observe(result.mu_mask)
+            metrics.mask_border.labels(*by_class).observe(border)
+            metrics.mask_soft.labels(*by_class).observe(soft)
 
 
 def _check_deadline(context: Any) -> None:

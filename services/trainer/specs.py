@@ -16,6 +16,7 @@ from services.errors import Violation, invalid_fields
 from trainer.jobs.kinds import KINDS
 from trainer.jobs.record import JobSpec, Resources
 from trainer.runs.config import Dataclass, FieldError, config_from_dict
+from trainer.runs.reproduce_cell_config import ReproduceCellConfig
 from trainer.runs.train_classifier_config import TrainClassifierConfig
 
 C = TypeVar("C", bound=Dataclass)
@@ -42,7 +43,7 @@ def job_spec(spec: pb.JobSpec, models_dir: Path) -> JobSpec:
         raise invalid_fields([("spec.kind", f"must be one of {', '.join(KINDS)}, is not set")])
     config = make(KINDS[kind].config, given_fields(getattr(spec, kind)), f"spec.{kind}.")
     resources = make(Resources, given_fields(spec.resources), "spec.resources.")
-    if isinstance(config, TrainClassifierConfig) and config.model_name:
+    if isinstance(config, TrainClassifierConfig | ReproduceCellConfig) and config.model_name:
         violations += _missing_model(config, models_dir, f"spec.{kind}.")
     priority = {"priority": spec.priority} if spec.HasField("priority") else {}
     values = {"kind": kind, "config": dataclasses.asdict(config) if config else {}, "resources": resources}
@@ -52,7 +53,9 @@ def job_spec(spec: pb.JobSpec, models_dir: Path) -> JobSpec:
     return checked
 
 
-def _missing_model(config: TrainClassifierConfig, models_dir: Path, prefix: str) -> list[Violation]:
+def _missing_model(
+    config: TrainClassifierConfig | ReproduceCellConfig, models_dir: Path, prefix: str
+) -> list[Violation]:
     """What is wrong with the model that a job names, if anything. Its names are checked patterns already."""
     root = models_dir.resolve()
     model = root / config.model_name

@@ -18,8 +18,10 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from PIL import Image
 
+from cgn.sheets import SCALE
 from cgn_client import CgnError, Client, Factor, composite
 from cgn_client.composites import Encoding, Output
+from deploy.counterfactuals import counterfactual_sheet
 from services.probe import probe
 from tests.integration.generator_process import GeneratorProcess
 from tests.processes import REPO, free_port, wait_for
@@ -63,6 +65,24 @@ def test_same_factor_same_pixels_alone_among_others_and_after_restart(
         for output in ALL:
             assert alone[output].tobytes() == among[output].tobytes() == again[output].tobytes()
         assert not any(result.shape and result.shape.cache_hit for result in (alone, among, again))
+
+
+def test_a_model_of_a_users_own_classes_at_64_pixels_is_served_like_any_other(tmp_path: Path) -> None:
+    birds = ["coot", "dipper", "finch", "gull", "heron", "jay", "kite"]
+    publish_random(tmp_path / "models", "birds", class_names=birds, resolution=64)
+    with GeneratorProcess(tmp_path / "models") as process:
+        described = process.client.get_model("birds")
+        assert (described.classes, list(described.class_names), described.resolution) == (7, birds, 64)
+        asked = [composite("kite", label, "coot", seed=3) for label in range(7)]
+        for encoding in ("raw_uint8", "raw_float32"):
+            results = process.client.generate("birds", asked, ALL, encoding=encoding)
+            assert all(result["composite"].shape == (64, 64, 3) for result in results)
+            assert all(result["mask"].shape == (64, 64, 1) for result in results)
+        with pytest.raises(CgnError, match="7 is out of range; give label_index 0 to 6"):
+            process.client.generate("birds", [composite(1, 7, 1)])
+        with pytest.raises(CgnError, match="at most .* composites .* fit"):
+            process.client.generate("birds", [asked[0]] * 4000, ALL, encoding="raw_float32")
+        assert counterfactual_sheet(process.client, "birds").width > 7 * 64 * SCALE
 
 
 def test_raw_formats_are_as_documented(client: Client) -> None:
@@ -162,8 +182,14 @@ def test_metrics_follow_requests(generator: GeneratorProcess) -> None:
     assert gained["cgn_rows_total{shape}"] == 4 and gained["cgn_rows_total{texture}"] == 1
     assert gained["cgn_batch_rows_sum"] == 6 and gained["cgn_forward_seconds_count"] == 3
     assert gained["cgn_mu_mask_count{three}"] == 1
+    # Masks of random weights are of nearly one value everywhere.
+    assert gained["cgn_mask_border_count{three}"] == gained["cgn_mask_soft_count{three}"] == 1
+    assert gained["cgn_mask_border_sum{three}"] == pytest.approx(0.34, abs=0.05)
+    assert gained["cgn_mask_soft_sum{three}"] > 0.9
     assert gained["cgn_requests_total{OK}"] == gained["cgn_request_seconds_count{OK}"] == 1
     assert after["cgn_mu_mask_highest{tiny}"] == pytest.approx(6.0)
+    assert after["cgn_mask_border_highest{tiny}"] == pytest.approx(5.0)
+    assert after["cgn_mask_soft_highest{tiny}"] == pytest.approx(10.0)
     assert after["cgn_mechanism_resident_bytes{shape}"] > 0 and after["cgn_model_info{tiny}"] == 1
 
 

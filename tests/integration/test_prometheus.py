@@ -105,9 +105,8 @@ def test_a_live_scrape_has_every_metric_that_a_rule_names(stack: LocalStack) -> 
     wait_for("targets up", lambda: prometheus.targets() == dict.fromkeys(expected, "up"))
 
     with Client(stack.address("generator"), stack.address("trainer")) as client:
-        client.submit(
-            "train_cgn", model_name="short", dataset="colored_mnist", steps=1, batch_size=4, train_images=100
-        )
+        short: dict[str, Any] = {"steps": 1, "batch_size": 4, "train_images": 100, "publish_collapsed": True}
+        client.submit("train_cgn", model_name="short", dataset="colored_mnist", **short)
 
         def all_rules_have_something() -> bool:
             # Rates need two scrapes of a moving counter, so the calls go on.
@@ -119,7 +118,8 @@ def test_a_live_scrape_has_every_metric_that_a_rule_names(stack: LocalStack) -> 
         wait_for("a sample of every recording rule", all_rules_have_something, seconds=90)
 
     named = {name for rule in rules() for name in re.findall(r"\bcgn_\w+|\bup\b", rule["expr"])}
-    assert {"cgn_mu_mask_lowest", "cgn_workers", "cgn_requests_total", "up"} <= named
+    assert {"cgn_mu_mask_lowest", "cgn_mask_border_highest", "cgn_mask_soft_highest"} <= named
+    assert {"cgn_workers", "cgn_requests_total", "up"} <= named
     assert named <= prometheus.metric_names()
     assert {rule["health"] for group in prometheus.get("rules")["groups"] for rule in group["rules"]} == {
         "ok"

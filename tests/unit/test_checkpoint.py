@@ -12,6 +12,8 @@ from cgn.errors import CgnInputError
 from cgn.factors import Factor
 from tests.random_model import publish_random
 
+BOUNDS = {"lowest": 0.05, "highest": 0.6, "highest_border": 0.5, "highest_soft": 1.0}
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -27,6 +29,15 @@ def test_what_was_published_is_what_is_loaded(root: Path) -> None:
     factors = [Factor(3, 5)]
     assert torch.equal(model.rows("texture", factors), again.rows("texture", factors))
     assert model.resident_bytes("shape") > 0
+
+
+def test_a_model_of_other_classes_and_64_pixels_is_loaded_as_its_card_says(tmp_path: Path) -> None:
+    birds = ["coot", "dipper", "finch", "gull", "heron", "jay", "kite"]
+    publish_random(tmp_path, "birds", class_names=birds, resolution=64)
+    model = checkpoint.load(tmp_path, "birds")
+    assert model.rows("shape", [Factor(6, 1)]).shape == (1, 1, 64, 64)
+    with pytest.raises(CgnInputError, match=r"7 is out of range \[0, 6\]"):
+        model.rows("shape", [Factor(7, 1)])
 
 
 def test_a_version_is_never_replaced_and_nothing_is_left_behind(root: Path) -> None:
@@ -76,7 +87,9 @@ def test_one_flipped_bit_is_noticed(root: Path) -> None:
         ({"architecture": {"width": 16}}, "the card needs"),
         ({"architecture": {"depth": 8}}, "width"),
         ({"family": "imagenet"}, "known: mnist"),
-        ({"resolution": 64}, "resolution must be 32"),
+        ({"resolution": 64}, "lacks"),
+        ({"resolution": 48}, "resolution: 48 must be 32 or 64"),
+        ({"latent_size": 16}, "latent_size must be 32"),
         ({"name": "other"}, "says other/v1"),
         ({"class_names": ["a"]}, "entries for 1 classes"),
         ({"digest": "sha1:0"}, "digest"),
@@ -84,7 +97,10 @@ def test_one_flipped_bit_is_noticed(root: Path) -> None:
         ({"class_names": ["0"] * 10}, "distinct"),
         ({"class_names": list(range(10))}, "wrong type"),
         ({"notes": "none"}, "not of type list"),
-        ({"mask_bounds": [{"lowest": 0.5, "highest": 0.1}] * 10}, "lowest < highest"),
+        ({"mask_bounds": [{**BOUNDS, "highest": 0.01}] * 10}, "lowest < highest"),
+        ({"mask_bounds": [{**BOUNDS, "highest_soft": 0}] * 10}, "highest_soft must be above 0"),
+        ({"mask_border": [1.5] * 10}, "mask_border: each must be within 0 to 1"),
+        ({"mask_soft": ["0.1"] * 10}, "wrong type"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(root: Path, change: dict[str, object], says: str) -> None:

@@ -12,18 +12,28 @@ from typing import Any
 import grpc
 import pytest
 
-from cgn.data import VARIANTS
+from cgn.data import DATASETS as BUILT
+from cgn.data import RESOLUTIONS as BUILT_RESOLUTIONS
 from cgn_api.v1 import trainer_pb2 as pb
 from services.errors import ApiError
 from services.trainer.specs import job_spec, spec_message
 from tests.processes import REPO
 from trainer.jobs.kinds import KINDS
 from trainer.jobs.record import Resources
-from trainer.runs.config import DATASETS, FieldError, add_arguments, config_from_dict, given_arguments
+from trainer.runs.config import (
+    DATASETS,
+    RESOLUTIONS,
+    FieldError,
+    add_arguments,
+    config_from_dict,
+    given_arguments,
+)
 from trainer.runs.train_cgn_config import TrainCgnConfig
 from trainer.runs.train_classifier_config import TrainClassifierConfig
 
 CLASSIFIER = {"model_name": "colored_mnist"}
+BOTH = {"train_on": "original+counterfactual"}
+ORACLE = {"train_on": "intervention"}
 
 
 def names(cls: Any) -> list[str]:
@@ -40,7 +50,8 @@ def test_config_and_proto_spec_have_the_same_fields(kind: str) -> None:
 
 def test_data_sets_are_those_that_can_be_built() -> None:
     # Written out in the config, which must not import numpy: the trainer's image has none.
-    assert DATASETS == VARIANTS
+    assert DATASETS == BUILT
+    assert RESOLUTIONS == BUILT_RESOLUTIONS
 
 
 def test_kinds_and_resources_are_those_of_the_proto() -> None:
@@ -67,10 +78,36 @@ def test_kinds_and_resources_are_those_of_the_proto() -> None:
         (TrainCgnConfig, {"model_name": "../etc"}, "model_name", "a lowercase letter"),
         (TrainCgnConfig, {"model_name": "a\n"}, "model_name", "a lowercase letter"),
         (TrainCgnConfig, {"model_name": ""}, "model_name", "a lowercase letter"),
+        (TrainCgnConfig, {"dataset": "folder"}, "folder", "must be the path of your images"),
+        (TrainCgnConfig, {"folder": "/x"}, "folder", 'must be empty unless dataset is "folder"'),
+        (
+            TrainCgnConfig,
+            {"dataset": "folder", "folder": "x", "resolution": 48},
+            "resolution",
+            "32, 64, is 48",
+        ),
+        (TrainCgnConfig, {"resolution": 64}, "resolution", 'must be 32 unless dataset is "folder"'),
+        (TrainCgnConfig, {"mask_lowest": 0.4}, "mask_lowest", "must be below mask_highest, 0.35, is 0.4"),
+        (TrainCgnConfig, {"mask_highest": 0.7}, "mask_highest", "above 0, at most 0.6"),
+        (TrainCgnConfig, {"style": "vgg"}, "style", 'one of "random", "vgg16"'),
+        (TrainCgnConfig, {"vgg16_weights": "x.pth"}, "vgg16_weights", 'unless style is "vgg16"'),
+        (TrainCgnConfig, {"restarts": 11}, "restarts", "0 to 10, is 11"),
+        (TrainCgnConfig, {"publish_collapsed": 1}, "publish_collapsed", "true or false, is 1"),
         (TrainCgnConfig, {"stepz": 3}, "stepz", "unknown field"),
         (TrainClassifierConfig, {}, "model_name", 'train_on is "counterfactual"'),
         (TrainClassifierConfig, CLASSIFIER | {"model_version": ".."}, "model_version", "the newest"),
         (TrainClassifierConfig, CLASSIFIER | {"learning_rate": 11}, "learning_rate", "at most 10"),
+        (TrainClassifierConfig, CLASSIFIER | {"images_seen": 0}, "images_seen", "1 or more, is 0"),
+        (TrainClassifierConfig, CLASSIFIER | {"cf_ratio": 0}, "cf_ratio", "1 to 1e+06"),
+        (TrainClassifierConfig, CLASSIFIER | {"vary": "shape"}, "vary", '"texture+background"'),
+        (TrainClassifierConfig, CLASSIFIER | {"labels": "all"}, "labels", '"permuted"'),
+        (TrainClassifierConfig, CLASSIFIER | {"bank_masks": -1}, "bank_masks", "0: fresh ones"),
+        (TrainClassifierConfig, CLASSIFIER | BOTH | {"batch_size": 63}, "batch_size", "must be even"),
+        (TrainClassifierConfig, BOTH, "model_name", "must name a CGN"),
+        (TrainClassifierConfig, ORACLE | {"dataset": "folder", "folder": "x"}, "train_on", "must not be"),
+        (TrainClassifierConfig, ORACLE | {"dataset": "folder"}, "folder", "must be the path"),
+        (TrainClassifierConfig, ORACLE | {"folder": "x"}, "folder", "must be empty"),
+        (TrainClassifierConfig, ORACLE | {"resolution": 64}, "resolution", "must be 32"),
         (Resources, {"cpu_threads": 257}, "cpu_threads", "1 to 256"),
         (Resources, {"gpus": 9}, "gpus", "0 to 8"),
     ],

@@ -58,6 +58,20 @@ def test_python_and_the_engine_give_the_same_bits(engine: Engine, model: CGN, me
     assert np.array_equal(rows[3:4], model.rows(mechanism, [Factor(3, 3)]))
 
 
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_a_model_of_64_pixels_and_7_classes_gives_the_same_bits_too(
+    engine: Engine, mechanism: Mechanism, tmp_path: Path
+) -> None:
+    publish_random(tmp_path, "birds", class_names=list("abcdefg"), resolution=64)
+    birds = checkpoint.load(tmp_path, "birds")
+    engine.add(birds)
+    asked = [Row(birds.card.digest, mechanism, i % 7, i) for i in range(20)]
+    served = np.stack([future.result() for future in engine.submit(asked)])
+    rows = birds.rows(mechanism, [Factor(row.label, row.seed) for row in asked])
+    assert served.shape == (20, 64, 64, 1 if mechanism == "shape" else 3)
+    assert np.array_equal(served, rows.permute(0, 2, 3, 1))
+
+
 def test_batches_close_when_full_or_drained(engine: Engine, model: CGN, batches: list[Batch]) -> None:
     rows = [Row(model.card.digest, "shape", 0, i) for i in range(BATCH_ROWS + 1)]
     for future in engine.submit(rows):

@@ -19,6 +19,7 @@ MODULES = {
         "trainer.worker.app",
         "trainer.runs.train_cgn",
         "trainer.runs.train_classifier",
+        "trainer.runs.reproduce_cell",
     ],
 }
 IMPORT_WITHOUT = """

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
-PACKAGES = {"cgn", "cgn_api", "cgn_client", "common", "deploy", "services", "tests", "trainer"}
+PACKAGES = {"benchmarks", "cgn", "cgn_api", "cgn_client", "common", "deploy", "services", "tests", "trainer"}
 # What each package may import besides itself.
 MAY_IMPORT = {
     "cgn": set(),

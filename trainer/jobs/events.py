@@ -33,7 +33,7 @@ class Progress:
 class Artefact:
     """A file that a job has made."""
 
-    kind: str  # checkpoint, sample_sheet, model, scores or log
+    kind: str  # checkpoint, sample_sheet, collapse_report, model, scores, cell or log
     path: str  # below the runs directory; a model's below the models directory
     bytes: int
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trainer.runs.config import Dataclass
+from trainer.runs.reproduce_cell_config import ReproduceCellConfig
 from trainer.runs.train_cgn_config import TrainCgnConfig
 from trainer.runs.train_classifier_config import TrainClassifierConfig
 
@@ -19,4 +20,5 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "train_cgn": Kind(TrainCgnConfig, "trainer.runs.train_cgn"),
     "train_classifier": Kind(TrainClassifierConfig, "trainer.runs.train_classifier"),
+    "reproduce_cell": Kind(ReproduceCellConfig, "trainer.runs.reproduce_cell"),
 }

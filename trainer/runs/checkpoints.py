@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ class Checkpoints:
     """The checkpoints of one run directory.
 
     Args:
-        parts: what to save, by name: modules, optimisers, and torch generators. They are read by ``save``
-            and filled in place by ``resume``.
+        parts: what to save, by name: modules, optimisers, torch generators, and dataclasses of numbers. They
+            are read by ``save`` and filled in place by ``resume``.
     """
 
     def __init__(self, run_dir: Path, config: Dataclass, parts: dict[str, Any]) -> None:
@@ -60,6 +60,11 @@ class Checkpoints:
         for old in self._newest_first()[_KEPT:]:
             old.unlink(missing_ok=True)
         return path
+
+    def clear(self) -> None:
+        """Removes every checkpoint: an earlier run's, or those of an attempt that was given up."""
+        for path in self._newest_first():
+            path.unlink(missing_ok=True)
 
     def resume(self) -> tuple[int, list[str]]:
         """Fills the parts from the newest good checkpoint.
@@ -109,6 +114,9 @@ def _tensors_of(holder: Any) -> dict[str, torch.Tensor]:
     if isinstance(holder, torch.optim.Optimizer):
         state = holder.state_dict()["state"]
         return {f"{index}.{name}": t for index, values in state.items() for name, t in values.items()}
+    if is_dataclass(holder) and not isinstance(holder, type):
+        numbers = asdict(holder).items()
+        return {name: torch.tensor(number, dtype=torch.float64) for name, number in numbers}
     raise TypeError(f"cannot checkpoint a {type(holder).__name__}")
 
 
@@ -117,6 +125,9 @@ def _fill(holder: Any, tensors: dict[str, torch.Tensor]) -> None:
         holder.load_state_dict(tensors)
     elif isinstance(holder, torch.Generator):
         holder.set_state(tensors["state"])
+    elif is_dataclass(holder):
+        for name, tensor in tensors.items():
+            setattr(holder, name, type(getattr(holder, name))(tensor.item()))
     else:
         state: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in tensors.items():

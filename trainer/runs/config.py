@@ -6,6 +6,7 @@ validates jobs with these classes.
 
 import argparse
 import dataclasses
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,10 @@ from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
 from cgn.errors import CgnInputError
 
-DATASETS = ("colored_mnist", "double_colored_mnist", "wildlife_mnist")
+DATASETS = ("colored_mnist", "double_colored_mnist", "wildlife_mnist", "folder")
+FOLDER = "folder"
+RESOLUTIONS = (32, 64)
+PATH = re.compile(r"[^\0]{1,4096}")
 HIGHEST_SEED = 2**63 - 1
 HIGHEST_COUNT = 2**32 - 1  # counts are uint32 in the API
 
@@ -39,7 +43,7 @@ class Rule:
     above: float | None = None  # values are greater than this
     high: float | None = None  # highest value
     zero: str = ""  # what 0 means where it is allowed below `low`
-    choices: tuple[str, ...] = ()  # the only texts
+    choices: tuple[str, ...] | tuple[int, ...] = ()  # the only values
     pattern: re.Pattern[str] | None = None  # the whole text matches it
     pattern_help: str = ""  # the pattern in words
     empty: str = ""  # what an empty text means where it is allowed
@@ -48,7 +52,7 @@ class Rule:
     def words(self) -> str:
         """The rule in words, such as `1 to 1024`."""
         if self.choices:
-            text = "one of " + ", ".join(f'"{choice}"' for choice in self.choices)
+            text = "one of " + ", ".join(json.dumps(choice) for choice in self.choices)
         elif self.pattern:
             text = self.pattern_help
         elif self.above is not None:
@@ -73,6 +77,8 @@ class Rule:
                 (self.choices and value not in self.choices)
                 or (self.pattern and not self.pattern.fullmatch(value))
             )
+        if self.choices:
+            return value in self.choices
         if value == 0 and self.zero:
             return True
         return (
@@ -103,6 +109,28 @@ def check_options(config: Dataclass) -> None:
             raise FieldError(field.name, f"must be {rule.words}, is {_show(value)}")
 
 
+class DataOptions(Protocol):
+    """The options of every run that say what images it trains on."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def folder(self) -> str: ...
+    @property
+    def resolution(self) -> int: ...
+
+
+def check_data_options(config: DataOptions) -> None:
+    """Raises FieldError unless a folder is named for the data set "folder", and for no other."""
+    if config.dataset == FOLDER and not config.folder:
+        raise FieldError("folder", 'must be the path of your images where dataset is "folder", is empty')
+    if config.dataset != FOLDER and config.folder:
+        raise FieldError("folder", f'must be empty unless dataset is "folder", is {_show(config.folder)}')
+    if config.dataset != FOLDER and config.resolution != RESOLUTIONS[0]:
+        allowed = f'must be {RESOLUTIONS[0]} unless dataset is "folder"'
+        raise FieldError("resolution", f"{allowed}, is {config.resolution}")
+
+
 _TYPE_WORDS = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
 
 
@@ -125,14 +153,24 @@ def add_arguments(parser: argparse._ActionsContainer, cls: type[Dataclass]) -> N
     types = get_type_hints(cls)
     for field in dataclasses.fields(cls):
         rule: Rule = field.metadata["rule"]
-        words = f"{field.metadata['help']}: {rule.words} (default: {_show(field.default)})"
+        allowed = rule.words
+        if types[field.name] is bool:
+            allowed = _TYPE_WORDS[bool]
+        words = f"{field.metadata['help']}: {allowed} (default: {_show(field.default)})"
         parser.add_argument(
             "--" + field.name.replace("_", "-"),
-            type=types[field.name],
+            type=_truth if types[field.name] is bool else types[field.name],
             default=None,  # absent, so that a config file's value is not overridden by the default
             help=words.replace("%", "%%"),
             metavar=types[field.name].__name__.upper(),
         )
+
+
+def _truth(text: str) -> bool:
+    """A truth value of the command line."""
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"must be true or false, is {text!r}")
+    return text.lower() == "true"
 
 
 def given_arguments(names: Iterable[str], arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Where a result comes from: what is written beside every number and every model."""
 
 import platform
+import shlex
 import subprocess
 from dataclasses import asdict, fields
 from typing import Any
@@ -14,7 +15,7 @@ from trainer.runs.config import Dataclass
 def provenance(run: str, config: Dataclass, version: str) -> dict[str, Any]:
     """The command line that repeats a run, its whole config, the commit and the machine, as plain JSON."""
     options = [
-        f"--{f.name.replace('_', '-')} {getattr(config, f.name)}"
+        f"--{f.name.replace('_', '-')} {shlex.quote(str(getattr(config, f.name)))}"
         for f in fields(config)
         if getattr(config, f.name) != f.default
     ]
@@ -22,7 +23,7 @@ def provenance(run: str, config: Dataclass, version: str) -> dict[str, Any]:
     return {
         "command": " ".join([f"python -m trainer.runs.{run}", *options, f"--version {version}"]),
         "config": asdict(config),
-        "commit": _commit(),
+        "commit": current_commit(),
         "machine": {
             "cpu": capabilities.get("cpu_name", platform.machine()),
             "threads": torch.get_num_threads(),
@@ -32,11 +33,19 @@ def provenance(run: str, config: Dataclass, version: str) -> dict[str, Any]:
     }
 
 
-def _commit() -> str:
-    """Commit of the code, with "+" if files have changed since; empty without git or outside a checkout."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+def current_commit() -> str:
+    """Commit of the code, with "+" if files have changed since; empty without git or outside a checkout.
+
+    Results are written into the checkout: that they have changed says nothing about the code.
+    """
+    commit = _git("rev-parse", "HEAD")
+    return commit + "+" if commit and _git("diff", "HEAD", "--name-only", "--", ".", ":!docs") else commit
+
+
+def _git(*words: str) -> str:
+    """What git answers; empty if it cannot or there is none, as in the worker's image."""
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO)
-    except OSError:  # there is no git, as in the worker's image
+        answer = subprocess.run(["git", *words], capture_output=True, text=True, check=False, cwd=REPO)
+    except OSError:
         return ""
     return answer.stdout.strip()

@@ -63,7 +63,11 @@ class Reporter:
         self._step_seconds: deque[float] = deque(maxlen=_STEPS_TIMED)
 
     def begin(self, step: int, total_steps: int) -> None:
-        """Call when the first step is about to run; step: steps done already, in an earlier attempt."""
+        """Call when the first step is about to run; step: steps done already, in an earlier attempt.
+
+        A run that starts again from the beginning calls it again.
+        """
+        self.close()
         self._step, self._total, self._stepped_at = step, total_steps, time.perf_counter()
         if not self._jsonl:
             interval = 0.1 if sys.stderr.isatty() else 10.0
@@ -106,7 +110,9 @@ class Reporter:
             self._emit("progress", **told)
 
     def artefact(self, kind: str, path: Path) -> None:
-        """Tells of a finished file or directory; kind: checkpoint, sample_sheet, model or scores."""
+        """Tells of a finished file or directory; kind: checkpoint, sample_sheet, collapse_report,
+        model, scores or cell.
+        """
         root = self._models_dir if kind == "model" else self._run_dir
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
         relative = path.resolve().relative_to(root.resolve())

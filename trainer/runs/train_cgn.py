@@ -1,27 +1,31 @@
-"""Trains a CGN on a variant of MNIST (paper section 3.1): `python -m trainer.runs.train_cgn --help`.
+"""Trains a CGN (paper section 3.1): `python -m trainer.runs.train_cgn --help`.
 
 All mechanisms are optimised jointly, end to end, through the composer, against one discriminator. Nothing
-but class labels supervises them, and no downloaded weights take part.
+but class labels supervises them, and no downloaded weights need take part. A run whose masks have collapsed
+begins again with another seed, and fails if that does not help.
 """
 
 import copy
+import hashlib
 import sys
-import time
-from typing import Any
 
 import torch
 
-from cgn import checkpoint, losses
-from cgn.card import MaskBounds
+from cgn import losses
+from cgn.collapse import border_mass, frame_width, soft_share
 from cgn.composer import compose
-from cgn.data import DataError, VariantSet, make_variant
+from cgn.data import DataError, ImageSet, training_images
 from cgn.device import resolve_device
 from cgn.mechanisms import mnist
 from cgn.model import MnistCGN, build_network
+from cgn.style import StyleLoss, Vgg16StyleLoss
+from trainer.runs.account import Account
 from trainer.runs.checkpoints import Checkpoints
+from trainer.runs.collapse_report import CollapseReport, Look, summary
 from trainer.runs.command import Published, RunError, Stopped, Surroundings, run_command
 from trainer.runs.discriminator import Discriminator
-from trainer.runs.provenance import provenance
+from trainer.runs.precision import half_precision
+from trainer.runs.publish_cgn import publish
 from trainer.runs.samples import draw_samples
 from trainer.runs.train_cgn_config import TrainCgnConfig
 
@@ -32,48 +36,119 @@ R1_WEIGHT = 1.0  # gamma: half of it times the R1 penalty is added
 R1_EVERY = 8  # steps between R1 penalties, which are scaled up in turn (lazy regularisation)
 RATE_DECAY = 0.4  # share of the run, its last, over which the learning rates fall to 0: settle, then cut fine
 BINARY_RAMP = 0.5  # share of the run over which L_binary grows to full weight: find the shape, then cut it
-MASK_INTERVAL = (0.04, 0.35)  # mean mask values that L_mask leaves alone; digits cover 0.06 to 0.37
-COLLAPSED_BELOW, COLLAPSED_ABOVE = 0.03, 0.45  # mean mask values that no healthy digit class has
+GROSS_CHECKS = (1 / 3, 2 / 3)  # shares of the run after which masks beyond hope end an attempt early
 
 
 def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
-    """Trains, publishes the averaged weights, and returns the published version.
+    """Trains until the masks come out sound, publishes the averaged weights, and returns the version.
 
     Raises:
-        RunError: the data cannot be used, the losses are no longer numbers, or the version exists.
+        CgnInputError: there are no weights for the style loss.
+        RunError: the data cannot be used, the losses are no longer numbers, the masks have collapsed in the
+            last attempt too, or the version exists.
         Stopped: asked to stop; a checkpoint is written.
     """
     reporter = surroundings.reporter
+    account = Account()
     try:
-        data = make_variant(config.dataset, "train", limit=config.train_images)
+        data = training_images(
+            config.dataset,
+            "train",
+            folder=config.folder,
+            resolution=config.resolution,
+            limit=config.train_images,
+        )
     except DataError as error:
         raise RunError(f"dataset {config.dataset}: {error}") from None
-    for note in data.provenance["notes"]:  # type: ignore[attr-defined]
+    for note in data.provenance["notes"]:
         reporter.log(f"note: {note}")
+    resume = surroundings.resume
+    report = CollapseReport(
+        surroundings.run_dir, data.class_names, config.mask_lowest, config.mask_highest, resume=resume
+    )
+    while True:
+        average, look = train_attempt(config, surroundings, data, account, report, resume)
+        reporter.artefact("collapse_report", report.path)
+        for fault in look.faults:
+            reporter.log(str(fault))
+        if not look.faults or config.publish_collapsed:
+            account.settle()
+            return publish(config, surroundings, data, average.cpu(), {"width": WIDTH}, report, look, account)
+        if account.restarts >= config.restarts:
+            raise RunError(
+                f"{summary(look.faults)}; nothing was published after {account.restarts} restarts. See "
+                f"{report.path.name} and the last sample sheet. More steps, or mask_lowest and mask_highest "
+                "that fit your objects, may help"
+            )
+        account.restarts += 1
+        account.resumed_at_step = 0
+        reporter.log(f"restart {account.restarts} of {config.restarts}: {summary(look.faults)}")
+        resume = False
 
+
+def attempt_seed(seed: int, restart: int) -> int:
+    """Seed of a restart, 0 to 2**63 - 1; of the first attempt (restart 0) it is the run's own."""
+    if restart == 0:
+        return seed
+    digest = hashlib.blake2b(f"{seed} restart {restart}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
+
+
+def train_attempt(
+    config: TrainCgnConfig,
+    surroundings: Surroundings,
+    data: ImageSet,
+    account: Account,
+    report: CollapseReport,
+    resume: bool,
+) -> tuple[MnistCGN, Look]:
+    """One attempt: from step 0, or on from the newest checkpoint, to the end or to masks beyond hope.
+
+    Returns:
+        The averaged network, and the last look at its masks.
+
+    Raises:
+        RunError: the losses are no longer numbers, or the checkpoint is of another run.
+        Stopped: asked to stop; a checkpoint is written.
+    """
+    reporter, run_dir = surroundings.reporter, surroundings.run_dir
     device = resolve_device(surroundings.device)
-    torch.manual_seed(config.seed)  # initial weights; everything later is drawn from `random`
-    network = build_network("mnist", {"width": WIDTH}).to(device).to(memory_format=torch.channels_last)
+    classes, resolution = len(data.class_names), data.resolution
+    # Of the initial weights; everything later is drawn from `random`.
+    seed = attempt_seed(config.seed, account.restarts)
+    torch.manual_seed(seed)
+    network = build_network("mnist", {"width": WIDTH}, classes, resolution).to(device)
+    network.to(memory_format=torch.channels_last)
     average = copy.deepcopy(network).requires_grad_(False)
-    discriminator = Discriminator(mnist.CLASSES).to(device).to(memory_format=torch.channels_last)
+    discriminator = Discriminator(classes, resolution).to(device).to(memory_format=torch.channels_last)
     adam_g = torch.optim.Adam(network.parameters(), config.lr_generator, betas=ADAM_BETAS)
     adam_d = torch.optim.Adam(discriminator.parameters(), config.lr_discriminator, betas=ADAM_BETAS)
-    style_loss = losses.StyleLoss().to(device)
-    random = torch.Generator().manual_seed(config.seed)
+    style_loss = Vgg16StyleLoss(config.vgg16_weights) if config.style == "vgg16" else StyleLoss()
+    style_loss.to(device)
+    random = torch.Generator().manual_seed(seed)
 
     parts = {"network": network, "average": average, "discriminator": discriminator}
-    checkpoints = Checkpoints(
-        surroundings.run_dir, config, {**parts, "adam_g": adam_g, "adam_d": adam_d, "random": random}
-    )
+    optimisers = {"adam_g": adam_g, "adam_d": adam_d}
+    checkpoints = Checkpoints(run_dir, config, {**parts, **optimisers, "random": random, "account": account})
     start = 0
-    if surroundings.resume:
+    if resume:
         start, passed_over = checkpoints.resume()
+        account.resumed_at_step = start
         for line in passed_over:
             reporter.log(line)
         reporter.log(f"resuming after step {start}")
+    else:
+        checkpoints.clear()
+        if account.restarts:  # what is resumed from now on is this attempt
+            checkpoints.save(0)
+
+    def look_at_masks(step: int, *, finished: bool) -> Look:
+        restart = account.restarts  # only now: a checkpoint may have set it
+        its_seed = attempt_seed(config.seed, restart)
+        return report.look(average, restart=restart, seed=its_seed, step=step, finished=finished)
 
     sample_every = config.sample_every or -(-len(data.labels) // config.batch_size)
-    began = time.monotonic()
+    looks = {round(share * config.steps) for share in GROSS_CHECKS if not config.publish_collapsed}
     reporter.begin(start, config.steps)
     for step in range(start, config.steps):
         decay = min(1.0, (config.steps - step) / (RATE_DECAY * config.steps))
@@ -104,7 +179,8 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
         terms = {
             "adversarial": losses.adversarial_generator(score_gen),
             "binary": losses.binary_entropy(m),
-            "mask": losses.mask_interval(m, *MASK_INTERVAL) + losses.border_mass(m),
+            "mask": losses.mask_interval(m, config.mask_lowest, config.mask_highest)
+            + losses.border_mass(m, frame_width(resolution)),
             "style": style_loss(x_gen, x_NCHW.detach()),
         }
         loss_g = (
@@ -124,23 +200,26 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
             raise RunError(
                 f"the losses are no longer numbers after step {done}; lower lr_generator or lr_discriminator"
             )
-        reporter.progress(
-            done, {name: float(v.detach()) for name, v in values.items()}, float(m.detach().mean())
-        )
-        if done % sample_every == 0 or done == config.steps:
-            reporter.artefact("sample_sheet", draw_samples(surroundings.run_dir, average, data, done))
+        masks = m.detach()[:, 0].cpu().numpy()
+        told = {name: float(value.detach()) for name, value in values.items()}
+        told["border_mass"] = float(border_mass(masks).mean())
+        told["soft_share"] = float(soft_share(masks).mean())
+        told["restarts"] = account.restarts
+        reporter.progress(done, told, float(masks.mean()))
+        look = None
+        if done in looks:
+            look = look_at_masks(done, finished=False)
+        given_up = look is not None and bool(look.faults)
+        if done % sample_every == 0 or done == config.steps or given_up:
+            reporter.artefact("sample_sheet", draw_samples(run_dir, average, data, done))
+        if look and given_up:
+            return average, look
         if done % config.checkpoint_every == 0 or surroundings.stop.requested:
+            account.settle()
             reporter.artefact("checkpoint", checkpoints.save(done))
         if surroundings.stop.requested and done < config.steps:
             raise Stopped
-    return publish(config, surroundings, average.cpu(), data, time.monotonic() - began, start)
-
-
-def half_precision(device: torch.device) -> torch.autocast:
-    """Convolutions in bfloat16 where the device has matrix units for it."""
-    if device.type == "cuda":
-        return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu.get_capabilities().get("amx_bf16", False))
+    return average, look_at_masks(config.steps, finished=True)
 
 
 def draw(
@@ -149,8 +228,8 @@ def draw(
     """Masks, foregrounds and backgrounds of one noise and one label for all three (section 3.1)."""
     n, device = len(label_N), label_N.device
     u_NL = torch.randn(n, mnist.LATENT, generator=random).to(device)
-    y_NC = mnist.one_hot(label_N)
-    rolls = torch.randint(mnist.RESOLUTION, (2, n, 2), generator=random).to(device)
+    y_NC = mnist.one_hot(label_N, network.classes)
+    rolls = torch.randint(network.resolution, (2, n, 2), generator=random).to(device)
     return (
         network.shape(u_NL, y_NC),
         network.texture(u_NL, y_NC, rolls[0]),
@@ -168,75 +247,6 @@ def update_average(average: MnistCGN, network: MnistCGN, weight: float) -> None:
             mean.copy_(value)
 
 
-@torch.no_grad()
-def mask_means(network: MnistCGN, images: int = 200) -> list[float]:
-    """Mean mask value of each class over random noise, in [0, 1]."""
-    random = torch.Generator().manual_seed(0)
-    means = []
-    for label in range(mnist.CLASSES):
-        u_NL = torch.randn(images, mnist.LATENT, generator=random)
-        m = network.eval().shape(u_NL, mnist.one_hot(torch.full((images,), label)))
-        means.append(round(float(m.mean()), 4))
-    return means
-
-
-def mask_bounds(mean: float) -> MaskBounds:
-    """Within half and twice the class's own mean, and never where only a collapsed mask can be."""
-    low, high = max(COLLAPSED_BELOW, mean / 2), min(COLLAPSED_ABOVE, mean * 2)
-    if low >= high:
-        low, high = COLLAPSED_BELOW, COLLAPSED_ABOVE
-    return MaskBounds(round(low, 4), round(high, 4))
-
-
-def publish(
-    config: TrainCgnConfig,
-    surroundings: Surroundings,
-    average: MnistCGN,
-    data: VariantSet,
-    seconds: float,
-    resumed_at: int,
-) -> Published:
-    """Publishes the averaged weights with the card that says how they came to be."""
-    means = mask_means(average)
-    bounds = [mask_bounds(mean) for mean in means]
-    notes = list(data.provenance["notes"])  # type: ignore[call-overload]
-    collapsed = [i for i, mean in enumerate(means) if not COLLAPSED_BELOW <= mean <= COLLAPSED_ABOVE]
-    if collapsed:
-        notes.append(f"the masks of classes {collapsed} have collapsed: their mean is outside the bounds")
-        surroundings.reporter.log(f"note: {notes[-1]}; more steps may help")
-    training: dict[str, Any] = {
-        **provenance("train_cgn", config, surroundings.version),
-        "data": data.provenance,
-        "seconds": round(seconds, 1),
-        "resumed_at_step": resumed_at,
-    }
-    try:
-        card = checkpoint.publish(
-            surroundings.models_dir,
-            average,
-            name=config.model_name,
-            version=surroundings.version,
-            family="mnist",
-            architecture={"width": WIDTH},
-            class_names=[str(digit) for digit in range(mnist.CLASSES)],
-            resolution=mnist.RESOLUTION,
-            latent_size=mnist.LATENT,
-            mask_bounds=bounds,
-            mask_mean=means,
-            trained=True,
-            training=training,
-            notes=notes,
-        )
-    except checkpoint.VersionExists as error:
-        # A run that was killed between publishing and saying so has nothing left to do.
-        there = checkpoint.read_card(surroundings.models_dir, config.model_name, surroundings.version)
-        if not surroundings.resume or there.training.get("config") != training["config"]:
-            raise RunError(str(error)) from None
-        card = there
-    reporter = surroundings.reporter
-    reporter.artefact("model", surroundings.models_dir / card.name / card.version)
-    return Published(card.name, card.version)
-
-
 if __name__ == "__main__":
-    sys.exit(run_command(TrainCgnConfig, train_cgn, "Trains a CGN on a variant of MNIST."))
+    description = "Trains a CGN on a variant of MNIST or on a folder of images."
+    sys.exit(run_command(TrainCgnConfig, train_cgn, description))

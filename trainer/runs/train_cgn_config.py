@@ -3,7 +3,19 @@
 from dataclasses import dataclass
 
 from cgn.card import NAME, NAME_HELP
-from trainer.runs.config import DATASETS, HIGHEST_COUNT, HIGHEST_SEED, check_options, option
+from trainer.runs.config import (
+    DATASETS,
+    HIGHEST_COUNT,
+    HIGHEST_SEED,
+    PATH,
+    RESOLUTIONS,
+    FieldError,
+    check_data_options,
+    check_options,
+    option,
+)
+
+STYLES = ("random", "vgg16")
 
 
 @dataclass(frozen=True)
@@ -14,6 +26,10 @@ class TrainCgnConfig:
         "my_cgn", "name to publish the model under", pattern=NAME, pattern_help=NAME_HELP
     )
     dataset: str = option("colored_mnist", "data set", choices=DATASETS)
+    folder: str = option(
+        "", "path of your images, one sub-folder per class", pattern=PATH, pattern_help="a path", empty="none"
+    )
+    resolution: int = option(32, "pixels a side that your images are scaled to", choices=RESOLUTIONS)
     steps: int = option(3000, "training steps", low=1, high=HIGHEST_COUNT)
     batch_size: int = option(64, "images per step", low=1, high=1024)
     seed: int = option(0, "seed of initialisation, data order and noise", low=0, high=HIGHEST_SEED)
@@ -21,7 +37,27 @@ class TrainCgnConfig:
     lr_discriminator: float = option(6e-4, "Adam's learning rate of the discriminator", above=0, high=1)
     weight_binary: float = option(0.3, "weight of the mask's binary-entropy loss", low=0)
     weight_mask: float = option(10.0, "weight of the mask-mean loss", low=0)
+    mask_lowest: float = option(
+        0.04,
+        "mean mask value below which L_mask pulls; a class's final mean may go down to 3/4 of it",
+        low=0,
+        high=0.5,
+    )
+    mask_highest: float = option(
+        0.35,
+        "mean mask value above which L_mask pulls; a class's final mean may be 0.1 more",
+        above=0,
+        high=0.6,
+    )
     weight_style: float = option(1.0, "weight of the style loss", low=0)
+    style: str = option("random", "filters of the style loss, fixed random ones or VGG16's", choices=STYLES)
+    vgg16_weights: str = option(
+        "",
+        'file of the weights of style "vgg16"',
+        pattern=PATH,
+        pattern_help="a path",
+        empty="in torch's cache",
+    )
     train_images: int = option(
         0, "training images used", low=100, high=HIGHEST_COUNT, zero="all of the split"
     )
@@ -30,5 +66,19 @@ class TrainCgnConfig:
         0, "steps between sample sheets", low=1, high=HIGHEST_COUNT, zero="one per pass over the images"
     )
 
+    restarts: int = option(
+        2, "most restarts, each with another seed, of a run whose masks have collapsed", low=0, high=10
+    )
+    publish_collapsed: bool = option(
+        False, "publish even if the masks have collapsed, without a restart; the card's notes say so"
+    )
+
     def __post_init__(self) -> None:
         check_options(self)
+        check_data_options(self)
+        if self.mask_lowest >= self.mask_highest:
+            allowed = f"must be below mask_highest, {self.mask_highest:g}"
+            raise FieldError("mask_lowest", f"{allowed}, is {self.mask_lowest:g}")
+        if self.vgg16_weights and self.style != "vgg16":
+            allowed = 'must be empty unless style is "vgg16"'
+            raise FieldError("vgg16_weights", f"{allowed}, is {self.vgg16_weights!r}")

@@ -1,163 +1,125 @@
-"""Trains a digit classifier on originals, counterfactuals or both.
+"""Trains a classifier on originals, counterfactuals, both, or true interventions (paper section 4.2).
 
-`python -m trainer.runs.train_classifier --help` lists the options. Scores are those on images whose
-colours or textures say nothing about the digit (paper section 4.2, table 2).
+`python -m trainer.runs.train_classifier --help` lists the options. Whatever it trains on, a classifier sees
+the same number of images, so that the rows of a table can be compared.
 """
 
 import json
+import math
 import sys
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from cgn import checkpoint, sampler
-from cgn.composer import compose
-from cgn.data import DataError, VariantSet, make_variant
 from cgn.device import resolve_device
-from cgn.mechanisms.mnist import CLASSES, RESOLUTION
-from cgn.model import BATCH_ROWS, CGN
-from cgn.noise import MECHANISMS
+from trainer.runs.account import Account
 from trainer.runs.checkpoints import Checkpoints
 from trainer.runs.classifier import DigitClassifier
+from trainer.runs.classifier_scores import Examination
 from trainer.runs.command import Published, RunError, Stopped, Surroundings, run_command
+from trainer.runs.precision import half_precision
 from trainer.runs.provenance import provenance
 from trainer.runs.train_classifier_config import TrainClassifierConfig
+from trainer.runs.training_data import Images, Source, TrainingData
 
-RATE_DECAY = 0.7  # of the learning rate, per epoch
-_EPOCH_STRIDE = 0x9E3779B97F4A7C15  # odd and large: neighbouring seeds share no epoch's order
-_SAMPLES_PER_LINE = 8000  # counterfactuals drawn between two lines of the log
+EPOCH = (
+    50_000  # images seen between two changes of the learning rate: the authors' epoch, the size of their sets
+)
+RATE_DECAY = 0.7  # of the learning rate, per epoch, as in the authors' code
+_STEPS_DRAWN = 16  # whose images are drawn together
 
 
 def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) -> Published:
     """Trains, scores on validation and test images, and writes ``scores.json`` and the weights.
 
     Raises:
-        RunError: the data or the model cannot be used.
-        Stopped: asked to stop; a checkpoint is written, unless the images were still being drawn.
+        RunError: the data or the model cannot be used, or the loss is no longer a number.
+        Stopped: asked to stop; a checkpoint is written, unless rows were still being computed.
     """
     reporter, run_dir = surroundings.reporter, surroundings.run_dir
-    images, labels, sources = training_images(config, surroundings)
+    account = Account()
     device = resolve_device(surroundings.device)
+    data = TrainingData(config, surroundings)
+    examination = Examination(config, data)
 
     torch.manual_seed(config.seed)  # initial weights
-    classifier = DigitClassifier(CLASSES).to(device)
-    adadelta = torch.optim.Adadelta(classifier.parameters(), config.learning_rate)
-    checkpoints = Checkpoints(run_dir, config, {"classifier": classifier, "adadelta": adadelta})
-    steps_per_epoch = -(-len(labels) // config.batch_size)
-    step = 0
+    classifier = DigitClassifier(len(data.validation.class_names), data.validation.resolution).to(device)
+    adadelta = torch.optim.Adadelta(classifier.parameters(), config.learning_rate, foreach=True)
+    parts = {"classifier": classifier, "adadelta": adadelta, "account": account}
+    checkpoints = Checkpoints(run_dir, config, parts)
+    start = 0
     if surroundings.resume:
-        step, passed_over = checkpoints.resume()
-        for line in [*passed_over, f"resuming after step {step}"]:
+        start, passed_over = checkpoints.resume()
+        account.resumed_at_step = start
+        for line in [*passed_over, f"resuming after step {start}"]:
             reporter.log(line)
+    else:
+        checkpoints.clear()
 
     classifier.train()
-    reporter.begin(step, config.epochs * steps_per_epoch)
-    for epoch in range(step // steps_per_epoch, config.epochs):
-        adadelta.param_groups[0]["lr"] = config.learning_rate * RATE_DECAY**epoch
-        # The order of an epoch comes from seed and epoch alone, so a resumed run finds its place in it.
-        order = torch.Generator().manual_seed((config.seed + epoch * _EPOCH_STRIDE) % 2**63)
-        batches = torch.randperm(len(labels), generator=order).split(config.batch_size)
-        for chosen in batches[step % steps_per_epoch :]:
-            loss = F.cross_entropy(classifier(images[chosen].to(device)), labels[chosen].to(device))
-            adadelta.zero_grad()
-            loss.backward()
-            adadelta.step()
-            step += 1
-            reporter.progress(step, {"cross_entropy": float(loss.detach())})
-            if surroundings.stop.requested or step % steps_per_epoch == 0:
-                reporter.artefact("checkpoint", checkpoints.save(step))
-            if surroundings.stop.requested:
-                raise Stopped
-    classifier.cpu()
-    weights = run_dir / "classifier.safetensors"
-    save_file(classifier.state_dict(), weights)
-    reporter.artefact("checkpoint", weights)
+    reporter.begin(start, config.steps)
+    for step, (x_NCHW, label_N) in enumerate(batches(data.source, start, config), start):
+        adadelta.param_groups[0]["lr"] = learning_rate(config, step)
+        with half_precision(device):
+            logits_NC = classifier(x_NCHW.to(device)).float()
+        loss = F.cross_entropy(logits_NC, label_N.to(device))
+        adadelta.zero_grad()
+        loss.backward()
+        adadelta.step()
 
-    scores = {"validation": score(classifier, variant(config, "validation", unbiased=True))}
-    scores["test"] = score(classifier, variant(config, "test", unbiased=True))
+        done = step + 1
+        cross_entropy = float(loss.detach())
+        if not math.isfinite(cross_entropy):
+            raise RunError(f"the loss is no longer a number after step {done}; lower learning_rate")
+        reporter.progress(done, {"cross_entropy": cross_entropy})
+        seen = done * config.batch_size
+        epoch_ends = seen // EPOCH > step * config.batch_size // EPOCH
+        if epoch_ends:
+            accuracy = examination.validation_accuracy(classifier)
+            reporter.log(f"{seen} images seen: validation accuracy {accuracy:.4f}")
+        if epoch_ends or surroundings.stop.requested or done == config.steps:
+            account.settle()
+            reporter.artefact("checkpoint", checkpoints.save(done))
+        if surroundings.stop.requested and done < config.steps:
+            raise Stopped
+
+    weights = run_dir / "classifier.safetensors"
+    save_file({name: t.cpu().contiguous() for name, t in classifier.state_dict().items()}, weights)
+    reporter.artefact("checkpoint", weights)
+    scores = examination.scores(classifier)
     for name, values in scores.items():
         reporter.log(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items()))
-    origin = provenance("train_classifier", config, surroundings.version)
+    account.settle()
+    result = {
+        "scores": scores,
+        "data": data.provenance,
+        "class_names": data.validation.class_names,
+        "images_seen": config.steps * config.batch_size,
+        "seconds": round(account.seconds, 1),
+        "cpu_seconds": round(account.cpu_seconds, 1),
+        "resumed_at_step": account.resumed_at_step,
+        **provenance("train_classifier", config, surroundings.version),
+    }
     path = run_dir / "scores.json"
-    path.write_text(json.dumps({"scores": scores, "data": sources, **origin}, indent=2))
+    path.write_text(json.dumps(result, indent=2))
     reporter.artefact("scores", path)
     return Published()
 
 
-def training_images(
-    config: TrainClassifierConfig, surroundings: Surroundings
-) -> tuple[torch.Tensor, torch.Tensor, dict[str, object]]:
-    """Images (N, 3, 32, 32) in [-1, 1], their labels (N,), and where they come from."""
-    images, labels = [], []
-    sources: dict[str, object] = {}
-    if "original" in config.train_on:
-        data = variant(config, "train", unbiased=False)
-        images.append(data.images)
-        labels.append(data.labels)
-        sources["original"] = data.provenance
-    if "counterfactual" in config.train_on:
-        try:
-            model = checkpoint.load(surroundings.models_dir, config.model_name, config.model_version)
-        except checkpoint.CheckpointError as error:
-            raise RunError(str(error)) from None
-        if not model.card.trained:
-            surroundings.reporter.log("note: the weights of this CGN are random, it was never trained")
-        x, shape_labels = counterfactual_images(model, config.seed, config.counterfactuals, surroundings)
-        images.append(x)
-        labels.append(shape_labels)
-        sources["counterfactual"] = {
-            "model": model.card.name, "version": model.card.version, "digest": model.card.digest,
-            "images": config.counterfactuals,
-        }  # fmt: skip
-    return torch.cat(images), torch.cat(labels), sources
+def learning_rate(config: TrainClassifierConfig, step: int) -> float:
+    """The rate of a step: falls by RATE_DECAY whenever another EPOCH of images has been seen."""
+    return config.learning_rate * RATE_DECAY ** (step * config.batch_size // EPOCH)
 
 
-def counterfactual_images(
-    model: CGN, seed: int, count: int, surroundings: Surroundings
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """``count`` counterfactuals, every mechanism with a label and noise of its own, labelled by shape."""
-    surroundings.reporter.log(f"drawing {count} counterfactuals")
-    images = torch.empty(count, 3, RESOLUTION, RESOLUTION)
-    labels = torch.empty(count, dtype=torch.int64)
-    for start in range(0, count, BATCH_ROWS):
-        if surroundings.stop.requested:
-            raise Stopped
-        stop = min(start + BATCH_ROWS, count)
-        drawn = list(sampler.counterfactuals(seed, start, stop, CLASSES))
-        m, f, b = (model.rows(mechanism, [sample[mechanism] for sample in drawn]) for mechanism in MECHANISMS)
-        images[start:stop] = compose(m, f, b)
-        labels[start:stop] = torch.tensor([sample.shape.label for sample in drawn])
-        if stop % _SAMPLES_PER_LINE == 0:
-            surroundings.reporter.log(f"drew {stop} of {count} counterfactuals")
-    return images, labels
-
-
-def variant(config: TrainClassifierConfig, split: str, *, unbiased: bool) -> VariantSet:
-    """A split of the data set; ``unbiased``: its colours or textures are drawn at random."""
-    correlation = {"object_correlation": 0.0} if unbiased else {}
-    if unbiased and config.dataset != "colored_mnist":
-        correlation["background_correlation"] = 0.0
-    try:
-        return make_variant(config.dataset, split, **correlation)  # type: ignore[arg-type]
-    except DataError as error:
-        raise RunError(f"dataset {config.dataset}: {error}") from None
-
-
-@torch.no_grad()
-def score(classifier: DigitClassifier, data: VariantSet) -> dict[str, float]:
-    """Accuracies in [0, 1]: of all images, of those whose colours agree with the digit, of the others."""
-    classifier.eval()
-    right = torch.cat([classifier(x).argmax(1) for x in data.images.split(1000)]) == data.labels
-    agree = data.object_labels == data.labels
-    if len(data.background_labels.unique()) > 1:
-        agree = agree | (data.background_labels == data.labels)
-    return {
-        "accuracy": float(right.float().mean()),
-        "accuracy_where_a_cue_agrees": float(right[agree].float().mean()),
-        "accuracy_where_none_agrees": float(right[~agree].float().mean()),
-    }
+def batches(source: Source, start: int, config: TrainClassifierConfig) -> Iterator[Images]:
+    """The batches of the steps from ``start`` on: step s has the images s * batch_size and following."""
+    for first in range(start, config.steps, _STEPS_DRAWN):
+        last = min(first + _STEPS_DRAWN, config.steps)
+        images, labels = source.images(first * config.batch_size, last * config.batch_size)
+        yield from zip(images.split(config.batch_size), labels.split(config.batch_size), strict=True)
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(TrainClassifierConfig, train_classifier, "Trains a digit classifier."))
+    sys.exit(run_command(TrainClassifierConfig, train_classifier, "Trains a classifier."))

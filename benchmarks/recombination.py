@@ -1,0 +1,219 @@
+"""What recombining banks of rows costs a classifier against fresh rows, and how much faster it is.
+
+    python -m benchmarks.recombination --dataset wildlife_mnist --model-name wildlife_mnist
+
+For each bank size (the same for masks, textures and backgrounds; 0: every image is of fresh rows) and each
+seed a classifier is trained on the counterfactuals of one CGN, all on the same number of images seen, and its
+accuracy on unbiased validation images is taken. Beside that, for each size once: the seconds to compute the
+banks' rows, and to make --images counterfactuals. Every cell is kept in --run-dir, so the same command goes
+on where it was stopped.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cgn import checkpoint
+from cgn.banks import Counterfactuals
+from cgn.errors import CgnInputError
+from cgn.model import CGN
+from cgn.sampler import Sampler
+from common.settings import REPO, Paths, device_from_env
+from trainer.reproduce.files import write_json
+from trainer.runs.checkpoints import config_fingerprint
+from trainer.runs.command import RunError, Stopped, Surroundings
+from trainer.runs.provenance import provenance
+from trainer.runs.reporting import Reporter, StopFlag
+from trainer.runs.train_classifier import train_classifier
+from trainer.runs.train_classifier_config import TrainClassifierConfig
+
+SIZES = (1_000, 5_000, 20_000, 50_000, 0)
+_AT_ONCE = 1_000  # images made together
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """One model's cells; every method returns what its cell found, from the run directory if it is there."""
+
+    run_dir: Path
+    models_dir: Path
+    base: TrainClassifierConfig  # all options but the banks' sizes and the seed
+    stop: StopFlag
+
+    def accuracy(self, size: int, seed: int) -> float:
+        """Validation accuracy of a classifier, in per cent.
+
+        Raises RunError, CgnInputError, and Stopped with a checkpoint to go on from.
+        """
+        config = self._config(size, seed)
+        run_dir = self.run_dir / f"rows-{size}-seed-{seed}-{config_fingerprint(config)[:8]}"
+        path = run_dir / "scores.json"
+        if not path.is_file():
+            resume = run_dir.is_dir()
+            run_dir.mkdir(parents=True, exist_ok=True)
+            device, version = device_from_env(), run_dir.name
+            with contextlib.closing(Reporter(run_dir, self.models_dir, jsonl=False)) as reporter:
+                train_classifier(
+                    config,
+                    Surroundings(run_dir, self.models_dir, device, version, resume, reporter, self.stop),
+                )
+        found = _read(path)
+        return 100 * float(found["scores"]["validation"]["accuracy"])
+
+    def seconds(self, model: CGN, size: int, images: int) -> dict[str, float]:
+        """Seconds to compute the rows of banks, and then to make images: on the wall, and of all threads.
+
+        Raises CgnInputError and Stopped.
+        """
+        config = self._config(size, 0)
+        asked = {"config": dataclasses.asdict(config), "images": images}
+        path = self.run_dir / f"rows-{size}-seconds.json"
+        found = _read(path)
+        if found.get("asked") != asked:
+            clocks = [_clocks()]
+            sampler = Sampler(0, len(model.card.class_names), config.policy)
+            stream = Counterfactuals(model, sampler, self._tick)
+            clocks.append(_clocks())
+            for start in range(0, images, _AT_ONCE):
+                stream.images(start, min(start + _AT_ONCE, images))
+                self._tick("")
+            clocks.append(_clocks())
+            found = {"asked": asked}
+            for part, before, after in zip(("rows", "images"), clocks, clocks[1:], strict=False):
+                for name in before:
+                    found[f"{part}_{name}"] = round(after[name] - before[name], 2)
+            write_json(path, found)
+        return {name: value for name, value in found.items() if name != "asked"}
+
+    def _config(self, size: int, seed: int) -> TrainClassifierConfig:
+        return dataclasses.replace(
+            self.base, seed=seed, bank_masks=size, bank_textures=size, bank_backgrounds=size
+        )
+
+    def _tick(self, line: str) -> None:
+        if self.stop.requested:
+            raise Stopped
+
+
+def _clocks() -> dict[str, float]:
+    return {"wall_seconds": time.perf_counter(), "cpu_seconds": time.process_time()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object; empty if there is no such file."""
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return found
+
+
+def _table(sizes: dict[int, dict[str, Any]]) -> str:
+    """Lines of text; costs and speed-ups are against fresh rows, where they were asked for."""
+    lines = [
+        "rows per bank  validation accuracy (std)  points lost  rows, CPU s  images, CPU s  "
+        "times faster  with the rows"
+    ]
+    for size, found in sizes.items():
+        compared = "" if "points_lost" not in found else format(found["points_lost"], ".2f")
+        faster = [found.get(name, "") for name in ("times_faster", "times_faster_with_rows")]
+        lines.append(
+            f"{size or 'fresh':>13}  {found['mean']:>17.2f} ({found['std']:.2f})  "
+            f"{compared:>11}  {found['rows_cpu_seconds']:>11.1f}  {found['images_cpu_seconds']:>13.1f}  "
+            f"{faster[0]:>12}  {faster[1]:>13}"
+        )
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Makes the cells that are missing, writes the JSON, prints the table, and returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    defaults = TrainClassifierConfig(model_name="any")
+    parser.add_argument("--dataset", default=defaults.dataset, help="a variant (default: %(default)s)")
+    parser.add_argument("--model-name", required=True, help="CGN whose rows are recombined")
+    parser.add_argument("--model-version", default="", help="its version (default: the newest)")
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=SIZES,
+        help="rows per bank, 0: fresh ones (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=range(3), help="of classifiers (default: 0 1 2)"
+    )
+    parser.add_argument(
+        "--images-seen", type=int, default=defaults.images_seen, help="(default: %(default)s)"
+    )
+    parser.add_argument("--images", type=int, default=100_000, help="to time (default: %(default)s)")
+    parser.add_argument(
+        "--run-dir", type=Path, help="for the cells (default: CGN_RUNS_DIR/recombination/<model>)"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="JSON to write (default: docs/results/recombination/<model>.json)"
+    )
+    given = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(given)
+    paths = Paths.from_env()
+    stop = StopFlag()
+    stop.install()
+    try:
+        model = checkpoint.load(paths.models_dir, arguments.model_name, arguments.model_version)
+        name, version = model.card.name, model.card.version
+        base = TrainClassifierConfig(
+            dataset=arguments.dataset,
+            model_name=name,
+            model_version=version,
+            images_seen=arguments.images_seen,
+        )
+        run_dir = arguments.run_dir or paths.runs_dir / "recombination" / name / version
+        benchmark = Benchmark(run_dir, paths.models_dir, base, stop)
+        sizes: dict[int, dict[str, Any]] = {}
+        for size in arguments.sizes:
+            accuracies = [benchmark.accuracy(size, seed) for seed in arguments.seeds]
+            sizes[size] = {
+                "validation": [round(accuracy, 2) for accuracy in accuracies],
+                "mean": round(statistics.mean(accuracies), 3),
+                "std": round(statistics.pstdev(accuracies), 3),
+                **benchmark.seconds(model, size, arguments.images),
+            }
+    except Stopped:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 3
+    except (CgnInputError, RunError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if fresh := sizes.get(0):
+        for size, found in sizes.items():
+            if size:
+                found["points_lost"] = round(fresh["mean"] - found["mean"], 3)
+                made, rows = found["images_cpu_seconds"], found["rows_cpu_seconds"]
+                found["times_faster"] = round(fresh["images_cpu_seconds"] / made, 1)
+                found["times_faster_with_rows"] = round(fresh["images_cpu_seconds"] / (made + rows), 1)
+    where = provenance("train_classifier", base, "cell")
+    result = {
+        "what": "validation accuracy in per cent and seconds, by rows per bank; 0: fresh rows",
+        "command": f"python -m benchmarks.recombination {shlex.join(given)}",
+        "commit": where["commit"],
+        "machine": where["machine"],
+        "model": {"name": name, "version": version, "digest": model.card.digest},
+        "config": where["config"],
+        "seeds": list(arguments.seeds),
+        "images": arguments.images,
+        "sizes": sizes,
+    }
+    out = arguments.out or REPO / "docs" / "results" / "recombination" / f"{name}.json"
+    write_json(out, result)
+    print(_table(sizes))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

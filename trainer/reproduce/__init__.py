@@ -1,0 +1,1 @@
+"""The paper's comparison of classifiers, cell by cell: `make reproduce`."""

@@ -1,0 +1,112 @@
+"""`make reproduce`: makes the cells that are missing, one after the other, and gathers the table.
+
+Several of these may run side by side, such as one per core: a cell is made by one of them only. Each goes on
+where an earlier one was stopped.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cgn import checkpoint
+from cgn.errors import CgnInputError
+from common.settings import REPO, Paths, SettingsError, device_from_env
+from trainer.reproduce import page, table
+from trainer.reproduce.cells import is_pattern, selected
+from trainer.reproduce.files import Results
+from trainer.reproduce.methods import METHODS, VARIANTS
+from trainer.reproduce.work import Work
+from trainer.runs.command import Stopped
+from trainer.runs.config import FieldError
+from trainer.runs.reporting import BAD_OPTIONS, FAILED, STOPPED, SUCCEEDED
+from trainer.runs.reproduce_cell_config import ReproduceCellConfig
+
+RESULTS = REPO / "docs" / "results"
+WORK = REPO / "var" / "reproduce"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the process's exit code, one of those of trainer.runs.reporting."""
+    arguments = _parser().parse_args(argv)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a pipe's reader sees each line too
+    if arguments.table:
+        return _gather(Results(arguments.results_dir or RESULTS))
+    try:
+        models_dir = Paths.from_env().models_dir if arguments.model else arguments.work_dir / "models"
+        cells = _cells(arguments, models_dir)
+        device = device_from_env()
+    except (CgnInputError, SettingsError) as error:
+        print("error:", error, file=sys.stderr)
+        return BAD_OPTIONS
+    trial = any(cell.trial for cell in cells)
+    results = Results(arguments.results_dir or (arguments.work_dir / "trials" if trial else RESULTS))
+    work = Work(results, arguments.work_dir.absolute(), models_dir.absolute(), device)
+    try:
+        failed = work.make(cells, again=not is_pattern(arguments.cell))
+    except Stopped:
+        print("stopped; the same command goes on from here")
+        return STOPPED
+    if not trial and not arguments.model:
+        _gather(results)
+    if failed:
+        print("error: not made:", ", ".join(failed), file=sys.stderr)
+    return FAILED if failed else SUCCEEDED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="make reproduce", description="Makes the cells of the comparison.", allow_abbrev=False
+    )
+    parser.add_argument(
+        "--cell", default="*", help="name, made even if it is there; or a pattern with * or ?"
+    )
+    parser.add_argument("--model", default="", metavar="NAME[:VERSION]", help="CGN to use, of CGN_MODELS_DIR")
+    parser.add_argument("--table", action="store_true", help="make no cell, only gather the table")
+    parser.add_argument("--steps", type=int, default=0, help="training steps of a CGN, for a trial")
+    parser.add_argument("--images-seen", type=int, default=0, help="images a classifier sees, for a trial")
+    parser.add_argument(
+        "--work-dir", type=Path, default=WORK, help="for runs and the CGNs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--results-dir",
+        type=Path,
+        help=f"for results (default: {RESULTS}; of a trial: below the work directory)",
+    )
+    return parser
+
+
+def _cells(arguments: argparse.Namespace, models_dir: Path) -> list[ReproduceCellConfig]:
+    """The cells that the command line asks for. Raises CgnInputError."""
+    pattern, options = arguments.cell, {"steps": arguments.steps, "images_seen": arguments.images_seen}
+    if arguments.model:
+        name, _, version = arguments.model.partition(":")
+        version = version or checkpoint.newest_version(models_dir, name)
+        dataset = checkpoint.read_card(models_dir, name, version).training.get("config", {}).get("dataset")
+        if pattern == "*":  # all of the data set that it was trained on
+            pattern = "".join(f"{variant}/*" for variant in VARIANTS if VARIANTS[variant] == dataset)
+        if not pattern:
+            raise FieldError("CELL", f"must name a cell, as {name} was trained on no data set of the table")
+        options |= {"model_name": name, "model_version": version}
+    cells = selected(pattern)
+    if arguments.model and is_pattern(pattern):
+        cells = [cell for cell in cells if METHODS[cell.method].uses_cgn]
+    return [dataclasses.replace(cell, **options) for cell in cells]
+
+
+def _gather(results: Results) -> int:
+    """Gathers the table, and says what of it was made with other options than are the present ones."""
+    table.write(results)
+    page.write(results)
+    print(f"gathered {results.root / table.TABLE}")
+    if outdated := table.outdated(results):
+        print(
+            "made with other options or another CGN than now, `make reproduce` makes them again:",
+            ", ".join(outdated),
+        )
+    return SUCCEEDED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Publishes a trained CGN with the card that says how it came to be."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cgn import checkpoint
+from cgn.collapse import class_bounds
+from cgn.data import ImageSet
+from cgn.mechanisms import mnist
+from cgn.model import MnistCGN
+from trainer.runs.account import Account
+from trainer.runs.collapse_report import CollapseReport, Look, summary
+from trainer.runs.command import Published, RunError, Surroundings
+from trainer.runs.provenance import provenance
+from trainer.runs.train_cgn_config import TrainCgnConfig
+
+
+def publish(
+    config: TrainCgnConfig,
+    surroundings: Surroundings,
+    data: ImageSet,
+    network: MnistCGN,
+    architecture: Mapping[str, int],
+    report: CollapseReport,
+    look: Look,
+    account: Account,
+) -> Published:
+    """Publishes a network, on the CPU, whose masks were last looked at with the given result.
+
+    Raises:
+        RunError: the version exists, and is not this run's.
+    """
+    notes = list(data.provenance["notes"])
+    if look.faults:
+        notes.append(summary(look.faults))
+    training: dict[str, Any] = {
+        **provenance("train_cgn", config, surroundings.version),
+        "data": data.provenance,
+        "restarts": account.restarts,
+        "seconds": round(account.seconds, 1),
+        "cpu_seconds": round(account.cpu_seconds, 1),
+        "resumed_at_step": account.resumed_at_step,
+    }
+    try:
+        card = checkpoint.publish(
+            surroundings.models_dir,
+            network,
+            name=config.model_name,
+            version=surroundings.version,
+            family="mnist",
+            architecture=dict(architecture),
+            class_names=data.class_names,
+            resolution=data.resolution,
+            latent_size=mnist.LATENT,
+            mask_bounds=[class_bounds(found, report.sound) for found in look.measures],
+            mask_mean=[found.mean for found in look.measures],
+            mask_border=[found.border for found in look.measures],
+            mask_soft=[found.soft for found in look.measures],
+            trained=True,
+            training=training,
+            notes=notes,
+        )
+    except checkpoint.VersionExists as error:
+        # A run that was killed between publishing and saying so has nothing left to do.
+        there = checkpoint.read_card(surroundings.models_dir, config.model_name, surroundings.version)
+        if not surroundings.resume or there.training.get("config") != training["config"]:
+            raise RunError(str(error)) from None
+        card = there
+    surroundings.reporter.artefact("model", surroundings.models_dir / card.name / card.version)
+    return Published(card.name, card.version)

@@ -1,0 +1,152 @@
+"""Makes one cell of the comparison of classifiers: `python -m trainer.runs.reproduce_cell --help`.
+
+A cell is a CGN of one seed, or a classifier trained and scored; trainer.reproduce.methods lists them. `make
+reproduce` makes all of them. The result is ``cell.json`` in the run's directory.
+"""
+
+import dataclasses
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from cgn import checkpoint
+from cgn.card import ModelCard
+from cgn.data.source import find
+from trainer.reproduce.cells import cgn_config, classifier_config, command, digest, model_cell, model_of, runs
+from trainer.reproduce.files import write_json
+from trainer.reproduce.locks import alone_in
+from trainer.reproduce.methods import MODEL
+from trainer.runs.account import Account
+from trainer.runs.command import Published, RunError, Stopped, Surroundings, run_command
+from trainer.runs.reproduce_cell_config import ReproduceCellConfig
+from trainer.runs.train_cgn import train_cgn
+from trainer.runs.train_classifier import train_classifier
+
+RESULT = "cell.json"
+_SPENT = "spent.json"  # what the attempts at a classifier took, in its directory
+_SECONDS_BETWEEN_LOOKS = 1.0  # at a CGN that another process trains
+
+
+def reproduce_cell(config: ReproduceCellConfig, surroundings: Surroundings) -> Published:
+    """Makes a cell and writes its result; publishes the CGN of its seed if that is missing.
+
+    Raises:
+        RunError: the data or the model cannot be used, or a run of the cell failed.
+        Stopped: asked to stop; what was running has written its checkpoint.
+    """
+    if not config.trial:
+        _check_data(config.variant)
+    if config.model_name and not config.model_version:
+        newest = checkpoint.newest_version(surroundings.models_dir, config.model_name)
+        config = dataclasses.replace(config, model_version=newest)
+    name, version = model_of(config)
+    card = None
+    if model_cell(config):
+        card = _trained(config, surroundings)
+    elif name:
+        card = checkpoint.read_card(surroundings.models_dir, name, version)
+
+    if config.method == MODEL:
+        assert card is not None  # it was trained, or there
+        outcome = _masks(card)
+    else:
+        outcome = _accuracies(config, surroundings)
+    result = {
+        "cell": config.key,
+        "command": command(config),
+        "trial": config.trial,
+        "digest": digest(config),
+        "seeds": {run: options["seed"] for run, options in runs(config).items()},
+        "model": card and {"name": card.name, "version": card.version, "digest": card.digest},
+        **outcome,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "runs": runs(config),
+    }
+    write_json(surroundings.run_dir / RESULT, result)
+    surroundings.reporter.artefact("cell", surroundings.run_dir / RESULT)
+    return Published(name, version) if config.method == MODEL else Published()
+
+
+def _check_data(variant: str) -> None:
+    """Raises RunError unless the data of the paper are there."""
+    missing = [folder for folder in ("mnist", "textures") if find(folder) is None]
+    if variant != "wildlife":
+        missing = [folder for folder in missing if folder != "textures"]
+    if missing:
+        what = " and ".join(
+            {"mnist": "the full MNIST", "textures": "the paper's textures"}[f] for f in missing
+        )
+        raise RunError(
+            f"a cell of {variant} needs {what}: `make data` downloads them, CGN_DATA_DIR points to them; "
+            "with steps and images_seen it is a trial, which takes the bundled ones"
+        )
+
+
+def _trained(config: ReproduceCellConfig, surroundings: Surroundings) -> ModelCard:
+    """The card of the CGN of a cell's seed, which is trained now if it is not there."""
+    trained_by = model_cell(config)
+    assert trained_by is not None
+    name, version = model_of(config)
+    there = surroundings.models_dir / name / version / checkpoint.CARD
+    # Cells of one seed may be jobs on several workers: one trains the CGN, the others wait for it.
+    while not there.is_file():
+        with alone_in(surroundings.models_dir / name) as alone:
+            if alone and not there.is_file():
+                inner = _inside(surroundings, "train_cgn", version)
+                train_cgn(cgn_config(trained_by), inner)
+        if not alone:
+            if surroundings.stop.requested:
+                raise Stopped
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+    return checkpoint.read_card(surroundings.models_dir, name, version)
+
+
+def _inside(surroundings: Surroundings, run: str, version: str) -> Surroundings:
+    """Surroundings of a run of the cell: a directory of its own below the cell's."""
+    run_dir = surroundings.run_dir / run
+    resume = surroundings.resume and run_dir.is_dir()
+    run_dir.mkdir(exist_ok=True)
+    return dataclasses.replace(surroundings, run_dir=run_dir, version=version, resume=resume)
+
+
+def _masks(card: ModelCard) -> dict[str, Any]:
+    """Of a trained CGN: its masks by class, each measure within 0 to 1, and what its training took."""
+    measures = zip(card.class_names, card.mask_mean, card.mask_border, card.mask_soft, strict=True)
+    training = card.training
+    return {
+        "masks": {
+            name: {"mean": mean, "border": border, "soft": soft} for name, mean, border, soft in measures
+        },
+        "restarts": training["restarts"],
+        "wall_seconds": training["seconds"],
+        "cpu_seconds": training["cpu_seconds"],
+        **{name: training[name] for name in ("commit", "machine", "data")},
+    }
+
+
+def _accuracies(config: ReproduceCellConfig, surroundings: Surroundings) -> dict[str, Any]:
+    """Of a classifier, which is trained: its accuracies in per cent, and what all attempts at it took."""
+    inner = _inside(surroundings, "train_classifier", surroundings.version)
+    spent = inner.run_dir / _SPENT
+    account = Account(**json.loads(spent.read_text())) if inner.resume and spent.is_file() else Account()
+    try:
+        train_classifier(classifier_config(config), inner)
+    finally:
+        account.settle()
+        write_json(spent, dataclasses.asdict(account))
+    found = json.loads((inner.run_dir / "scores.json").read_text())
+    return {
+        "scores": {
+            images: {name: round(100 * accuracy, 2) for name, accuracy in accuracies.items()}
+            for images, accuracies in found["scores"].items()
+        },
+        "wall_seconds": round(account.seconds, 1),
+        "cpu_seconds": round(account.cpu_seconds, 1),
+        **{name: found[name] for name in ("commit", "machine", "data")},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(ReproduceCellConfig, reproduce_cell, "Makes a cell of the comparison."))
