@@ -21,6 +21,7 @@ from trainer.runs.config import (
     config_from_dict,
     given_arguments,
 )
+from trainer.runs.memory import keep_memory
 from trainer.runs.reporting import BAD_OPTIONS, FAILED, STOPPED, SUCCEEDED, Reporter, StopFlag
 
 C = TypeVar("C", bound=Dataclass)
@@ -66,6 +67,7 @@ def run_command(
     """Runs `run` with the options of the command line and returns the process's exit code."""
     parser = _parser(config_class, description)
     arguments = parser.parse_args(argv)
+    keep_memory()
     try:
         _check_resume(arguments)
         config = _config(config_class, arguments)
