@@ -119,7 +119,7 @@ def test_a_result_says_where_it_comes_from_without_git_too(monkeypatch: pytest.M
     assert len(provenance("train_cgn", TINY, "v1")["commit"].rstrip("+")) in (0, 40)
     monkeypatch.setenv("PATH", "")
     assert provenance("train_cgn", TINY, "v1")["commit"] == ""
-    assert provenance("train_cgn", TINY, "v1")["command"].endswith("--sample-every 2 --version v1")
+    assert provenance("train_cgn", TINY, "v1")["command"].endswith("--publish-collapsed True --version v1")
 
 
 def test_a_checkpoint_with_a_flipped_bit_changes_nothing(tmp_path: Path) -> None:
