@@ -72,7 +72,7 @@ reproduce: $(STAMP) ## Make what is missing in docs/results; CELL=colored/cgn/0 
 reproduce-table: $(STAMP) ## Gather docs/results/table2.json from the results that are there
 	@$(PY) -m trainer.reproduce --table $(ARGS)
 
-bench-cost: $(STAMP) ## Time the CGN training recipe beside the authors' (8 minutes of two free cores)
+bench-cost: $(STAMP) ## Time the CGN training recipe beside the authors'
 	@$(PY) -m benchmarks.training_cost $(ARGS)
 
 bench-banks: $(STAMP) ## What recombining banks of rows costs and saves; ARGS="--help" shows the settings

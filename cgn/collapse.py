@@ -28,8 +28,7 @@ LOWEST_VARIATION = 0.005
 # L_mask is met on average only, so the verdict on a class's mean allows more than the loss's interval.
 MEAN_BELOW = 0.75  # of the interval's lower end
 MEAN_ABOVE = 0.1  # on top of its upper end
-# The same while a class is still in training. After the first sixth of 500 steps sound classes have a mean of
-# 0.33 and a border mass of 0.11, after a third 0.24 to 0.29 and 0.05.
+# The same while a class is still in training: its mask begins grey and wide, and shrinks to the object.
 GROSS_MEAN_BELOW, GROSS_MEAN_ABOVE, GROSS_BORDER = 0.25, 0.2, 0.25
 
 

@@ -8,8 +8,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 def keep_memory() -> None:
     """Lets glibc keep freed blocks for the next step; elsewhere it does nothing.
 
-    By default large tensors come from the system anew in every step and are cleared page by page, which takes
-    a quarter of the time of a classifier's step on a CPU.
+    By default large tensors come from the system anew in every step of a CPU, cleared page by page.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -24,9 +24,8 @@ from trainer.runs.provenance import provenance
 from trainer.runs.train_classifier_config import TrainClassifierConfig
 from trainer.runs.training_data import Images, Source, TrainingData
 
-EPOCH = (
-    50_000  # images seen between two changes of the learning rate: the authors' epoch, the size of their sets
-)
+# Images seen between two changes of the learning rate: an epoch of the authors', whose sets are that large.
+EPOCH = 50_000
 RATE_DECAY = 0.7  # of the learning rate, per epoch, as in the authors' code
 _STEPS_DRAWN = 16  # whose images are drawn together
 
