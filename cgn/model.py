@@ -8,13 +8,13 @@ from torch import nn
 
 from cgn.card import ModelCard
 from cgn.composer import compose
+from cgn.datasets import MOST_CLASSES, RESOLUTIONS
 from cgn.errors import CgnInputError
 from cgn.factors import Factor, noise_of
 from cgn.mechanisms import mnist
 from cgn.noise import MECHANISMS, Mechanism
 
 FAMILIES = ("mnist",)
-MOST_CLASSES = 1000
 
 # Every forward pass has exactly this many rows, the last ones padding. Kernels choose their order of
 # summation by the size of the batch, so one size is what makes a row's pixels the same to the bit alone
@@ -58,8 +58,8 @@ def build_network(family: str, architecture: Mapping[str, int], classes: int, re
         raise CgnInputError("architecture", f"{dict(architecture)} must be {{'width': even, 2 to 512}}")
     if not 2 <= classes <= MOST_CLASSES:
         raise CgnInputError("class_names", f"{classes} classes; the family takes 2 to {MOST_CLASSES}")
-    if resolution not in mnist.RESOLUTIONS:
-        allowed = " or ".join(map(str, mnist.RESOLUTIONS))
+    if resolution not in RESOLUTIONS:
+        allowed = " or ".join(map(str, RESOLUTIONS))
         raise CgnInputError("resolution", f"{resolution} must be {allowed} in family {family}")
     return MnistCGN(width, classes, resolution)
 

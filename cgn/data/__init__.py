@@ -5,10 +5,11 @@ import torch.
 """
 
 from cgn.data.digits import Digits, load_digits
-from cgn.data.images import DATASETS, FOLDER, RESOLUTIONS, ImageSet, training_images
+from cgn.data.images import ImageSet, training_images
 from cgn.data.source import DataError
 from cgn.data.textures import Textures, load_textures
-from cgn.data.variants import SPLITS, VARIANTS, VariantSet, make_variant
+from cgn.data.variants import SPLITS, VariantSet, make_variant
+from cgn.datasets import DATASETS, FOLDER, RESOLUTIONS, VARIANTS
 
 __all__ = [
     "DATASETS",

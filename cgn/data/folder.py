@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cgn.data.source import DataError
+from cgn.datasets import MOST_CLASSES
 
 SPLITS = ("train", "validation")
 SUFFIXES = (".png", ".jpg", ".jpeg")
-MOST_CLASSES = 1000
 FEWEST_IMAGES = 10  # of a class
 VALIDATION_SHARE = 0.1
 _DRAFT = 4  # a JPEG is decoded at no more than about this many times the size it will have

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 from cgn.data.digits import CLASSES
 from cgn.data.folder import load_folder
 from cgn.data.source import DataError
-from cgn.data.variants import VARIANTS, make_variant
+from cgn.data.variants import make_variant
+from cgn.datasets import DATASETS, FOLDER, RESOLUTIONS
 
 if TYPE_CHECKING:  # naming a data set must not cost the import of torch
     import torch
 
-FOLDER = "folder"
-DATASETS = (*VARIANTS, FOLDER)
-RESOLUTIONS = (32, 64)
 VARIANT_RESOLUTION = 32
 
 

@@ -17,11 +17,11 @@ from cgn.data.digits import BUNDLED, CLASSES, Digits, load_digits
 from cgn.data.painting import Colours, Crops, Labels, compose, paint_crops, paint_flat, paint_soft
 from cgn.data.source import DataError
 from cgn.data.textures import PROCEDURAL, load_textures
+from cgn.datasets import VARIANTS
 
 if TYPE_CHECKING:  # naming a variant must not cost the import of torch
     import torch
 
-VARIANTS = ("colored_mnist", "double_colored_mnist", "wildlife_mnist")
 SPLITS = ("train", "validation", "test")
 TRAIN = 50_000  # of MNIST's training file, for the variants that do not use its test file
 VALIDATION = 5_000  # the last of the training digits; of the bundled 8,000 the last BUNDLED_VALIDATION

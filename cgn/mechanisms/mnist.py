@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import nn
 
 LATENT = 32
-RESOLUTIONS = (32, 64)
 SMALLEST_MAP = 8  # pixels a side of the map that the noise and the label become
 
 

@@ -8,8 +8,8 @@ import torch
 
 from cgn.data import VariantSet, make_variant
 from cgn.data.variants import BACKGROUND_PALETTE, OBJECT_PALETTE
+from cgn.datasets import FOLDER
 from trainer.runs.classifier import DigitClassifier
-from trainer.runs.config import FOLDER
 from trainer.runs.precision import half_precision
 from trainer.runs.train_classifier_config import TrainClassifierConfig
 from trainer.runs.training_data import TrainingData, correlated

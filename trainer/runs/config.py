@@ -12,11 +12,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
+from cgn.datasets import FOLDER, RESOLUTIONS
 from cgn.errors import CgnInputError
 
-DATASETS = ("colored_mnist", "double_colored_mnist", "wildlife_mnist", "folder")
-FOLDER = "folder"
-RESOLUTIONS = (32, 64)
 PATH = re.compile(r"[^\0]{1,4096}")
 HIGHEST_SEED = 2**63 - 1
 HIGHEST_COUNT = 2**32 - 1  # counts are uint32 in the API

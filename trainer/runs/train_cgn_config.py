@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 from cgn.card import NAME, NAME_HELP
+from cgn.datasets import DATASETS, RESOLUTIONS
 from trainer.runs.config import (
-    DATASETS,
     HIGHEST_COUNT,
     HIGHEST_SEED,
     PATH,
-    RESOLUTIONS,
     FieldError,
     check_data_options,
     check_options,

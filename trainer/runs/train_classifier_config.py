@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 from cgn.card import NAME, NAME_HELP, VERSION, VERSION_HELP
+from cgn.datasets import DATASETS, FOLDER, RESOLUTIONS
 from cgn.policy import HIGHEST_RATIO, LABELS, MOST_ROWS, VARY, Policy
 from trainer.runs.config import (
-    DATASETS,
-    FOLDER,
     HIGHEST_COUNT,
     HIGHEST_SEED,
-    RESOLUTIONS,
     FieldError,
     check_data_options,
     check_options,

@@ -12,11 +12,11 @@ import torch
 from cgn import checkpoint
 from cgn.banks import Counterfactuals
 from cgn.data import DataError, ImageSet, make_variant, training_images
+from cgn.datasets import FOLDER
 from cgn.model import CGN
 from cgn.policy import Policy
 from cgn.sampler import Sampler
 from trainer.runs.command import RunError, Stopped, Surroundings
-from trainer.runs.config import FOLDER
 from trainer.runs.train_classifier_config import BOTH, INTERVENTION, ORIGINAL, TrainClassifierConfig
 
 Images = tuple[torch.Tensor, torch.Tensor]  # (N, 3, R, R) float32 in [-1, 1], and class labels (N,)
