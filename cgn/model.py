@@ -44,7 +44,7 @@ def build_network(family: str, architecture: Mapping[str, int], classes: int, re
 
     Args:
         family: one of FAMILIES.
-        architecture: ``{"width": channels of the smallest map, even, 2 to 512}``.
+        architecture: ``{"width": channels of every map, 1 to 512}``.
         classes: how many labels, 2 to MOST_CLASSES.
         resolution: height and width of the outputs in pixels, 32 or 64.
 
@@ -54,8 +54,8 @@ def build_network(family: str, architecture: Mapping[str, int], classes: int, re
     if family not in FAMILIES:
         raise CgnInputError("family", f"{family!r} is unknown; known: {', '.join(FAMILIES)}")
     width = architecture.get("width")
-    if set(architecture) != {"width"} or not isinstance(width, int) or not 2 <= width <= 512 or width % 2:
-        raise CgnInputError("architecture", f"{dict(architecture)} must be {{'width': even, 2 to 512}}")
+    if set(architecture) != {"width"} or not isinstance(width, int) or not 1 <= width <= 512:
+        raise CgnInputError("architecture", f"{dict(architecture)} must be {{'width': 1 to 512}}")
     if not 2 <= classes <= MOST_CLASSES:
         raise CgnInputError("class_names", f"{classes} classes; the family takes 2 to {MOST_CLASSES}")
     if resolution not in RESOLUTIONS:

@@ -10,35 +10,46 @@ import torch.nn.functional as F
 from torch import nn
 
 LATENT = 32
+HIDDEN = 128  # units between the noise and the map
 SMALLEST_MAP = 8  # pixels a side of the map that the noise and the label become
 
 
-def _stem(width: int, classes: int, resolution: int, wraps: bool) -> nn.Sequential:
-    """[u, y] -> 8x8 map -> map of the full resolution, of ``width // 2`` channels.
+def _layers(width: int, classes: int, resolution: int, channels: int, *, wraps: bool) -> nn.Sequential:
+    """[u, y] -> 8x8 map -> picture of ``channels`` at the full resolution.
 
-    Each stage doubles the map: two stages make 32 pixels, three make 64.
+    Two linear layers and a convolution on the small map let noise and label act on each other where it costs
+    least: the slant and the stroke of a digit are decided there. Then the map doubles until it has half the
+    resolution, and four channels of it make the four pixels of a place (Shi et al. 2016): at the full
+    resolution, where convolutions cost most, there are none.
 
-    With ``wraps`` the picture is a torus, whose right side continues on its left. One wrapped pixel around
-    the 8x8 map is all that takes: doubling makes it a frame of two pixels, and the convolution, here without
-    padding, consumes one of them, so that every stage hands on a frame of one. The head consumes the last.
+    With ``wraps`` the picture is a torus, whose right side continues on its left. A frame of two wrapped
+    pixels around the 8x8 map is all that takes. The first convolution, here without padding, consumes one of
+    them; doubling makes the other two again, and so every convolution hands on a frame of one. The last one
+    consumes it.
     """
     padding = 0 if wraps else 1
     layers: list[nn.Module] = [
-        nn.Linear(LATENT + classes, width * SMALLEST_MAP**2),
+        nn.Linear(LATENT + classes, HIDDEN),
+        nn.LeakyReLU(0.2),
+        nn.Linear(HIDDEN, width * SMALLEST_MAP**2),
         nn.Unflatten(1, (width, SMALLEST_MAP, SMALLEST_MAP)),
         nn.BatchNorm2d(width),
-        nn.CircularPad2d(1 if wraps else 0),
+        nn.LeakyReLU(0.2),
+        nn.CircularPad2d(2 if wraps else 0),
     ]
-    stages = (resolution // SMALLEST_MAP).bit_length() - 1
-    for stage in range(1, stages + 1):
-        channels = width if stage < stages else width // 2
-        layers += [
-            nn.Upsample(scale_factor=2),
-            nn.Conv2d(width, channels, 3, padding=padding, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.LeakyReLU(0.2),
-        ]
+    layers += _convolution(width, padding)
+    for _ in range((resolution // SMALLEST_MAP).bit_length() - 2):
+        layers += [nn.Upsample(scale_factor=2), *_convolution(width, padding)]
+    layers += [nn.Conv2d(width, 4 * channels, 3, padding=padding), nn.PixelShuffle(2)]
     return nn.Sequential(*layers)
+
+
+def _convolution(width: int, padding: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(width, width, 3, padding=padding, bias=False),
+        nn.BatchNorm2d(width),
+        nn.LeakyReLU(0.2),
+    ]
 
 
 class ShapeMechanism(nn.Module):
@@ -49,12 +60,11 @@ class ShapeMechanism(nn.Module):
 
     def __init__(self, width: int, classes: int, resolution: int) -> None:
         super().__init__()
-        self.stem = _stem(width, classes, resolution, wraps=False)
-        self.head = nn.Conv2d(width // 2, 1, 3, padding=1)
+        self.layers = _layers(width, classes, resolution, 1, wraps=False)
 
     def forward(self, u_NL: torch.Tensor, y_NC: torch.Tensor) -> torch.Tensor:
         """Mask, (N, 1, R, R) in [0, 1]."""
-        return torch.sigmoid(self.head(self.stem(torch.cat([u_NL, y_NC], dim=1))))
+        return torch.sigmoid(self.layers(torch.cat([u_NL, y_NC], dim=1)))
 
 
 class TextureMechanism(nn.Module):
@@ -67,12 +77,11 @@ class TextureMechanism(nn.Module):
 
     def __init__(self, width: int, classes: int, resolution: int) -> None:
         super().__init__()
-        self.stem = _stem(width, classes, resolution, wraps=True)
-        self.head = nn.Conv2d(width // 2, 3, 3)
+        self.layers = _layers(width, classes, resolution, 3, wraps=True)
 
     def forward(self, u_NL: torch.Tensor, y_NC: torch.Tensor, roll_N2: torch.Tensor) -> torch.Tensor:
         """Texture, (N, 3, R, R) in [-1, 1], shifted down and right by roll_N2 pixels."""
-        return cyclic_roll(torch.tanh(self.head(self.stem(torch.cat([u_NL, y_NC], dim=1)))), roll_N2)
+        return cyclic_roll(torch.tanh(self.layers(torch.cat([u_NL, y_NC], dim=1))), roll_N2)
 
 
 def cyclic_roll(x_NCHW: torch.Tensor, roll_N2: torch.Tensor) -> torch.Tensor:

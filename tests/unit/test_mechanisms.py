@@ -29,8 +29,9 @@ def test_every_mechanism_has_the_size_asked_for(classes: int, resolution: int) -
         x = texture(u_NL, y_NC, roll_N2)
         assert x.shape == (3, 3, resolution, resolution)
         assert float(x.abs().max()) <= 1
-        scores = Discriminator(classes, resolution)(x, label_N)
-        assert scores.shape == (3,)
+    for picture in (m, x):
+        judge = Discriminator(picture.shape[1], classes, resolution, width=4)
+        assert judge(picture, label_N).shape == (3,)
 
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
@@ -39,7 +40,7 @@ def test_a_texture_has_no_seam(resolution: int) -> None:
     # cell: only a picture without a border can do that.
     still = network(7, resolution).texture.eval()
     moved = network(7, resolution).texture.eval()
-    linear = moved.stem[0]
+    linear = moved.layers.get_submodule("2")
     assert isinstance(linear, torch.nn.Linear)
     for weight in (linear.weight, linear.bias):
         cells = weight.data.view(8, 8, 8, -1)  # channel, row, column

@@ -55,11 +55,15 @@ def test_a_cgn_is_trained_and_published(tmp_path: Path, capsys: pytest.CaptureFi
     last = [event for event in said if event["event"] == "progress"][-1]
     assert (last["step"], last["total_steps"]) == (4, 4)
     assert isinstance(last["mu_mask"], float)
-    losses = {"generator", "discriminator", "adversarial", "binary", "mask", "style"}
-    assert losses | {"border_mass", "soft_share", "restarts"} <= set(last["values"])
+    always = {"border_mass", "soft_share", "restarts"}
+    assert always | {"generator", "discriminator"} == set(last["values"])  # the shape stage
     logged = events((tmp_path / "v1/metrics.jsonl").read_text())
     assert [entry["step"] for entry in logged][-1] == 4
-    assert all("mu_mask" in entry and "style" in entry["values"] for entry in logged)
+    assert all("mu_mask" in entry and always <= set(entry["values"]) for entry in logged)
+    assert {"adversarial", "binary", "mask", "style"} <= set(logged[0]["values"])  # the joint stage
+    lines = [event["line"] for event in said if event["event"] == "log"]
+    stages = [line.split(":")[0] for line in lines if ": training" in line]
+    assert stages == ["step 0", "step 2", "step 3"]
     kinds = [event["kind"] for event in said if event["event"] == "artefact"]
     assert kinds.count("sample_sheet") == 2
     assert kinds.count("checkpoint") == 2

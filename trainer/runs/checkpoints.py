@@ -133,5 +133,12 @@ def _fill(holder: Any, tensors: dict[str, torch.Tensor]) -> None:
         for name, tensor in tensors.items():
             index, value = name.split(".", 1)
             state.setdefault(int(index), {})[value] = tensor
+        # A fused optimiser walks through memory, so its state must lie there as its parameter does.
+        parameters = [parameter for group in holder.param_groups for parameter in group["params"]]
+        for number, values in state.items():
+            like = parameters[number]
+            for name, tensor in values.items():
+                if tensor.shape == like.shape:
+                    values[name] = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
         # Rates and betas are the config's, which the fingerprint has matched.
         holder.load_state_dict({"state": state, "param_groups": holder.state_dict()["param_groups"]})

@@ -1,42 +1,38 @@
 """Trains a CGN (paper section 3.1): `python -m trainer.runs.train_cgn --help`.
 
-All mechanisms are optimised jointly, end to end, through the composer, against one discriminator. Nothing
-but class labels supervises them, and no downloaded weights need take part. A run whose masks have collapsed
-begins again with another seed, and fails if that does not help.
+First all mechanisms are optimised jointly, end to end, through the composer, against one discriminator. Their
+composites then teach a segmenter to see the object in real images, and the masks it finds there are what the
+shape mechanism goes on to learn from. Nothing but class labels supervises any of it, and no downloaded
+weights need take part. A run whose masks have collapsed begins again with another seed, and fails if that
+does not help.
 """
 
 import copy
 import hashlib
 import sys
+from dataclasses import dataclass
 
 import torch
 
-from cgn import losses
-from cgn.collapse import border_mass, frame_width, soft_share
-from cgn.composer import compose
+from cgn.collapse import border_mass, soft_share
 from cgn.data import DataError, ImageSet, training_images
 from cgn.device import resolve_device
-from cgn.mechanisms import mnist
 from cgn.model import MnistCGN, build_network
-from cgn.style import StyleLoss, Vgg16StyleLoss
 from trainer.runs.account import Account
 from trainer.runs.checkpoints import Checkpoints
 from trainer.runs.collapse_report import CollapseReport, Look, summary
 from trainer.runs.command import Published, RunError, Stopped, Surroundings, run_command
-from trainer.runs.discriminator import Discriminator
-from trainer.runs.precision import half_precision
+from trainer.runs.joint_stage import JointStage
 from trainer.runs.publish_cgn import publish
 from trainer.runs.samples import draw_samples
+from trainer.runs.segmenter_stage import SegmenterStage
+from trainer.runs.shape_stage import ShapeStage
+from trainer.runs.stage import Stage
 from trainer.runs.train_cgn_config import TrainCgnConfig
 
-WIDTH = 32  # channels of the mechanisms at 8x8 pixels
-ADAM_BETAS = (0.0, 0.99)  # no momentum: the opponent moves too
-EMA_DECAY = 0.995  # of the weights that are published (Yazici et al. 2019)
-R1_WEIGHT = 1.0  # gamma: half of it times the R1 penalty is added
-R1_EVERY = 8  # steps between R1 penalties, which are scaled up in turn (lazy regularisation)
-RATE_DECAY = 0.4  # share of the run, its last, over which the learning rates fall to 0: settle, then cut fine
-BINARY_RAMP = 0.5  # share of the run over which L_binary grows to full weight: find the shape, then cut it
-GROSS_CHECKS = (1 / 3, 2 / 3)  # shares of the run after which masks beyond hope end an attempt early
+WIDTH = 48  # channels of the mechanisms' maps
+JOINT_SHARE, SEGMENTER_SHARE = 0.4, 0.2  # of a run's steps; the shape stage has the rest
+GROSS_CHECKS = (1 / 3, 2 / 3, 1)  # shares of the joint stage after which masks beyond hope end an attempt
 
 
 def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
@@ -94,6 +90,40 @@ def attempt_seed(seed: int, restart: int) -> int:
     return int.from_bytes(digest) >> 1
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """An attempt at a CGN, before its first step.
+
+    Attributes:
+        average: of the network's weights; it is what an attempt comes to.
+        random: of everything that is drawn.
+        stages: each with the step of the run at which it begins, in order.
+    """
+
+    average: MnistCGN
+    random: torch.Generator
+    stages: dict[int, Stage]
+
+
+def begin_attempt(config: TrainCgnConfig, data: ImageSet, device: torch.device, seed: int) -> Attempt:
+    """An attempt with weights of its own.
+
+    Raises:
+        CgnInputError: there are no weights for the style loss.
+    """
+    torch.manual_seed(seed)  # of the initial weights
+    network = build_network("mnist", {"width": WIDTH}, len(data.class_names), data.resolution).to(device)
+    network.to(memory_format=torch.channels_last)
+    average = copy.deepcopy(network).eval().requires_grad_(False)
+    random = torch.Generator().manual_seed(seed)
+    joint_steps, segmenter_steps, shape_steps = stage_steps(config.steps)
+    joint = JointStage(config, data, network, average, random, joint_steps)
+    segmenter = SegmenterStage(data, average, config.batch_size, random, segmenter_steps)
+    shape = ShapeStage(config, data, segmenter.masks, network, average, random, shape_steps)
+    stages: dict[int, Stage] = {0: joint, joint_steps: segmenter, joint_steps + segmenter_steps: shape}
+    return Attempt(average, random, stages)
+
+
 def train_attempt(
     config: TrainCgnConfig,
     surroundings: Surroundings,
@@ -112,24 +142,13 @@ def train_attempt(
         Stopped: asked to stop; a checkpoint is written.
     """
     reporter, run_dir = surroundings.reporter, surroundings.run_dir
-    device = resolve_device(surroundings.device)
-    classes, resolution = len(data.class_names), data.resolution
-    # Of the initial weights; everything later is drawn from `random`.
     seed = attempt_seed(config.seed, account.restarts)
-    torch.manual_seed(seed)
-    network = build_network("mnist", {"width": WIDTH}, classes, resolution).to(device)
-    network.to(memory_format=torch.channels_last)
-    average = copy.deepcopy(network).requires_grad_(False)
-    discriminator = Discriminator(classes, resolution).to(device).to(memory_format=torch.channels_last)
-    adam_g = torch.optim.Adam(network.parameters(), config.lr_generator, betas=ADAM_BETAS)
-    adam_d = torch.optim.Adam(discriminator.parameters(), config.lr_discriminator, betas=ADAM_BETAS)
-    style_loss = Vgg16StyleLoss(config.vgg16_weights) if config.style == "vgg16" else StyleLoss()
-    style_loss.to(device)
-    random = torch.Generator().manual_seed(seed)
-
-    parts = {"network": network, "average": average, "discriminator": discriminator}
-    optimisers = {"adam_g": adam_g, "adam_d": adam_d}
-    checkpoints = Checkpoints(run_dir, config, {**parts, **optimisers, "random": random, "account": account})
+    attempt = begin_attempt(config, data, resolve_device(surroundings.device), seed)
+    average, stages = attempt.average, attempt.stages
+    parts = {"random": attempt.random, "account": account}
+    for stage in stages.values():
+        parts |= stage.parts
+    checkpoints = Checkpoints(run_dir, config, parts)
     start = 0
     if resume:
         start, passed_over = checkpoints.resume()
@@ -148,64 +167,26 @@ def train_attempt(
         return report.look(average, restart=restart, seed=its_seed, step=step, finished=finished)
 
     sample_every = config.sample_every or -(-len(data.labels) // config.batch_size)
-    looks = {round(share * config.steps) for share in GROSS_CHECKS if not config.publish_collapsed}
+    joint_steps = stage_steps(config.steps)[0]
+    looks = {round(share * joint_steps) for share in GROSS_CHECKS if not config.publish_collapsed}
     reporter.begin(start, config.steps)
     for step in range(start, config.steps):
-        decay = min(1.0, (config.steps - step) / (RATE_DECAY * config.steps))
-        adam_g.param_groups[0]["lr"] = decay * config.lr_generator
-        adam_d.param_groups[0]["lr"] = decay * config.lr_discriminator
-        chosen = torch.randint(len(data.labels), (config.batch_size,), generator=random)
-        x_NCHW, label_N = data.images[chosen].to(device), data.labels[chosen].to(device)
-        with half_precision(device):
-            m, f, b = (output.float() for output in draw(network, label_N, random))
-        x_gen = compose(m, f, b)
-
-        # Discriminator: real images against composites, both with the label that all mechanisms got.
-        with_r1 = step % R1_EVERY == 0
-        with half_precision(device):
-            score_real = discriminator(x_NCHW.requires_grad_(with_r1), label_N).float()
-            score_fake = discriminator(x_gen.detach(), label_N).float()
-        loss_d = losses.adversarial_discriminator(score_real, score_fake)
-        if with_r1:
-            loss_d = loss_d + R1_EVERY * R1_WEIGHT / 2 * losses.r1_penalty(score_real, x_NCHW)
-        adam_d.zero_grad()
-        loss_d.backward()
-        adam_d.step()
-
-        # Mechanisms: L = L_adv + L_binary + L_mask + L_style, jointly.
-        ramp = min(1.0, step / (BINARY_RAMP * config.steps))
-        with half_precision(device):
-            score_gen = discriminator(x_gen, label_N).float()
-        terms = {
-            "adversarial": losses.adversarial_generator(score_gen),
-            "binary": losses.binary_entropy(m),
-            "mask": losses.mask_interval(m, config.mask_lowest, config.mask_highest)
-            + losses.border_mass(m, frame_width(resolution)),
-            "style": style_loss(x_gen, x_NCHW.detach()),
-        }
-        loss_g = (
-            terms["adversarial"]
-            + ramp * config.weight_binary * terms["binary"]
-            + config.weight_mask * terms["mask"]
-            + config.weight_style * terms["style"]
-        )
-        adam_g.zero_grad()
-        loss_g.backward()
-        adam_g.step()
-        update_average(average, network, max(1 - EMA_DECAY, 1 / (step + 1)))
+        begun = max(first for first in stages if first <= step)
+        if step in (start, begun):
+            reporter.log(f"step {step}: training {stages[begun].title}")
+        told = stages[begun].step(step - begun)
 
         done = step + 1
-        values = {"generator": loss_g, "discriminator": loss_d, **terms}
-        if not torch.isfinite(loss_g + loss_d):
+        if not all(torch.isfinite(value) for value in told.values.values()):
             raise RunError(
                 f"the losses are no longer numbers after step {done}; lower lr_generator or lr_discriminator"
             )
-        masks = m.detach()[:, 0].cpu().numpy()
-        told = {name: float(value.detach()) for name, value in values.items()}
-        told["border_mass"] = float(border_mass(masks).mean())
-        told["soft_share"] = float(soft_share(masks).mean())
-        told["restarts"] = account.restarts
-        reporter.progress(done, told, float(masks.mean()))
+        masks = told.masks[:, 0].cpu().numpy()
+        values = {name: float(value.detach()) for name, value in told.values.items()}
+        values["border_mass"] = float(border_mass(masks).mean())
+        values["soft_share"] = float(soft_share(masks).mean())
+        values["restarts"] = account.restarts
+        reporter.progress(done, values, float(masks.mean()))
         look = None
         if done in looks:
             look = look_at_masks(done, finished=False)
@@ -222,29 +203,11 @@ def train_attempt(
     return average, look_at_masks(config.steps, finished=True)
 
 
-def draw(
-    network: MnistCGN, label_N: torch.Tensor, random: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Masks, foregrounds and backgrounds of one noise and one label for all three (section 3.1)."""
-    n, device = len(label_N), label_N.device
-    u_NL = torch.randn(n, mnist.LATENT, generator=random).to(device)
-    y_NC = mnist.one_hot(label_N, network.classes)
-    rolls = torch.randint(network.resolution, (2, n, 2), generator=random).to(device)
-    return (
-        network.shape(u_NL, y_NC),
-        network.texture(u_NL, y_NC, rolls[0]),
-        network.background(u_NL, y_NC, rolls[1]),
-    )
-
-
-@torch.no_grad()
-def update_average(average: MnistCGN, network: MnistCGN, weight: float) -> None:
-    """Moves the average a share ``weight`` of the way to the network, batch statistics included."""
-    for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if mean.dtype.is_floating_point:
-            mean.lerp_(value, weight)
-        else:
-            mean.copy_(value)
+def stage_steps(steps: int) -> tuple[int, int, int]:
+    """How many of a run's steps its stages take: joint (at least one), segmenter, shape."""
+    joint = max(1, round(JOINT_SHARE * steps))
+    segmenter = min(round(SEGMENTER_SHARE * steps), steps - joint)
+    return joint, segmenter, steps - joint - segmenter
 
 
 if __name__ == "__main__":
