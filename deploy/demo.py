@@ -30,7 +30,7 @@ SERVICES = ("redis-jobs", "redis-cache", "generator", "trainer", "worker")
 TRAINING: dict[str, Any] = {
     "model_name": "demo",
     "dataset": "colored_mnist",
-    "steps": 500,
+    "steps": 1000,
     "publish_collapsed": True,
 }
 OUTPUT = REPO / "out" / "demo"

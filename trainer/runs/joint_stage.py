@@ -18,7 +18,7 @@ from trainer.runs.precision import half_precision
 from trainer.runs.stage import Told, rate_left
 from trainer.runs.train_cgn_config import TrainCgnConfig
 
-DISCRIMINATOR_WIDTH = 48
+DISCRIMINATOR_WIDTH = 24
 BINARY_RAMP = 0.5  # share of the stage over which L_binary grows to full weight: find the shape, then cut it
 
 

@@ -51,7 +51,8 @@ class ShapeStage:
         self._random, self._steps = random, steps
         self._device = next(network.parameters()).device
         self._masks: torch.Tensor | None = None
-        discriminator = Discriminator(1, network.classes, network.resolution, DISCRIMINATOR_WIDTH)
+        classes, resolution = network.classes, network.resolution
+        discriminator = Discriminator(1, classes, resolution, DISCRIMINATOR_WIDTH, folded=True)
         self._opponent = Opponent(discriminator, self._device)
         self._adam = game_optimiser(self._shape)
         self.parts: dict[str, Any] = {

@@ -29,7 +29,7 @@ class TrainCgnConfig:
         "", "path of your images, one sub-folder per class", pattern=PATH, pattern_help="a path", empty="none"
     )
     resolution: int = option(32, "pixels a side that your images are scaled to", choices=RESOLUTIONS)
-    steps: int = option(3000, "training steps", low=1, high=HIGHEST_COUNT)
+    steps: int = option(12_000, "training steps, of all stages", low=1, high=HIGHEST_COUNT)
     batch_size: int = option(64, "images per step", low=1, high=1024)
     seed: int = option(0, "seed of initialisation, data order and noise", low=0, high=HIGHEST_SEED)
     lr_generator: float = option(1e-3, "Adam's learning rate of the mechanisms", above=0, high=1)

@@ -63,7 +63,7 @@ class TrainClassifierConfig:
     cf_ratio: int = option(1, "counterfactuals in a row that share a shape", low=1, high=HIGHEST_RATIO)
     vary: str = option(VARY[0], "mechanisms with a label and noise of their own", choices=VARY)
     labels: str = option(LABELS[0], "labels of the mechanisms that vary", choices=LABELS)
-    batch_size: int = option(64, "images per step", low=1, high=4096)
+    batch_size: int = option(32, "images per step", low=1, high=4096)
     learning_rate: float = option(1.0, "Adadelta's learning rate", above=0, high=10)
     seed: int = option(0, "seed of initialisation, data order and counterfactuals", low=0, high=HIGHEST_SEED)
 
