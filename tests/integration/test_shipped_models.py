@@ -22,7 +22,7 @@ every_model = pytest.mark.parametrize("name", VARIANTS)
 
 @cache
 def model(name: str) -> CGN:
-    return checkpoint.load(REPO / "models", name, "v1")
+    return checkpoint.load(REPO / "models", name, "v2")
 
 
 @cache
@@ -45,7 +45,7 @@ def true_masks() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 @every_model
 def test_it_is_trained_and_its_masks_are_masks(name: str) -> None:
     card = model(name).card
-    assert card.trained and (card.name, card.version) == (name, "v1")
+    assert card.trained and (card.name, card.version) == (name, "v2")
     masks = rows(name, "shape")
     for bounds, mu_mask in zip(card.mask_bounds, masks.mean(axis=(1, 2, 3, 4)), strict=True):
         assert bounds.lowest < mu_mask < bounds.highest

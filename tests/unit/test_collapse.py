@@ -75,7 +75,7 @@ def test_true_digits_pass_with_room(digits: list[Masks]) -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_shipped_models_pass_with_room_as_their_cards_say(name: str) -> None:
-    model = checkpoint.load(REPO / "models", name, "v1")
+    model = checkpoint.load(REPO / "models", name, "v2")
     measures = measure_network(model.network)
     assert verdict(model.card.class_names, measures, SOUND) == []
     assert all(map(has_room, measures))
