@@ -75,7 +75,7 @@ def test_a_run_without_restarts_fails_at_once(tmp_path: Path) -> None:
 
 
 def test_a_restarted_run_resumes_in_its_attempt(tmp_path: Path) -> None:
-    config = TrainCgnConfig(steps=6, restarts=2, **SMALL)  # the first look is after two steps
+    config = TrainCgnConfig(steps=20, restarts=2, **SMALL)  # the first look is after two steps
     fails(config, surroundings(tmp_path, "whole"))
     first = surroundings(tmp_path, "broken")
     progress = first.reporter.progress

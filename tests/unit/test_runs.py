@@ -23,7 +23,7 @@ from trainer.runs.train_cgn_config import TrainCgnConfig
 
 # A few steps make no masks yet.
 SMALL: dict[str, Any] = {"batch_size": 4, "train_images": 100, "publish_collapsed": True}
-TINY = TrainCgnConfig(steps=4, checkpoint_every=2, sample_every=2, **SMALL)
+TINY = TrainCgnConfig(steps=8, checkpoint_every=4, sample_every=4, **SMALL)
 
 
 @pytest.fixture(autouse=True)
@@ -47,18 +47,18 @@ def test_a_cgn_is_trained_and_published(tmp_path: Path, capsys: pytest.CaptureFi
     published = train_cgn(TINY, surroundings(tmp_path))
     model = checkpoint.load(tmp_path / "models", published.model_name)
     assert model.card.trained
-    assert model.card.training["command"].startswith("python -m trainer.runs.train_cgn --steps 4")
+    assert model.card.training["command"].startswith("python -m trainer.runs.train_cgn --steps 8")
     assert any("bundled subset" in note for note in model.card.notes)
     assert model.card.training["data"]["count"] == 100
 
     said = events(capsys.readouterr().out)
     last = [event for event in said if event["event"] == "progress"][-1]
-    assert (last["step"], last["total_steps"]) == (4, 4)
+    assert (last["step"], last["total_steps"]) == (8, 8)
     assert isinstance(last["mu_mask"], float)
     always = {"border_mass", "soft_share", "restarts"}
     assert always | {"generator", "discriminator"} == set(last["values"])  # the shape stage
     logged = events((tmp_path / "v1/metrics.jsonl").read_text())
-    assert [entry["step"] for entry in logged][-1] == 4
+    assert [entry["step"] for entry in logged][-1] == 8
     assert all("mu_mask" in entry and always <= set(entry["values"]) for entry in logged)
     assert {"adversarial", "binary", "mask", "style"} <= set(logged[0]["values"])  # the joint stage
     lines = [event["line"] for event in said if event["event"] == "log"]
@@ -68,7 +68,7 @@ def test_a_cgn_is_trained_and_published(tmp_path: Path, capsys: pytest.CaptureFi
     assert kinds.count("sample_sheet") == 2
     assert kinds.count("checkpoint") == 2
     assert kinds[-2:] == ["collapse_report", "model"]
-    assert Image.open(tmp_path / "v1/samples/step-0000004.png").width > 500
+    assert Image.open(tmp_path / "v1/samples/step-0000008.png").width > 500
 
 
 def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
