@@ -21,7 +21,7 @@ SOFT_ABOVE, SOFT_BELOW = 0.1, 0.9  # mask values between them are neither object
 
 # Of real digits class 7 has most, 0.044. A mask of one value has 0.34, an inverted one more.
 HIGHEST_BORDER = 0.12
-# A CGN of colored MNIST, whose digits have soft edges, may well have 0.11; a mask left undecided has 1.
+# The digits of colored MNIST have soft edges, so some is sound; a mask left undecided has 1.
 HIGHEST_SOFT = 0.2
 # Classes of real digits have 0.12 to 0.23.
 LOWEST_VARIATION = 0.005

@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 _DECAY = 0.995  # per step
 
@@ -19,4 +20,4 @@ def update_average(average: nn.Module, network: nn.Module, done: int) -> None:
             values.append(value)
         else:
             mean.copy_(value)
-    torch._foreach_lerp_(means, values, max(1 - _DECAY, 1 / done))
+    get_ema_multi_avg_fn(min(_DECAY, 1 - 1 / done))(means, values, done)
