@@ -46,7 +46,7 @@ class JointStage:
         random: torch.Generator,
         steps: int,
     ) -> None:
-        self._config, self._data, self._random, self._steps = config, data, random, steps
+        self._config, self._data, self._random, self.steps = config, data, random, steps
         self._network, self._average = network, average
         self._device = next(network.parameters()).device
         discriminator = Discriminator(3, network.classes, network.resolution, DISCRIMINATOR_WIDTH)
@@ -64,7 +64,7 @@ class JointStage:
     def step(self, done: int) -> Told:
         """One step of the discriminator and one of the mechanisms; done: steps of this stage so far."""
         config, device = self._config, self._device
-        left = rate_left(done, self._steps)
+        left = rate_left(done, self.steps)
         chosen = torch.randint(len(self._data.labels), (config.batch_size,), generator=self._random)
         x_NCHW, label_N = self._data.images[chosen].to(device), self._data.labels[chosen].to(device)
         with half_precision(device):
@@ -75,7 +75,7 @@ class JointStage:
         loss_d = self._opponent.learn(x_NCHW, x_gen, label_N, left * config.lr_discriminator, done)
 
         # Mechanisms: L = L_adv + L_binary + L_mask + L_style.
-        ramp = min(1.0, done / (BINARY_RAMP * self._steps))
+        ramp = min(1.0, done / (BINARY_RAMP * self.steps))
         terms = {
             "adversarial": self._opponent.judge(x_gen, label_N),
             "binary": losses.binary_entropy(m),

@@ -70,7 +70,7 @@ class SegmenterStage:
         self, data: ImageSet, average: MnistCGN, batch_size: int, random: torch.Generator, steps: int
     ) -> None:
         self._data, self._average, self._batch_size = data, average, batch_size
-        self._random, self._steps = random, steps
+        self._random, self.steps = random, steps
         self._device = next(average.parameters()).device
         self._segmenter = Segmenter(average.classes).to(self._device).to(memory_format=torch.channels_last)
         self._adam = torch.optim.Adam(self._segmenter.parameters(), betas=BETAS, fused=True)
@@ -86,7 +86,7 @@ class SegmenterStage:
         with half_precision(self._device):
             logits = self._segmenter(x_gen, label_N).float()
         loss = F.binary_cross_entropy_with_logits(logits, (m > 0.5).float())
-        set_rate(self._adam, rate_left(done, self._steps) * LEARNING_RATE)
+        set_rate(self._adam, rate_left(done, self.steps) * LEARNING_RATE)
         self._adam.zero_grad()
         loss.backward()
         self._adam.step()

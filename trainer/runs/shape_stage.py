@@ -48,7 +48,7 @@ class ShapeStage:
     ) -> None:
         self._config, self._labels, self._find_masks = config, data.labels, find_masks
         self._shape, self._average, self._classes = network.shape, average.shape, network.classes
-        self._random, self._steps = random, steps
+        self._random, self.steps = random, steps
         self._device = next(network.parameters()).device
         self._masks: torch.Tensor | None = None
         classes, resolution = network.classes, network.resolution
@@ -65,7 +65,7 @@ class ShapeStage:
         config, device = self._config, self._device
         if self._masks is None:
             self._masks = self._find_masks()
-        left = rate_left(done, self._steps)
+        left = rate_left(done, self.steps)
         chosen = torch.randint(len(self._labels), (config.batch_size,), generator=self._random)
         m_real, label_N = self._masks[chosen].to(device, torch.float32), self._labels[chosen].to(device)
         u_NL = torch.randn(len(label_N), mnist.LATENT, generator=self._random).to(device)

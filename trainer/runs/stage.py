@@ -26,10 +26,12 @@ class Stage(Protocol):
 
     Attributes:
         title: what it trains, for people.
+        steps: how many it takes; 0 in runs of very few.
         parts: all that its checkpoint must hold, by name.
     """
 
     title: str
+    steps: int
     parts: dict[str, Any]
 
     def step(self, done: int) -> Told:

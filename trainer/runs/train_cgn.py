@@ -9,7 +9,9 @@ does not help.
 
 import copy
 import hashlib
+import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -97,12 +99,12 @@ class Attempt:
     Attributes:
         average: of the network's weights; it is what an attempt comes to.
         random: of everything that is drawn.
-        stages: each with the step of the run at which it begins, in order.
+        stages: one after the other, their steps together the run's.
     """
 
     average: MnistCGN
     random: torch.Generator
-    stages: dict[int, Stage]
+    stages: tuple[Stage, ...]
 
 
 def begin_attempt(config: TrainCgnConfig, data: ImageSet, device: torch.device, seed: int) -> Attempt:
@@ -120,8 +122,7 @@ def begin_attempt(config: TrainCgnConfig, data: ImageSet, device: torch.device, 
     joint = JointStage(config, data, network, average, random, joint_steps)
     segmenter = SegmenterStage(data, average, config.batch_size, random, segmenter_steps)
     shape = ShapeStage(config, data, segmenter.masks, network, average, random, shape_steps)
-    stages: dict[int, Stage] = {0: joint, joint_steps: segmenter, joint_steps + segmenter_steps: shape}
-    return Attempt(average, random, stages)
+    return Attempt(average, random, (joint, segmenter, shape))
 
 
 def train_attempt(
@@ -146,7 +147,7 @@ def train_attempt(
     attempt = begin_attempt(config, data, resolve_device(surroundings.device), seed)
     average, stages = attempt.average, attempt.stages
     parts = {"random": attempt.random, "account": account}
-    for stage in stages.values():
+    for stage in stages:
         parts |= stage.parts
     checkpoints = Checkpoints(run_dir, config, parts)
     start = 0
@@ -167,22 +168,21 @@ def train_attempt(
         return report.look(average, restart=restart, seed=its_seed, step=step, finished=finished)
 
     sample_every = config.sample_every or -(-len(data.labels) // config.batch_size)
-    joint_steps = stage_steps(config.steps)[0]
-    looks = {round(share * joint_steps) for share in GROSS_CHECKS if not config.publish_collapsed}
+    looks = {round(share * stages[0].steps) for share in GROSS_CHECKS if not config.publish_collapsed}
     reporter.begin(start, config.steps)
     for step in range(start, config.steps):
-        begun = max(first for first in stages if first <= step)
-        if step in (start, begun):
-            reporter.log(f"step {step}: training {stages[begun].title}")
-        told = stages[begun].step(step - begun)
+        stage, done_of_stage = stage_at(stages, step)
+        if step == start or done_of_stage == 0:
+            reporter.log(f"step {step}: training {stage.title}")
+        told = stage.step(done_of_stage)
 
         done = step + 1
-        if not all(torch.isfinite(value) for value in told.values.values()):
+        values = {name: float(value.detach()) for name, value in told.values.items()}
+        if not all(map(math.isfinite, values.values())):
             raise RunError(
                 f"the losses are no longer numbers after step {done}; lower lr_generator or lr_discriminator"
             )
         masks = told.masks[:, 0].cpu().numpy()
-        values = {name: float(value.detach()) for name, value in told.values.items()}
         values["border_mass"] = float(border_mass(masks).mean())
         values["soft_share"] = float(soft_share(masks).mean())
         values["restarts"] = account.restarts
@@ -201,6 +201,15 @@ def train_attempt(
         if surroundings.stop.requested and done < config.steps:
             raise Stopped
     return average, look_at_masks(config.steps, finished=True)
+
+
+def stage_at(stages: Sequence[Stage], step: int) -> tuple[Stage, int]:
+    """The stage that a step of the run belongs to, and how many of its own steps come before."""
+    for stage in stages[:-1]:
+        if step < stage.steps:
+            return stage, step
+        step -= stage.steps
+    return stages[-1], step
 
 
 def stage_steps(steps: int) -> tuple[int, int, int]:
