@@ -71,20 +71,27 @@ def test_a_cgn_is_trained_and_published(tmp_path: Path, capsys: pytest.CaptureFi
     assert Image.open(tmp_path / "v1/samples/step-0000008.png").width > 500
 
 
-def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stopped_after", [1, 3, 6])  # in the first stage, the second, the third
+def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path, stopped_after: int) -> None:
     train_cgn(TINY, surroundings(tmp_path, "whole"))
     first = surroundings(tmp_path, "broken")
-    first.stop.requested = True
+    progress = first.reporter.progress
+
+    def stop(step: int, values: dict[str, float], mu_mask: float) -> None:
+        progress(step, values, mu_mask)
+        first.stop.requested = step == stopped_after
+
+    first.reporter.progress = stop  # type: ignore[method-assign, assignment]
     with pytest.raises(Stopped):
         train_cgn(TINY, first)
     # A newer checkpoint that is damaged is passed over.
-    (first.run_dir / "checkpoint-0000003.safetensors").write_bytes(b"not a checkpoint")
+    (first.run_dir / "checkpoint-0000007.safetensors").write_bytes(b"not a checkpoint")
     train_cgn(TINY, surroundings(tmp_path, "broken", resume=True))
     whole, broken = (
         checkpoint.read_card(tmp_path / "models", "my_cgn", version) for version in ("whole", "broken")
     )
     assert broken.digest == whole.digest
-    assert broken.training["resumed_at_step"] == 1
+    assert broken.training["resumed_at_step"] == stopped_after
 
 
 def test_a_checkpoint_of_another_config_is_refused(tmp_path: Path) -> None:

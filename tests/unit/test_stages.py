@@ -35,7 +35,6 @@ def test_composites_teach_a_segmenter_the_masks_of_real_images() -> None:
     true = make_variant("double_colored_mnist", "train", limit=limit).masks
     assert found.shape == true.shape
     overlap = (found & true).sum((1, 2)) / (found | true).sum((1, 2))
-    # In one image of ten, digit and background have one colour, and nothing is to be seen.
     assert float(overlap.median()) > 0.85
 
 
