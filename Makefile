@@ -14,7 +14,7 @@ CELL ?=
 MODEL ?=
 
 .PHONY: help demo up test test-long lint lint-python lint-types lint-protos lint-docker lint-compose \
-        lint-rules data train reproduce reproduce-table bench-cost bench-banks pictures protos
+        lint-rules data train reproduce reproduce-table ship bench-cost bench-banks pictures protos
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ reproduce: $(STAMP) ## Make what is missing in docs/results; CELL=colored/cgn/0 
 
 reproduce-table: $(STAMP) ## Gather docs/results/table2.json from the results that are there
 	@$(PY) -m trainer.reproduce --table $(ARGS)
+
+ship: $(STAMP) ## Make the CGNs of the results the repository's models; ARGS="v3" is the version
+	@$(PY) -m trainer.reproduce.ship $(ARGS)
 
 bench-cost: $(STAMP) ## Time the CGN training recipe beside the authors'
 	@$(PY) -m benchmarks.training_cost $(ARGS)

@@ -10,6 +10,7 @@ import torch
 
 from cgn.composer import compose
 from cgn.errors import CgnInputError
+from cgn.jitter import jitter_shapes, shades
 from cgn.model import CGN
 from cgn.noise import MECHANISMS, Mechanism
 from cgn.pixels import to_uint8
@@ -51,13 +52,20 @@ class Counterfactuals:
         """The images ``start`` to ``stop - 1`` of the stream.
 
         Returns:
-            Composites (N, 3, R, R), float32 in [-1, 1], and the labels of their shapes, (N,) int64.
+            Composites (N, 3, R, R), float32 in [-1, 1], which jitter may pass by a shade, and the labels of
+            their shapes, (N,) int64.
         """
         plan = self._sampler.plan(start, stop)
         rows = {mechanism: self._levels(mechanism, factors) for mechanism, factors in plan.items()}
-        m, f, b = (bank.index_select(0, index) for bank, index in rows.values())
+        m, f, b = (bank.index_select(0, index).float() for bank, index in rows.values())
+        m *= 1 / 255
+        jitter = {name: factors.jitter for name, factors in plan.items() if factors.jitter is not None}
+        if jitter:
+            m = jitter_shapes(m, torch.from_numpy(jitter["shape"]))
+            f += 127.5 * shades(torch.from_numpy(jitter["texture"]))
+            b += 127.5 * shades(torch.from_numpy(jitter["background"]))
         # Equation 2 is affine in f and b, so it commutes with the map from levels to [-1, 1].
-        x_NCHW = compose(m * (1 / 255), f.float(), b.float()).mul_(1 / 127.5).sub_(1)
+        x_NCHW = compose(m, f, b).mul_(1 / 127.5).sub_(1)
         return x_NCHW, torch.from_numpy(plan["shape"].labels)
 
     def _levels(self, mechanism: Mechanism, factors: Factors) -> tuple[torch.Tensor, torch.Tensor]:

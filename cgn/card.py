@@ -72,6 +72,9 @@ class ModelCard:
         trained: True for trained weights; False for random ones, which a card must say.
         training: how the weights came to be: command, config, data, seconds, machine.
         notes: what a user must know, such as that the digits are a subset.
+        terms: under what terms the training data are, one line for each source; none are known of a folder.
+        scores: what classifiers that learnt from its counterfactuals score, by row of docs/results:
+            accuracies in per cent, and the file that says how they came about.
         created_at: UTC, ISO 8601, so that later is greater as text too.
     """
 
@@ -90,6 +93,8 @@ class ModelCard:
     trained: bool
     training: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    terms: list[str] = field(default_factory=list)
+    scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
     card_format: int = CARD_FORMAT
 
@@ -120,7 +125,7 @@ class ModelCard:
             "family": (str,), "architecture": (dict, int), "class_names": (list, str), "resolution": (int,),
             "latent_size": (int,), "mask_bounds": (list, MaskBounds),
             **dict.fromkeys(MEASURED, (list, float | int)), "trained": (bool,), "training": (dict,),
-            "notes": (list, str), "created_at": (str,),
+            "notes": (list, str), "terms": (list, str), "scores": (dict, dict), "created_at": (str,),
         }  # fmt: skip
         for name, (kind, *element) in expected.items():
             value = getattr(self, name)

@@ -34,6 +34,8 @@ class Policy:
         bank_masks, bank_textures, bank_backgrounds: rows that a mechanism's factors are drawn from, classes
             in equal numbers, 1 per class to MOST_ROWS; 0: noise of its own for every draw. A mechanism that
             does not vary has the shape's rows, whatever its own number says.
+        jitter: change every image's mask and colours a little at random (cgn.jitter), as data for classifiers
+            profits from. Masks are then cut at 1/2.
 
     Raises:
         CgnInputError: a value that is not allowed.
@@ -45,6 +47,7 @@ class Policy:
     bank_masks: int = 0
     bank_textures: int = 0
     bank_backgrounds: int = 0
+    jitter: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in (("vary", VARY), ("labels", LABELS)):
@@ -59,6 +62,8 @@ class Policy:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise CgnInputError(name, f"{value!r} must be an integer, {low} to {high}")
+        if not isinstance(self.jitter, bool):
+            raise CgnInputError("jitter", f"{self.jitter!r} must be true or false")
 
     def varies(self, mechanism: str) -> bool:
         """Whether a mechanism has factors of its own; the shape always does."""

@@ -4,7 +4,7 @@ So a data set can be split, resumed and repeated at will, and any part of it be 
 takes no part: two models asked with one seed draw the same factors, each its own rows of them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,11 +18,12 @@ from cgn.policy import Policy
 # Second word of the Philox key; noise.py uses the small numbers for u and the rolls.
 _STREAM = {mechanism: (1 << 32) + i for i, mechanism in enumerate(MECHANISMS)}
 _BANK_STREAM = {mechanism: (2 << 32) + i for i, mechanism in enumerate(MECHANISMS)}
-_WORDS = 4  # raw words per draw, one count of Philox4x64: a label, a seed or a row, and two spare
+_WORDS = 4  # raw words per draw, one count of Philox4x64: a label, a seed or a row, and two for the jitter
 _GROUP = 100  # shapes among which labels are permuted, in the authors' code
 
 Indices = NDArray[np.int64]
 Words = NDArray[np.uint64]  # of shape (draws, _WORDS)
+Numbers = NDArray[np.float32]  # of shape (draws, 8), each in [0, 1)
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,14 @@ class Factors:
         labels: class indices.
         seeds: seeds of noise and roll.
         rows: which rows of the mechanism's bank these are; None where it has no bank.
+        jitter: eight random numbers in [0, 1) each, (N, 8), that change the rows a little (cgn.jitter); None
+            where they stay as they are.
     """
 
     labels: Indices
     seeds: Words
     rows: Indices | None = None
+    jitter: Numbers | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -119,11 +123,12 @@ class Sampler:
     def _factors(self, mechanism: Mechanism, labels: Indices, words: Words) -> Factors:
         """Factors with these labels: a row of the bank each, drawn from those of its label, or a new seed."""
         size = self.policy.bank_rows(mechanism)
+        jitter = _numbers(words[:, 2:]) if self.policy.jitter else None
         if not size:
-            return Factors(labels, words[:, 1])
+            return Factors(labels, words[:, 1], jitter=jitter)
         of_label = (size - 1 - labels) // self.classes + 1  # rows with this label
         nth = (words[:, 1] % of_label.astype(np.uint64)).astype(np.int64)
-        return self._bank_rows(mechanism, labels + self.classes * nth)
+        return replace(self._bank_rows(mechanism, labels + self.classes * nth), jitter=jitter)
 
     def _bank_rows(self, mechanism: Mechanism, rows: Indices) -> Factors:
         seeds = _bank_seeds(self.seed, mechanism, self.policy.bank_rows(mechanism))
@@ -145,6 +150,12 @@ def _words(seed: int, stream: int, start: int, stop: int) -> Words:
     key = np.array([seed, stream], dtype=np.uint64)
     words: Words = np.random.Philox(key=key, counter=start).random_raw((stop - start) * _WORDS)
     return words.reshape(-1, _WORDS)
+
+
+def _numbers(words: Words) -> Numbers:
+    """Numbers in [0, 1) of two words a draw, each of 16 bits."""
+    sixteen_bits = np.ascontiguousarray(words).astype("<u8", copy=False).view("<u2")
+    return (sixteen_bits / np.float32(1 << 16)).astype(np.float32, copy=False)
 
 
 @lru_cache(maxsize=len(MECHANISMS))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cgn.data.source import find, unusable
 
 BUNDLED = "bundled subset"
+TERMS = "MNIST, digits by Y. LeCun and C. Cortes: CC BY-SA 3.0"
 BUNDLED_FILE = Path(__file__).resolve().parent / "bundled" / "digits.npz"
 BUNDLED_TRAIN = 8_000  # digits of the subset to train on; the other 2,000 test
 

@@ -64,6 +64,7 @@ def load_folder(
         "fit": "shorter side scaled (bicubic), centre cut out",
         "digest": digest,
         "notes": _notes(passed_over),
+        "terms": [],
     }
     return images, np.repeat(np.arange(len(names)), list(counts.values())), names, provenance
 

@@ -15,6 +15,7 @@ from cgn.data.procedural import draw_stripes, draw_veins
 from cgn.data.source import find, unusable
 
 PROCEDURAL = "procedural"
+TERMS = "Describable Textures Dataset, M. Cimpoi et al.: for research"  # of those that are not procedural
 SIDE = 150
 CLASSES = 10
 

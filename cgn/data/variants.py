@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgn.data.digits import BUNDLED, CLASSES, Digits, load_digits
+from cgn.data.digits import TERMS as DIGITS_TERMS
 from cgn.data.painting import Colours, Crops, Labels, compose, paint_crops, paint_flat, paint_soft
 from cgn.data.source import DataError
 from cgn.data.textures import PROCEDURAL, load_textures
+from cgn.data.textures import TERMS as TEXTURES_TERMS
 from cgn.datasets import VARIANTS
 
 if TYPE_CHECKING:  # naming a variant must not cost the import of torch
@@ -132,6 +134,7 @@ def make_variant(
     backgrounds = _factor(labels, background_percent, rng(2))
     provenance: dict[str, object] = {"variant": variant, "split": split, "count": len(chosen), "seed": seed}
     provenance |= {"digits": digits.source, "object_correlation": object_percent}
+    terms = [DIGITS_TERMS]
     notes = [f"{BUNDLED}: 10,000 digits of MNIST's training file"] if digits.source == BUNDLED else []
     if variant == "colored_mnist":
         backgrounds = np.zeros_like(labels)
@@ -152,11 +155,13 @@ def make_variant(
         provenance |= {"background_correlation": background_percent, "textures": textures.source}
         if textures.source == PROCEDURAL:
             notes.append("procedural textures: drawn stripes and veins, not photographs")
+        else:
+            terms.append(TEXTURES_TERMS)
         paint = paint_crops(
             Crops(textures.object, objects, chosen, rng(3)),
             Crops(textures.background, backgrounds, chosen, rng(4)),
         )
-    provenance["notes"] = notes
+    provenance |= {"notes": notes, "terms": terms}
     images, masks = compose(grey[chosen], paint)
 
     import torch

@@ -74,7 +74,7 @@ class TrainCgnSpec(_message.Message):
     def __init__(self, model_name: _Optional[str] = ..., dataset: _Optional[str] = ..., folder: _Optional[str] = ..., resolution: _Optional[int] = ..., steps: _Optional[int] = ..., batch_size: _Optional[int] = ..., seed: _Optional[int] = ..., lr_generator: _Optional[float] = ..., lr_discriminator: _Optional[float] = ..., weight_binary: _Optional[float] = ..., weight_mask: _Optional[float] = ..., mask_lowest: _Optional[float] = ..., mask_highest: _Optional[float] = ..., weight_style: _Optional[float] = ..., style: _Optional[str] = ..., vgg16_weights: _Optional[str] = ..., train_images: _Optional[int] = ..., checkpoint_every: _Optional[int] = ..., sample_every: _Optional[int] = ..., restarts: _Optional[int] = ..., publish_collapsed: _Optional[bool] = ...) -> None: ...
 
 class TrainClassifierSpec(_message.Message):
-    __slots__ = ("dataset", "folder", "resolution", "model_name", "model_version", "train_on", "images_seen", "counterfactuals", "bank_masks", "bank_textures", "bank_backgrounds", "cf_ratio", "vary", "labels", "batch_size", "learning_rate", "seed")
+    __slots__ = ("dataset", "folder", "resolution", "model_name", "model_version", "train_on", "images_seen", "counterfactuals", "bank_masks", "bank_textures", "bank_backgrounds", "cf_ratio", "vary", "labels", "jitter", "batch_size", "learning_rate", "seed")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     RESOLUTION_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +89,7 @@ class TrainClassifierSpec(_message.Message):
     CF_RATIO_FIELD_NUMBER: _ClassVar[int]
     VARY_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    JITTER_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
@@ -106,10 +107,11 @@ class TrainClassifierSpec(_message.Message):
     cf_ratio: int
     vary: str
     labels: str
+    jitter: bool
     batch_size: int
     learning_rate: float
     seed: int
-    def __init__(self, dataset: _Optional[str] = ..., folder: _Optional[str] = ..., resolution: _Optional[int] = ..., model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., train_on: _Optional[str] = ..., images_seen: _Optional[int] = ..., counterfactuals: _Optional[int] = ..., bank_masks: _Optional[int] = ..., bank_textures: _Optional[int] = ..., bank_backgrounds: _Optional[int] = ..., cf_ratio: _Optional[int] = ..., vary: _Optional[str] = ..., labels: _Optional[str] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., seed: _Optional[int] = ...) -> None: ...
+    def __init__(self, dataset: _Optional[str] = ..., folder: _Optional[str] = ..., resolution: _Optional[int] = ..., model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., train_on: _Optional[str] = ..., images_seen: _Optional[int] = ..., counterfactuals: _Optional[int] = ..., bank_masks: _Optional[int] = ..., bank_textures: _Optional[int] = ..., bank_backgrounds: _Optional[int] = ..., cf_ratio: _Optional[int] = ..., vary: _Optional[str] = ..., labels: _Optional[str] = ..., jitter: _Optional[bool] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class ReproduceCellSpec(_message.Message):
     __slots__ = ("variant", "method", "seed", "model_name", "model_version", "steps", "images_seen")

@@ -8,7 +8,9 @@ import torch
 
 from cgn import checkpoint
 from cgn.banks import Counterfactuals
+from cgn.composer import compose
 from cgn.errors import CgnInputError
+from cgn.jitter import jitter_shapes, shades
 from cgn.model import CGN
 from cgn.noise import MECHANISMS
 from cgn.pixels import to_uint8
@@ -56,7 +58,28 @@ def test_images_are_composed_of_the_model_s_own_rows_to_the_bit(model: CGN, poli
     np.testing.assert_allclose(images.permute(0, 2, 3, 1).numpy(), expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("policy", [BANKS, Policy(cf_ratio=4)], ids=str)
+@pytest.mark.parametrize("policy", [Policy(jitter=True), Policy("none", bank_masks=11, jitter=True)], ids=str)
+def test_jitter_moves_shapes_and_shades_colours_of_the_same_rows(model: CGN, policy: Policy) -> None:
+    sampler = Sampler(1, 10, policy)
+    images, labels = Counterfactuals(model, sampler).images(5, 45)
+    plan = sampler.plan(5, 45)
+    rows = {}
+    for mechanism in MECHANISMS:
+        row = model.rows(mechanism, plan[mechanism].factors()).permute(0, 2, 3, 1).numpy()
+        levels = torch.from_numpy(to_uint8(row)).permute(0, 3, 1, 2).float()
+        rows[mechanism] = levels / 255 if mechanism == "shape" else levels / 127.5 - 1
+    numbers = {m: torch.from_numpy(jitter) for m in MECHANISMS if (jitter := plan[m].jitter) is not None}
+    expected = compose(
+        jitter_shapes(rows["shape"], numbers["shape"]),
+        rows["texture"] + shades(numbers["texture"]),
+        rows["background"] + shades(numbers["background"]),
+    )
+    assert labels.tolist() == plan["shape"].labels.tolist()
+    torch.testing.assert_close(images, expected)
+    assert not torch.equal(images, Counterfactuals(model, Sampler(1, 10)).images(5, 45)[0])
+
+
+@pytest.mark.parametrize("policy", [BANKS, Policy(cf_ratio=4), Policy(cf_ratio=3, jitter=True)], ids=str)
 def test_a_part_of_the_stream_is_the_stream_s_part_to_the_bit(model: CGN, policy: Policy) -> None:
     whole, labels = Counterfactuals(model, Sampler(2, 10, policy)).images(0, 60)
     again = Counterfactuals(model, Sampler(2, 10, policy))

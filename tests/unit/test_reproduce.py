@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 
+from cgn import checkpoint
+from cgn.checkpoint import CheckpointError
+from cgn.errors import CgnInputError
 from tests.processes import REPO
+from tests.random_model import publish_random
 from trainer.reproduce import page, table
 from trainer.reproduce.cells import SEEDS, command, digest, model_cell, model_of, planned, runs, selected
 from trainer.reproduce.files import Results
 from trainer.reproduce.locks import alone_in
 from trainer.reproduce.methods import METHODS, VARIANTS
+from trainer.reproduce.ship import ship
 from trainer.runs.config import FieldError
 from trainer.runs.reproduce_cell_config import ReproduceCellConfig as Cell
 
@@ -239,3 +244,33 @@ def test_a_folder_belongs_to_one_process_until_that_ends(tmp_path: Path) -> None
     with alone_in(tmp_path / "cell") as alone:
         assert alone
     owner.communicate()
+
+
+def test_a_shipped_cgn_is_that_of_its_results_with_their_scores(tmp_path: Path) -> None:
+    results, made, models = Results(tmp_path / "results"), tmp_path / "made", tmp_path / "models"
+    name, version = model_of(Cell(variant="wildlife", method="model", seed=3))
+    card = publish_random(made, name, version, terms=["for tests"])
+    arguments = ("wildlife", 3, results, made, models)
+    cells = [Cell(variant="wildlife", method=method, seed=3) for method in ("cgn", "original_cgn")]
+    for cell, digest_there in zip(cells, (card.digest, "another"), strict=True):
+        results.write(cell, classifier_result(cell, 93.0, 91.0, model={"digest": digest_there}))
+    with pytest.raises(CgnInputError, match="wildlife/original_cgn/3 has not been made with") as caught:
+        ship(*arguments, "v9")
+    assert not models.exists()
+    assert "\n" not in str(caught.value)
+
+    results.write(cells[1], classifier_result(cells[1], 94.0, 92.0, model={"digest": card.digest}))
+    shipped = ship(*arguments, "v9")
+    assert (shipped.name, shipped.version, shipped.digest) == ("wildlife_mnist", "v9", card.digest)
+    assert shipped.terms == ["for tests"]
+    assert shipped.scores == {
+        "cgn": {"validation": 91.0, "test": 93.0, "from": "docs/results/cells/wildlife/cgn/3.json"},
+        "original_cgn": {
+            "validation": 92.0,
+            "test": 94.0,
+            "from": "docs/results/cells/wildlife/original_cgn/3.json",
+        },
+    }
+    assert checkpoint.load(models, "wildlife_mnist").card == shipped
+    with pytest.raises(CheckpointError, match="never changes"):
+        ship(*arguments, "v9")

@@ -14,15 +14,17 @@ from cgn.policy import LABELS, VARY, Policy
 from cgn.sampler import Factors, Sampler
 
 BANKS: dict[str, Any] = {"bank_masks": 57, "bank_textures": 31, "bank_backgrounds": 40}
+JITTERED: dict[str, Any] = BANKS | {"jitter": True}
 POLICIES = [
     Policy(vary, labels, cf_ratio, **banks)
-    for vary, labels, cf_ratio, banks in itertools.product(VARY, LABELS, (1, 7), ({}, BANKS))
+    for vary, labels, cf_ratio, banks in itertools.product(VARY, LABELS, (1, 7), ({}, BANKS, JITTERED))
 ]
 
 
 def columns(factors: Factors) -> list[list[int]]:
     rows = [] if factors.rows is None else factors.rows.tolist()
-    return [factors.labels.tolist(), factors.seeds.tolist(), rows]
+    jitter = [] if factors.jitter is None else factors.jitter.tolist()
+    return [factors.labels.tolist(), factors.seeds.tolist(), rows, jitter]
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
@@ -95,6 +97,26 @@ def test_counterfactuals_of_one_shape_share_its_noise_and_nothing_else() -> None
         assert len(np.unique(plan[mechanism].seeds)) == 400
 
 
+@pytest.mark.parametrize("banks", [{}, BANKS])
+def test_jitter_is_every_sample_s_own_and_leaves_the_rest_as_it_is(banks: dict[str, Any]) -> None:
+    plain = Sampler(6, 10, Policy(cf_ratio=4, **banks)).plan(0, 4000)
+    plan = Sampler(6, 10, Policy(cf_ratio=4, jitter=True, **banks)).plan(0, 4000)
+    numbers = []
+    for mechanism in MECHANISMS:
+        jitter = plan[mechanism].jitter
+        assert jitter is not None
+        assert jitter.shape == (4000, 8)
+        assert jitter.dtype == np.float32
+        assert columns(plan[mechanism])[:3] == columns(plain[mechanism])[:3]
+        numbers.append(jitter)
+    assert (numbers[0].reshape(1000, 4, 8) == numbers[0].reshape(1000, 4, 8)[:, :1]).all()  # of one shape
+    distinct = np.concatenate([numbers[0][::4], *numbers[1:]], axis=0)
+    assert len(np.unique(distinct, axis=0)) == 9000
+    assert 0 <= distinct.min() < 0.001 < 0.999 < distinct.max() < 1
+    assert stats.kstest(distinct.ravel(), "uniform").pvalue > 0.001
+    assert np.abs(np.corrcoef(distinct.T) - np.eye(8)).max() < 0.05
+
+
 def test_no_seed_is_shared_between_mechanisms_or_with_banks() -> None:
     plan = Sampler(7, 10).plan(0, 5000)
     banked = Sampler(7, 10, Policy(bank_masks=1000, bank_textures=1000, bank_backgrounds=1000))
@@ -140,6 +162,7 @@ def test_factors_are_what_a_model_takes() -> None:
         ({"bank_masks": -1}, "bank_masks"),
         ({"bank_textures": 10_000_001}, "bank_textures"),
         ({"bank_backgrounds": True}, "bank_backgrounds"),
+        ({"jitter": 1}, "jitter"),
     ],
 )
 def test_a_bad_policy_is_refused(values: dict[str, Any], field: str) -> None:

@@ -1,5 +1,6 @@
 """The classifier's run, without any service: its data, its scores, and that it resumes to the bit."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.random_model import publish_random
-from trainer.runs.classifier import DigitClassifier
+from trainer.runs.classifier import Classifier
 from trainer.runs.command import RunError, Stopped, Surroundings
 from trainer.runs.reporting import Reporter, StopFlag
-from trainer.runs.train_classifier import EPOCH, learning_rate, train_classifier
+from trainer.runs.train_classifier import learning_rate, train_classifier
 from trainer.runs.train_classifier_config import TrainClassifierConfig
 
 FEW_ROWS = {"bank_masks": 20, "bank_textures": 10, "bank_backgrounds": 10}
@@ -44,7 +45,7 @@ def result(config: TrainClassifierConfig, folder: Path) -> dict[str, Any]:
     train_classifier(config, where)
     weights = load_file(where.run_dir / "classifier.safetensors")
     found: dict[str, Any] = json.loads((where.run_dir / "scores.json").read_text())
-    DigitClassifier(len(found["class_names"]), config.resolution).load_state_dict(weights)
+    Classifier(len(found["class_names"]), config.resolution).load_state_dict(weights)
     assert all(0 <= value <= 1 for part in found["scores"].values() for value in part.values())
     return found
 
@@ -122,12 +123,35 @@ def test_a_run_stops_while_rows_are_computed(tmp_path: Path) -> None:
     assert not list(where.run_dir.glob("checkpoint-*"))
 
 
-def test_the_learning_rate_falls_with_the_images_seen_whatever_the_batch() -> None:
-    for batch_size in (50, 100):
-        config = TrainClassifierConfig(train_on="original", batch_size=batch_size)
-        rates = [learning_rate(config, epoch * EPOCH // batch_size) for epoch in range(3)]
-        assert rates == pytest.approx([1, 0.7, 0.49])
-        assert learning_rate(config, EPOCH // batch_size - 1) == 1
+def test_the_learning_rate_falls_evenly_to_nothing_whatever_the_length() -> None:
+    for steps in (4, 400):
+        config = TrainClassifierConfig(train_on="original", images_seen=32 * steps, learning_rate=0.5)
+        rates = [learning_rate(config, share * steps // 4) for share in range(4)]
+        assert rates == pytest.approx([0.5, 0.375, 0.25, 0.125])
+        assert 0 < learning_rate(config, steps - 1) <= 0.5 / steps
+
+
+def test_its_first_layer_is_a_batch_norm_and_a_convolution() -> None:
+    torch.manual_seed(0)
+    classifier = Classifier(10).double()
+    entrance = classifier.features[0]
+    norm, convolution = entrance.norm, entrance.convolution
+    assert isinstance(norm, torch.nn.BatchNorm2d)
+    assert isinstance(convolution, torch.nn.Conv2d)
+    with torch.no_grad():
+        norm.weight.uniform_(0.5, 2)
+        norm.bias.normal_()
+    plain = copy.deepcopy(torch.nn.Sequential(norm, convolution))
+    x_NCHW, pull = torch.randn(8, 3, 32, 32).double(), torch.randn(8, 32, 32, 32).double()
+    for training in (True, False):
+        for layers in (entrance, plain):
+            layers.train(training).zero_grad()
+            (layers(x_NCHW) * pull).sum().backward()
+        torch.testing.assert_close(entrance(x_NCHW), plain(x_NCHW))
+        for mine, own in zip(entrance.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(mine.grad, own.grad)
+        for name in ("running_mean", "running_var"):
+            torch.testing.assert_close(getattr(norm, name), getattr(plain[0], name))
 
 
 def test_validation_accuracy_is_logged_as_images_are_seen(
@@ -188,7 +212,7 @@ def test_a_cgn_of_other_images_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("resolution", [32, 64])
 def test_the_last_row_and_column_of_the_last_map_take_no_part(resolution: int) -> None:
     torch.manual_seed(0)
-    classifier = DigitClassifier(4, resolution).eval()
+    classifier = Classifier(4, resolution).eval()
     x_NCHW = torch.rand(2, 3, resolution, resolution)
     map_NCHW = classifier.features[:-2](x_NCHW)
     assert map_NCHW.shape == (2, 64, resolution // 4, resolution // 4)

@@ -1,10 +1,11 @@
 """The classifier of the paper's MNIST experiments."""
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
-class DigitClassifier(nn.Module):
+class Classifier(nn.Module):
     """x -> logits: the small CNN that learning-not-to-learn (Kim et al. 2019) and the paper share.
 
     Args:
@@ -15,8 +16,7 @@ class DigitClassifier(nn.Module):
     def __init__(self, classes: int, resolution: int = 32) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.BatchNorm2d(3),
-            nn.Conv2d(3, 32, 5, padding=2),
+            _Entrance(3, 32, 5),
             # Before the ReLU, which commutes with the maximum and so has a quarter of the pixels left.
             nn.MaxPool2d(3, stride=2, padding=1),
             nn.ReLU(),
@@ -35,5 +35,32 @@ class DigitClassifier(nn.Module):
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """Logits (N, classes) of images (N, 3, resolution, resolution) in [-1, 1]."""
+        x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)
         logits: torch.Tensor = self.logits(self.features(x_NCHW))
         return logits
+
+
+class _Entrance(nn.Module):
+    """A batch norm and a convolution, in one: the same function, gradients and parameters at half the cost.
+
+    The scale of the norm's channels goes into the weights of the convolution, and their offset into those of
+    one more channel, which is 1 everywhere. One after the other, the norm's parameters would need the
+    gradient of every pixel of every image, which is the costliest part of a step.
+    """
+
+    def __init__(self, channels: int, width: int, kernel: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.convolution = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        norm, convolution = self.norm, self.convolution
+        statistics = (norm.running_mean, norm.running_var)
+        normal_NCHW = F.batch_norm(
+            x_NCHW, *statistics, training=self.training, momentum=norm.momentum or 0.0, eps=norm.eps
+        )
+        scale, offset = (norm_C[:, None, None] * convolution.weight for norm_C in (norm.weight, norm.bias))
+        weight = torch.cat([scale, offset.sum(1, keepdim=True)], dim=1)
+        ones = torch.ones_like(normal_NCHW[:, :1])
+        with_ones = torch.cat([normal_NCHW, ones], dim=1)
+        return F.conv2d(with_ones, weight, convolution.bias, padding=convolution.padding)

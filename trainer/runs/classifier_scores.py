@@ -9,7 +9,7 @@ import torch
 from cgn.data import VariantSet, make_variant
 from cgn.data.variants import BACKGROUND_PALETTE, OBJECT_PALETTE
 from cgn.datasets import FOLDER
-from trainer.runs.classifier import DigitClassifier
+from trainer.runs.classifier import Classifier
 from trainer.runs.precision import half_precision
 from trainer.runs.train_classifier_config import TrainClassifierConfig
 from trainer.runs.training_data import TrainingData, correlated
@@ -31,11 +31,11 @@ class Examination:
             self._unbiased = make_variant(config.dataset, "validation", **correlated(config.dataset, 0))
             self._validation = self._unbiased.images, self._unbiased.labels
 
-    def validation_accuracy(self, classifier: DigitClassifier) -> float:
+    def validation_accuracy(self, classifier: Classifier) -> float:
         """Accuracy on the validation images: unbiased ones of a variant, the held out ones of a folder."""
         return _mean(is_right(classifier, *self._validation))
 
-    def scores(self, classifier: DigitClassifier) -> Scores:
+    def scores(self, classifier: Classifier) -> Scores:
         """All accuracies, by set and by what they are taken of.
 
         validation, test: unbiased images; of all, of those where the label of object or background agrees
@@ -66,7 +66,7 @@ class Examination:
 
 
 @torch.no_grad()
-def is_right(classifier: DigitClassifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def is_right(classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Whether a classifier, in eval mode meanwhile, knows each of N images: (N,) bool."""
     device = next(classifier.parameters()).device
     training = classifier.training
@@ -77,7 +77,7 @@ def is_right(classifier: DigitClassifier, images: torch.Tensor, labels: torch.Te
     return torch.cat(guesses) == labels
 
 
-def _by_cause(classifier: DigitClassifier, data: VariantSet) -> dict[str, float]:
+def _by_cause(classifier: Classifier, data: VariantSet) -> dict[str, float]:
     right = is_right(classifier, data.images, data.labels)
     agree = data.object_labels == data.labels
     if data.provenance["variant"] != "colored_mnist":  # whose backgrounds are black

@@ -10,6 +10,7 @@ import torch
 
 from common.settings import REPO
 from trainer.runs.config import Dataclass
+from trainer.runs.precision import cpu_has_bfloat16
 
 
 def provenance(run: str, config: Dataclass, version: str) -> dict[str, Any]:
@@ -19,15 +20,14 @@ def provenance(run: str, config: Dataclass, version: str) -> dict[str, Any]:
         for f in fields(config)
         if getattr(config, f.name) != f.default
     ]
-    capabilities = torch.cpu.get_capabilities()
     return {
         "command": " ".join([f"python -m trainer.runs.{run}", *options, f"--version {version}"]),
         "config": asdict(config),
         "commit": current_commit(),
         "machine": {
-            "cpu": capabilities.get("cpu_name", platform.machine()),
+            "cpu": torch.cpu.get_capabilities().get("cpu_name", platform.machine()),
             "threads": torch.get_num_threads(),
-            "bfloat16": bool(capabilities.get("amx_bf16")),
+            "bfloat16": cpu_has_bfloat16(),
             "torch": torch.__version__,
         },
     }

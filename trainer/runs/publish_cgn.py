@@ -59,6 +59,7 @@ def publish(
             trained=True,
             training=training,
             notes=notes,
+            terms=data.provenance["terms"],
         )
     except checkpoint.VersionExists as error:
         # A run that was killed between publishing and saying so has nothing left to do.

@@ -19,7 +19,7 @@ from trainer.runs.joint_stage import draw
 from trainer.runs.precision import half_precision
 from trainer.runs.stage import Told, rate_left
 
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 4e-3
 BETAS = (0.9, 0.99)  # of Adam: an ordinary problem, with momentum
 WIDTH = 32
 IMAGES_AT_ONCE = 500  # that masks are looked for in

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from cgn.device import resolve_device
 from trainer.runs.account import Account
 from trainer.runs.checkpoints import Checkpoints
-from trainer.runs.classifier import DigitClassifier
+from trainer.runs.classifier import Classifier
 from trainer.runs.classifier_scores import Examination
 from trainer.runs.command import Published, RunError, Stopped, Surroundings, run_command
 from trainer.runs.precision import half_precision
@@ -24,9 +24,7 @@ from trainer.runs.provenance import provenance
 from trainer.runs.train_classifier_config import TrainClassifierConfig
 from trainer.runs.training_data import Images, Source, TrainingData
 
-# Images seen between two changes of the learning rate: an epoch of the authors', whose sets are that large.
-EPOCH = 50_000
-RATE_DECAY = 0.7  # of the learning rate, per epoch, as in the authors' code
+EPOCH = 50_000  # images seen between two looks at the validation images; the authors' sets are that large
 _STEPS_DRAWN = 16  # whose images are drawn together
 
 
@@ -44,7 +42,7 @@ def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) 
     examination = Examination(config, data)
 
     torch.manual_seed(config.seed)  # initial weights
-    classifier = DigitClassifier(len(data.validation.class_names), data.validation.resolution).to(device)
+    classifier = Classifier(len(data.validation.class_names), data.validation.resolution).to(device)
     adadelta = torch.optim.Adadelta(classifier.parameters(), config.learning_rate, foreach=True)
     parts = {"classifier": classifier, "adadelta": adadelta, "account": account}
     checkpoints = Checkpoints(run_dir, config, parts)
@@ -108,8 +106,8 @@ def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) 
 
 
 def learning_rate(config: TrainClassifierConfig, step: int) -> float:
-    """The rate of a step: falls by RATE_DECAY whenever another EPOCH of images has been seen."""
-    return config.learning_rate * RATE_DECAY ** (step * config.batch_size // EPOCH)
+    """The rate of a step: falls evenly to 0, so that a run of any length settles at its end."""
+    return config.learning_rate * (1 - step / config.steps)
 
 
 def batches(source: Source, start: int, config: TrainClassifierConfig) -> Iterator[Images]:

@@ -63,8 +63,9 @@ class TrainClassifierConfig:
     cf_ratio: int = option(1, "counterfactuals in a row that share a shape", low=1, high=HIGHEST_RATIO)
     vary: str = option(VARY[0], "mechanisms with a label and noise of their own", choices=VARY)
     labels: str = option(LABELS[0], "labels of the mechanisms that vary", choices=LABELS)
+    jitter: bool = option(True, "change shape and colours of every counterfactual a little at random")
     batch_size: int = option(32, "images per step", low=1, high=4096)
-    learning_rate: float = option(1.0, "Adadelta's learning rate", above=0, high=10)
+    learning_rate: float = option(1.0, "Adadelta's learning rate, which falls to 0", above=0, high=10)
     seed: int = option(0, "seed of initialisation, data order and counterfactuals", low=0, high=HIGHEST_SEED)
 
     def __post_init__(self) -> None:
@@ -95,5 +96,11 @@ class TrainClassifierConfig:
     def policy(self) -> Policy:
         """How counterfactuals are drawn."""
         return Policy(
-            self.vary, self.labels, self.cf_ratio, self.bank_masks, self.bank_textures, self.bank_backgrounds
+            vary=self.vary,
+            labels=self.labels,
+            cf_ratio=self.cf_ratio,
+            bank_masks=self.bank_masks,
+            bank_textures=self.bank_textures,
+            bank_backgrounds=self.bank_backgrounds,
+            jitter=self.jitter,
         )

@@ -173,8 +173,8 @@ class TrainingData:
         parts = []
         for start in range(0, config.counterfactuals, _AT_ONCE):
             x_NCHW, y_N = stream.images(start, min(start + _AT_ONCE, config.counterfactuals))
-            # As 8-bit levels, a quarter of the memory.
-            parts.append((x_NCHW.add_(1).mul_(127.5).round_().to(torch.uint8), y_N))
+            # As 8-bit levels, a quarter of the memory. Jitter may have passed black or white by a shade.
+            parts.append((x_NCHW.add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8), y_N))
             if self._surroundings.stop.requested:
                 raise Stopped
         levels, labels = (torch.cat(part) for part in zip(*parts, strict=True))

@@ -1,0 +1,76 @@
+"""`make ship`: the CGNs of one seed of the results become the models of the repository.
+
+Their cards then say, too, what classifiers that learnt from their counterfactuals score.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from cgn import checkpoint
+from cgn.card import ModelCard
+from cgn.errors import CgnInputError
+from common.settings import REPO
+from trainer.reproduce.__main__ import RESULTS, WORK
+from trainer.reproduce.cells import model_of
+from trainer.reproduce.files import Results
+from trainer.reproduce.methods import METHODS, VARIANTS
+from trainer.runs.reporting import BAD_OPTIONS, FAILED, SUCCEEDED
+from trainer.runs.reproduce_cell_config import ReproduceCellConfig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the process's exit code."""
+    parser = argparse.ArgumentParser(prog="make ship", description=__doc__, allow_abbrev=False)
+    parser.add_argument("version", help="that they get, such as v3")
+    parser.add_argument("--seed", type=int, default=0, help="of the results (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    try:
+        for variant in VARIANTS:
+            card = ship(
+                variant, arguments.seed, Results(RESULTS), WORK / "models", REPO / "models", arguments.version
+            )
+            print(f"published models/{card.name}/{card.version}")
+    except checkpoint.CheckpointError as error:
+        print("error:", error, file=sys.stderr)
+        return FAILED
+    except CgnInputError as error:
+        print("error:", error, file=sys.stderr)
+        return BAD_OPTIONS
+    return SUCCEEDED
+
+
+def ship(variant: str, seed: int, results: Results, from_dir: Path, to_dir: Path, version: str) -> ModelCard:
+    """Publishes a result's CGN under its data set's name, with the scores of the classifiers that used it.
+
+    Args:
+        from_dir, to_dir: the models folders, of the results and of the new version.
+
+    Raises:
+        CheckpointError: the CGN is not there, or the version is.
+        CgnInputError: an impossible version, or no classifier that used this CGN has been scored.
+    """
+    name, made_as = model_of(ReproduceCellConfig(variant=variant, method="model", seed=seed))
+    model = checkpoint.load(from_dir, name, made_as)
+    scores: dict[str, dict[str, Any]] = {}
+    for method in (method for method in METHODS if METHODS[method].uses_cgn):
+        cell = ReproduceCellConfig(variant=variant, method=method, seed=seed)
+        found = results.read(cell)
+        if found is None or found["model"]["digest"] != model.card.digest:
+            raise CgnInputError("seed", f"{cell.key} has not been made with {name}; make reproduce makes it")
+        accuracies = {part: found["scores"][part]["accuracy"] for part in ("validation", "test")}
+        scores[method] = {
+            **accuracies,
+            "from": str(Path("docs/results") / results.path(cell).relative_to(results.root)),
+        }
+    kept = {field.name: getattr(model.card, field.name) for field in fields(ModelCard)}
+    del kept["digest"]  # publishing takes it anew
+    kept |= {"name": VARIANTS[variant], "version": version, "scores": scores}
+    return checkpoint.publish(to_dir, model.network, **kept)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
