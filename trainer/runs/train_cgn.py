@@ -33,7 +33,7 @@ from trainer.runs.stage import Stage
 from trainer.runs.train_cgn_config import TrainCgnConfig
 
 WIDTH = 48  # channels of the mechanisms' maps
-JOINT_SHARE, SEGMENTER_SHARE = 0.3, 0.15  # of a run's steps; the shape stage has the rest
+JOINT_SHARE, SEGMENTER_SHARE = 0.25, 0.15  # of a run's steps; the shape stage has the rest
 GROSS_CHECKS = (1 / 3, 2 / 3, 1)  # shares of the joint stage after which masks beyond hope end an attempt
 
 
