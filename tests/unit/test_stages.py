@@ -1,6 +1,8 @@
 """The stages after the joint one: composites teach what an object is, and real masks teach shapes."""
 
 import copy
+import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,10 +13,11 @@ from cgn.mechanisms import mnist
 from cgn.model import build_network
 from common.settings import REPO
 from trainer.runs.average import update_average
+from trainer.runs.reporting import Reporter
 from trainer.runs.segmenter_stage import SegmenterStage
 from trainer.runs.shape_stage import ShapeStage
 from trainer.runs.stage import rate_left
-from trainer.runs.train_cgn import stage_steps
+from trainer.runs.train_cgn import begin_attempt, stage_steps, work_of
 from trainer.runs.train_cgn_config import TrainCgnConfig
 
 
@@ -92,3 +95,23 @@ def test_rates_fall_to_nothing_but_never_are_nothing() -> None:
     assert rates[0] == rates[6] == 1
     assert rates == sorted(rates, reverse=True)
     assert 0 < rates[-1] < 0.5
+
+
+def test_the_time_left_is_that_of_the_stages_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = training_images("wildlife_mnist", "train", limit=100)
+    stages = begin_attempt(TrainCgnConfig(steps=40), data, torch.device("cpu"), 0).stages
+    joint, segmenter, shape = stages
+    work = work_of(stages, 40)
+    assert work == sum(stage.steps * stage.step_work for stage in stages) < 40 * joint.step_work
+    assert work_of(stages, joint.steps) == joint.steps * joint.step_work
+    for done, step_work in (
+        (1, joint.step_work),
+        (joint.steps + 1, segmenter.step_work),
+        (39, shape.step_work),
+    ):
+        reporter = Reporter(tmp_path, tmp_path, jsonl=True)
+        reporter.begin(done - 1, 40, lambda steps: work_of(stages, steps))
+        reporter.progress(done, {})
+        told = json.loads(capsys.readouterr().out)
+        left = (work - work_of(stages, done)) / stage.step_work  # such steps as the last one
+        assert told["eta_seconds"] == pytest.approx(told["step_seconds"] * left)

@@ -36,6 +36,7 @@ class JointStage:
     """
 
     title = "all mechanisms jointly"
+    step_work = 1.0
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -58,17 +58,22 @@ class Reporter:
         self._bar: tqdm[Any] | None = None
         self._step = 0
         self._total = 0
+        self._work: Callable[[int], float] = float
         self._stepped_at = 0.0
         self._reported_at = float("-inf")
         self._step_seconds: deque[float] = deque(maxlen=_STEPS_TIMED)
 
-    def begin(self, step: int, total_steps: int) -> None:
-        """Call when the first step is about to run; step: steps done already, in an earlier attempt.
+    def begin(self, step: int, total_steps: int, work: Callable[[int], float] = float) -> None:
+        """Call when the first step is about to run, and again if the run starts again.
 
-        A run that starts again from the beginning calls it again.
+        Args:
+            step: steps done already, in an earlier attempt.
+            total_steps: of the whole run.
+            work: what so many first steps take, in any unit of time; by default all steps take the same.
         """
         self.close()
         self._step, self._total, self._stepped_at = step, total_steps, time.perf_counter()
+        self._work = work
         if not self._jsonl:
             interval = 0.1 if sys.stderr.isatty() else 10.0
             self._bar = tqdm(
@@ -76,7 +81,7 @@ class Reporter:
                 initial=step,
                 mininterval=interval,
                 dynamic_ncols=True,
-                bar_format="{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} {remaining} left{postfix}",
+                bar_format="{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt}{postfix}",
             )
 
     def progress(self, step: int, values: Mapping[str, float], mu_mask: float | None = None) -> None:
@@ -91,11 +96,13 @@ class Reporter:
             return
         self._reported_at = now
         step_seconds = statistics.median(self._step_seconds) if self._step_seconds else 0.0
+        work_left = self._work(self._total) - self._work(step)
+        eta_seconds = step_seconds * work_left / (self._work(step) - self._work(step - 1))
         told: dict[str, object] = {
             "step": step,
             "total_steps": self._total,
             "step_seconds": step_seconds,
-            "eta_seconds": step_seconds * (self._total - step),
+            "eta_seconds": eta_seconds,
             "values": dict(values),
             "mu_mask": mu_mask,
         }
@@ -105,7 +112,8 @@ class Reporter:
             # What fits a terminal of 80 columns; metrics.jsonl has everything.
             shown = {} if mu_mask is None else {"mu_mask": mu_mask}
             shown |= dict(list(values.items())[:2])
-            self._bar.set_postfix_str("  ".join(f"{name} {value:.3g}" for name, value in shown.items()))
+            words = [f"{name} {value:.3g}" for name, value in shown.items()]
+            self._bar.set_postfix_str("  ".join([f"{tqdm.format_interval(eta_seconds)} left", *words]))
         else:
             self._emit("progress", **told)
 

@@ -35,6 +35,7 @@ class ShapeStage:
     """
 
     title = "the shape mechanism, against the masks of real images"
+    step_work = 0.3
 
     def __init__(
         self,

@@ -27,11 +27,13 @@ class Stage(Protocol):
     Attributes:
         title: what it trains, for people.
         steps: how many it takes; 0 in runs of very few.
+        step_work: what a step of it takes, in any unit of time that is the same for all stages.
         parts: all that its checkpoint must hold, by name.
     """
 
     title: str
     steps: int
+    step_work: float
     parts: dict[str, Any]
 
     def step(self, done: int) -> Told:

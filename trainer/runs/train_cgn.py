@@ -169,7 +169,7 @@ def train_attempt(
 
     sample_every = config.sample_every or -(-len(data.labels) // config.batch_size)
     looks = {round(share * stages[0].steps) for share in GROSS_CHECKS if not config.publish_collapsed}
-    reporter.begin(start, config.steps)
+    reporter.begin(start, config.steps, lambda step: work_of(stages, step))
     for step in range(start, config.steps):
         stage, done_of_stage = stage_at(stages, step)
         if step == start or done_of_stage == 0:
@@ -210,6 +210,16 @@ def stage_at(stages: Sequence[Stage], step: int) -> tuple[Stage, int]:
             return stage, step
         step -= stage.steps
     return stages[-1], step
+
+
+def work_of(stages: Sequence[Stage], steps: int) -> float:
+    """What so many first steps of a run take, in the unit of the stages."""
+    work = 0.0
+    for stage in stages:
+        of_stage = min(steps, stage.steps)
+        work += of_stage * stage.step_work
+        steps -= of_stage
+    return work
 
 
 def stage_steps(steps: int) -> tuple[int, int, int]:
