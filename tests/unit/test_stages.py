@@ -104,11 +104,7 @@ def test_the_time_left_is_that_of_the_stages_left(tmp_path: Path, capsys: pytest
     work = work_of(stages, 40)
     assert work == sum(stage.steps * stage.step_work for stage in stages) < 40 * joint.step_work
     assert work_of(stages, joint.steps) == joint.steps * joint.step_work
-    for done, step_work in (
-        (1, joint.step_work),
-        (joint.steps + 1, segmenter.step_work),
-        (39, shape.step_work),
-    ):
+    for done, stage in ((1, joint), (joint.steps + 1, segmenter), (39, shape)):
         reporter = Reporter(tmp_path, tmp_path, jsonl=True)
         reporter.begin(done - 1, 40, lambda steps: work_of(stages, steps))
         reporter.progress(done, {})
