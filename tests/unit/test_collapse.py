@@ -73,6 +73,13 @@ def test_true_digits_pass_with_room(digits: list[Masks]) -> None:
     assert all(map(has_room, measures))
 
 
+def test_the_figures_that_the_bounds_are_chosen_by(digits: list[Masks]) -> None:
+    borders, variations = zip(*((m.border, m.variation) for m in map(measure, digits)), strict=True)
+    assert (max(borders), borders.index(max(borders))) == (pytest.approx(0.043, abs=5e-4), 7)
+    assert (min(variations), max(variations)) == pytest.approx((0.12, 0.23), abs=5e-3)
+    assert measure(np.full((2, 32, 32), 0.5, np.float32)).border == pytest.approx(0.34, abs=5e-4)
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_shipped_models_pass_with_room_as_their_cards_say(name: str) -> None:
     model = checkpoint.load(REPO / "models", name, "v2")
