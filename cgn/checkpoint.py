@@ -21,8 +21,9 @@ from safetensors.torch import save as save_tensors
 from cgn import card as cards
 from cgn.card import ModelCard
 from cgn.errors import CgnInputError
-from cgn.mechanisms import mnist
-from cgn.model import CGN, MnistCGN, build_network
+from cgn.families import build_network
+from cgn.mechanisms.network import Network
+from cgn.model import CGN
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
@@ -46,7 +47,7 @@ def digest_tensors(tensors: dict[str, torch.Tensor]) -> str:
     return f"blake2b:{state.hexdigest()}"
 
 
-def stored_tensors(network: MnistCGN, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+def stored_tensors(network: Network, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """The network's weights as they go to disk: floating point in ``dtype``, step counters left out."""
     return {
         name: tensor.detach().cpu().to(dtype).contiguous()
@@ -56,7 +57,7 @@ def stored_tensors(network: MnistCGN, dtype: torch.dtype) -> dict[str, torch.Ten
 
 
 def publish(
-    root: Path, network: MnistCGN, *, dtype: torch.dtype = torch.float16, **card_fields: Any
+    root: Path, network: Network, *, dtype: torch.dtype = torch.float16, **card_fields: Any
 ) -> ModelCard:
     """Writes a new version so that a reader sees all of it or nothing.
 
@@ -187,10 +188,10 @@ def load(root: Path, name: str, version: str = "", device: torch.device | str = 
     return CGN(network, card, device)
 
 
-def _check_fit(path: Path, card: ModelCard, network: MnistCGN, tensors: dict[str, torch.Tensor]) -> None:
+def _check_fit(path: Path, card: ModelCard, network: Network, tensors: dict[str, torch.Tensor]) -> None:
     """Raises CheckpointError unless the file has the network's tensors, each in its shape."""
-    if card.latent_size != mnist.LATENT:
-        raise CheckpointError("card", f"{path.with_name(CARD)}: latent_size must be {mnist.LATENT}")
+    if card.latent_size != network.latent:
+        raise CheckpointError("card", f"{path.with_name(CARD)}: latent_size must be {network.latent}")
     expected_shapes = {name: t.shape for name, t in stored_tensors(network, torch.float32).items()}
     if missing := sorted(expected_shapes.keys() - tensors.keys()):
         raise CheckpointError("weights", f"{path} lacks {', '.join(missing[:5])} ({len(missing)} missing)")

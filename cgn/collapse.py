@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from cgn.card import MaskBounds
-from cgn.mechanisms import mnist
-from cgn.model import MnistCGN
+from cgn.factors import weights_of
+from cgn.mechanisms.network import Network
 
 ROWS = 200  # masks measured per class
 SOFT_ABOVE, SOFT_BELOW = 0.1, 0.9  # mask values between them are neither object nor background
@@ -88,7 +88,7 @@ def measure(m: NDArray[np.float32]) -> MaskMeasures:
 
 
 @torch.no_grad()
-def measure_network(network: MnistCGN, rows: int = ROWS) -> list[MaskMeasures]:
+def measure_network(network: Network, rows: int = ROWS) -> list[MaskMeasures]:
     """Measures of fresh masks, by class: `rows` each, in eval mode, the same noise in every call."""
     device = next(network.parameters()).device
     random = torch.Generator().manual_seed(0)
@@ -96,9 +96,11 @@ def measure_network(network: MnistCGN, rows: int = ROWS) -> list[MaskMeasures]:
     network.eval()
     found = []
     for label in range(network.classes):
-        u_NL = torch.randn(rows, mnist.LATENT, generator=random)
-        y_NC = mnist.one_hot(torch.full((rows,), label), network.classes)
-        found.append(measure(network.shape(u_NL.to(device), y_NC.to(device))[:, 0].float().cpu().numpy()))
+        u_NL = torch.randn(rows, network.latent, generator=random).to(device)
+        y_NC = torch.from_numpy(weights_of([label] * rows, network.classes)).to(device)
+        shift_N2 = torch.zeros(rows, 2, dtype=torch.int64, device=device)  # shapes have none
+        masks = network.draw("shape", u_NL, y_NC, shift_N2, 1.0)
+        found.append(measure(masks[:, 0].float().cpu().numpy()))
     network.train(was_training)
     return found
 

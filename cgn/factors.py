@@ -1,7 +1,9 @@
 """Causes: what one mechanism is asked for."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,32 +12,72 @@ from cgn import noise
 from cgn.errors import CgnInputError
 from cgn.noise import Mechanism
 
+Label = int | tuple[tuple[int, float], ...]  # a class, or classes and their weights as `mixture` gives them
+Path = Literal["linear", "spherical"]
+
+_WEIGHTS_TOLERANCE = 1e-4  # of their sum: float32 on the wire, thirds written with four digits
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Noise on the way from one seed's to another's.
+
+    Attributes:
+        to: the other seed, in [0, 2^64 - 1].
+        share: of the way, in [0, 1].
+        path: "linear", or "spherical": along the arc between the two, so that the noise stays as long as
+            theirs (Shoemake 1985).
+
+    Raises:
+        CgnInputError: a value that is not allowed.
+    """
+
+    to: int
+    share: float
+    path: Path = "linear"
+
+    def __post_init__(self) -> None:
+        noise.check_seed(self.to)
+        if not 0 <= self.share <= 1:
+            raise CgnInputError("share", f"{self.share} is not within 0 to 1")
+        if self.path not in ("linear", "spherical"):
+            raise CgnInputError("path", f'{self.path!r} is neither "linear" nor "spherical"')
+
 
 @dataclass(frozen=True, eq=False)
 class Factor:
     """Label and noise of one mechanism.
 
     Attributes:
-        label: class index in [0, classes).
+        label: class index in [0, classes), or a `mixture` of classes.
         seed: seed of the noise u and of a texture's roll, in [0, 2^64 - 1].
-        u: the noise itself, float32 of shape (latent,), instead of a seed.
+        u: the noise itself, float32 of shape (latent,), instead of a seed; already truncated, if it is to be.
         roll: a texture's cyclic shift (rows down, columns right), each in [0, resolution). Given
             outright it replaces the seed's; beside a given u it defaults to no shift.
+        way: where the noise goes from the seed's; the roll stays the seed's all along.
+        truncation: in (0, 1], of families that have it: the noise, drawn within [-2, 2], is scaled by it. 1
+            for the others.
 
     Raises:
-        CgnInputError: neither or both of seed and u are given, or the seed is out of range.
+        CgnInputError: neither or both of seed and u are given, or a value that is not allowed.
     """
 
-    label: int
+    label: Label
     seed: int | None = None
     u: NDArray[np.float32] | None = None
     roll: tuple[int, int] | None = None
+    way: Way | None = None
+    truncation: float = 1.0
 
     def __post_init__(self) -> None:
         if (self.seed is None) == (self.u is None):
             raise CgnInputError("seed", "give either a seed or the noise u itself, not both or neither")
         if self.seed is not None:
             noise.check_seed(self.seed)
+        elif self.way:
+            raise CgnInputError("way", "begins at a seed's noise; give a seed instead of u")
+        if not 0 < self.truncation <= 1:
+            raise CgnInputError("truncation", f"{self.truncation} must be above 0, at most 1")
 
     def shift(self, mechanism: Mechanism, resolution: int) -> tuple[int, int]:
         """The texture's roll (rows down, columns right), each in [0, resolution)."""
@@ -46,20 +88,84 @@ class Factor:
         return (0, 0) if self.seed is None else noise.roll(self.seed, mechanism, resolution)
 
 
-def noise_of(factors: Sequence[Factor], latent: int) -> NDArray[np.float32]:
-    """u of N factors, float32 of shape (N, latent).
+def mixture(weights: Mapping[int, float]) -> Label:
+    """The label of several classes at once, each with its weight: one value for equal mixtures.
+
+    Args:
+        weights: by class index, each 0 or more, together 1.
 
     Raises:
-        CgnInputError: a u given outright has the wrong length or is not finite.
+        CgnInputError: no weights, one below 0, or another sum than 1 (by more than 1e-4).
+    """
+    if not weights:
+        raise CgnInputError("mixture", "has no classes; give each its weight")
+    for label, weight in weights.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise CgnInputError("mixture", f"the weight of class {label} is {weight}; give 0 or more")
+    total = math.fsum(weights.values())
+    if abs(total - 1) > _WEIGHTS_TOLERANCE:
+        raise CgnInputError("mixture", f"the weights sum to {total:g}; give weights that sum to 1")
+    parts = tuple((label, weight / total) for label, weight in sorted(weights.items()) if weight)
+    return parts[0][0] if len(parts) == 1 else parts
+
+
+def check_label(label: Label, classes: int) -> None:
+    """Raises CgnInputError for a class that is not within 0 to classes - 1."""
+    for known in [label] if isinstance(label, int) else [part for part, _ in label]:
+        if not 0 <= known < classes:
+            raise CgnInputError("label", f"{known} is out of range [0, {classes - 1}]")
+
+
+def weights_of(labels: Sequence[Label], classes: int) -> NDArray[np.float32]:
+    """Labels as weights over the classes, float32 of shape (N, classes); each row sums to 1."""
+    y_NC = np.zeros((len(labels), classes), np.float32)
+    for row, label in zip(y_NC, labels, strict=True):
+        for known, weight in [(label, 1.0)] if isinstance(label, int) else label:
+            row[known] = weight
+    return y_NC
+
+
+def noise_of(factors: Sequence[Factor], latent: int, *, truncated: bool = False) -> NDArray[np.float32]:
+    """u of N factors, float32 of shape (N, latent).
+
+    Args:
+        truncated: the family draws its noise within [-2, 2] and knows truncation.
+
+    Raises:
+        CgnInputError: a u given outright has the wrong length or is not finite, or there is truncation in a
+            family that has none.
     """
     u_NL = np.empty((len(factors), latent), np.float32)
     seeded = [i for i, factor in enumerate(factors) if factor.seed is not None]
     if seeded:
-        u_NL[seeded] = noise.noise([factors[i].seed or 0 for i in seeded], latent)
+        u_NL[seeded] = noise.noise([factors[i].seed or 0 for i in seeded], latent, truncated=truncated)
     for i, factor in enumerate(factors):
         if factor.u is not None:
             u = np.asarray(factor.u, dtype=np.float32)
             if u.shape != (latent,) or not np.isfinite(u).all():
                 raise CgnInputError("u", f"must be {latent} finite numbers, got shape {u.shape}")
             u_NL[i] = u
+            continue
+        if factor.way:
+            u_NL[i] = _along(
+                factor.way, u_NL[i], noise.noise([factor.way.to], latent, truncated=truncated)[0]
+            )
+        if factor.truncation != 1:
+            if not truncated:
+                raise CgnInputError("truncation", "this family of models has none; leave it out")
+            u_NL[i] *= np.float32(factor.truncation)
     return u_NL
+
+
+def _along(way: Way, start_L: NDArray[np.float32], end_L: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The noise at a share of the way between two; at 0 and 1 exactly these."""
+    if way.share in (0, 1):
+        return end_L if way.share else start_L
+    start, end = start_L.astype(np.float64), end_L.astype(np.float64)
+    before, after = 1 - way.share, way.share
+    if way.path == "spherical":
+        cosine = start @ end / (np.linalg.norm(start) * np.linalg.norm(end))
+        angle = np.arccos(np.clip(cosine, -1, 1))
+        if np.sin(angle) > 1e-6:  # else they point the same way, or opposite ones with no arc of their own
+            before, after = np.sin(before * angle) / np.sin(angle), np.sin(after * angle) / np.sin(angle)
+    return (before * start + after * end).astype(np.float32)

@@ -1,67 +1,22 @@
 """A CGN: three mechanisms, a composer, a card."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from cgn.card import ModelCard
 from cgn.composer import compose
-from cgn.datasets import MOST_CLASSES, RESOLUTIONS
 from cgn.errors import CgnInputError
-from cgn.factors import Factor, noise_of
-from cgn.mechanisms import mnist
+from cgn.factors import Factor, check_label, noise_of, weights_of
+from cgn.mechanisms.network import Network
 from cgn.noise import MECHANISMS, Mechanism
-
-FAMILIES = ("mnist",)
 
 # Every forward pass has exactly this many rows, the last ones padding. Kernels choose their order of
 # summation by the size of the batch, so one size is what makes a row's pixels the same to the bit alone
 # and among hundreds.
 BATCH_ROWS = 16
-
-
-class MnistCGN(nn.Module):
-    """The three learned mechanisms of the MNIST family (appendix B, left).
-
-    Attributes:
-        classes: how many labels each mechanism knows.
-        resolution: height and width of every output, in pixels.
-    """
-
-    def __init__(self, width: int, classes: int, resolution: int) -> None:
-        super().__init__()
-        self.classes = classes
-        self.resolution = resolution
-        self.shape = mnist.ShapeMechanism(width, classes, resolution)
-        self.texture = mnist.TextureMechanism(width, classes, resolution)
-        self.background = mnist.TextureMechanism(width, classes, resolution)
-
-
-def build_network(family: str, architecture: Mapping[str, int], classes: int, resolution: int) -> MnistCGN:
-    """Mechanisms with fresh random weights.
-
-    Args:
-        family: one of FAMILIES.
-        architecture: ``{"width": channels of every map, 1 to 512}``.
-        classes: how many labels, 2 to MOST_CLASSES.
-        resolution: height and width of the outputs in pixels, 32 or 64.
-
-    Raises:
-        CgnInputError: an unknown family, or sizes that it does not have.
-    """
-    if family not in FAMILIES:
-        raise CgnInputError("family", f"{family!r} is unknown; known: {', '.join(FAMILIES)}")
-    width = architecture.get("width")
-    if set(architecture) != {"width"} or not isinstance(width, int) or not 1 <= width <= 512:
-        raise CgnInputError("architecture", f"{dict(architecture)} must be {{'width': 1 to 512}}")
-    if not 2 <= classes <= MOST_CLASSES:
-        raise CgnInputError("class_names", f"{classes} classes; the family takes 2 to {MOST_CLASSES}")
-    if resolution not in RESOLUTIONS:
-        allowed = " or ".join(map(str, RESOLUTIONS))
-        raise CgnInputError("resolution", f"{resolution} must be {allowed} in family {family}")
-    return MnistCGN(width, classes, resolution)
 
 
 @dataclass(frozen=True)
@@ -77,7 +32,7 @@ class Composites:
 class CGN:
     """A network in eval mode, resident on one device, with the card that names it."""
 
-    def __init__(self, network: MnistCGN, card: ModelCard, device: torch.device | str = "cpu") -> None:
+    def __init__(self, network: Network, card: ModelCard, device: torch.device | str = "cpu") -> None:
         self.card = card
         self.device = torch.device(device)
         self.network = network.to(self.device, torch.float32).eval().requires_grad_(False)
@@ -99,29 +54,26 @@ class CGN:
         if mechanism not in MECHANISMS:
             raise CgnInputError("mechanism", f"{mechanism!r} is not one of {', '.join(MECHANISMS)}")
         for factor in factors:
-            if not 0 <= factor.label < len(self.card.class_names):
-                raise CgnInputError(
-                    "label", f"{factor.label} is out of range [0, {len(self.card.class_names) - 1}]"
-                )
+            check_label(factor.label, self.network.classes)
         if not factors:
             raise CgnInputError("factors", "give at least one")
-        starts = range(0, len(factors), BATCH_ROWS)
-        return torch.cat([self._pass(mechanism, factors[i : i + BATCH_ROWS]) for i in starts])
+        return torch.cat([self._pass(mechanism, part) for part in _passes(factors)])
 
     @torch.inference_mode()
     def _pass(self, mechanism: Mechanism, factors: Sequence[Factor]) -> torch.Tensor:
-        """The rows of up to BATCH_ROWS factors in one forward pass of exactly BATCH_ROWS."""
+        """The rows of up to BATCH_ROWS factors of one truncation, in a forward pass of exactly BATCH_ROWS."""
         wanted = len(factors)
         factors = [*factors, *[factors[-1]] * (BATCH_ROWS - wanted)]
-        u_NL = torch.from_numpy(noise_of(factors, self.card.latent_size))
-        y_NC = mnist.one_hot(torch.tensor([f.label for f in factors]), self.network.classes)
-        inputs = [u_NL, y_NC]
+        network = self.network
+        u_NL = torch.from_numpy(noise_of(factors, network.latent, truncated=network.truncated))
+        y_NC = torch.from_numpy(weights_of([factor.label for factor in factors], network.classes))
+        shift_N2 = torch.zeros(BATCH_ROWS, 2, dtype=torch.int64)
         if mechanism != "shape":
-            inputs.append(torch.tensor([f.shift(mechanism, self.card.resolution) for f in factors]))
-        module = getattr(self.network, mechanism)
+            shift_N2 = torch.tensor([factor.shift(mechanism, network.resolution) for factor in factors])
+        u_NL, y_NC, shift_N2 = (t.to(self.device, non_blocking=True) for t in (u_NL, y_NC, shift_N2))
         # On a GPU: no kernels chosen by the clock, and no TF32, whose rounding reaches the 8-bit levels.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            rows: torch.Tensor = module(*(t.to(self.device, non_blocking=True) for t in inputs))
+            rows = network.draw(mechanism, u_NL, y_NC, shift_N2, factors[0].truncation)
         return rows[:wanted].cpu()
 
     def generate(
@@ -138,3 +90,11 @@ class CGN:
         f = self.rows("texture", texture)
         b = self.rows("background", background)
         return Composites(m, f, b, compose(m, f, b))
+
+
+def _passes(factors: Sequence[Factor]) -> Iterator[Sequence[Factor]]:
+    """Factors in parts that one forward pass takes: up to BATCH_ROWS neighbours of one truncation."""
+    for _, alike in itertools.groupby(factors, key=lambda factor: factor.truncation):
+        group = list(alike)
+        for start in range(0, len(group), BATCH_ROWS):
+            yield group[start : start + BATCH_ROWS]

@@ -20,6 +20,8 @@ MECHANISMS: tuple[Mechanism, ...] = get_args(Mechanism)
 
 MAX_SEED = 2**64 - 1
 
+_BELOW_MINUS_2 = 0.022750131948179195  # of the standard normal distribution
+
 # Second word of the Philox key: which quantity is drawn. u's stream is shared by all mechanisms (the
 # paper feeds one u to all three for a non-counterfactual sample); rolls are independent of u and of
 # each other.
@@ -39,14 +41,20 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
-def noise(seeds: Sequence[int], size: int) -> NDArray[np.float32]:
+def noise(seeds: Sequence[int], size: int, *, truncated: bool = False) -> NDArray[np.float32]:
     """Standard normal noise u of N seeds, float32 of shape (N, size).
 
     Element i of a seed's u depends on (seed, i) alone: on no other seed, and not on ``size``.
+
+    Args:
+        truncated: of the normal distribution within [-2, 2], as BigGAN is trained and sampled with (Brock et
+            al. 2019, section 3.1). One seed's two kinds of noise have the same quantiles.
     """
     raw = np.stack([_bits(seed, _STREAM_U, size) for seed in seeds])
     # 53 random bits, centred in their cell: never 0 or 1, so the quantile is finite (|u| < 8.3).
     p = ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    if truncated:
+        p = _BELOW_MINUS_2 + p * (1 - 2 * _BELOW_MINUS_2)
     return normal_quantile(p).astype(np.float32)
 
 

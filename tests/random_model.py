@@ -7,7 +7,7 @@ import torch
 
 from cgn import checkpoint
 from cgn.card import MaskBounds, ModelCard
-from cgn.model import build_network
+from cgn.families import build_network
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from cgn.card import ModelCard
 from cgn.engine.rows import Row
 from cgn.errors import CgnInputError
-from cgn.factors import Factor
 from cgn.model import BATCH_ROWS, CGN
 from cgn.noise import Mechanism
 
@@ -148,7 +147,7 @@ class Engine:
         try:
             if model is None:
                 raise CgnInputError("model", f"digest {batch[0].row.digest} was unloaded")
-            factors = [Factor(item.row.label, item.row.seed) for item in batch]
+            factors = [item.row.factor for item in batch]
             rows_NHWC = model.rows(mechanism, factors).permute(0, 2, 3, 1).contiguous().numpy()
             seconds = time.monotonic() - start
             waits = [start - item.since for item in batch]

@@ -1,15 +1,16 @@
 """The unit of work: one row of one mechanism."""
 
 import hashlib
-import struct
-from dataclasses import dataclass
+import json
+from dataclasses import astuple, dataclass
 
 import torch
 
+from cgn.factors import Factor, Label, Way
 from cgn.noise import Mechanism
 
 # Raise it whenever the same factor may give other pixels than before: noise, mechanisms, pixel levels.
-ROW_SCHEMA = 1
+ROW_SCHEMA = 2
 # Another build or instruction set may round otherwise, by a level or in the last bit of a float.
 _BUILD = f"{torch.__version__}|{torch.backends.cpu.get_cpu_capability()}"
 
@@ -21,14 +22,23 @@ class Row:
     Attributes:
         digest: digest of the model's weights.
         mechanism: which of its mechanisms.
-        label: class index.
+        label: class index, or a mixture of classes (cgn.factors).
         seed: seed of the noise and of a texture's roll.
+        way: where the noise goes from the seed's.
+        truncation: of the noise, in (0, 1].
     """
 
     digest: str
     mechanism: Mechanism
-    label: int
+    label: Label
     seed: int
+    way: Way | None = None
+    truncation: float = 1.0
+
+    @property
+    def factor(self) -> Factor:
+        """What the mechanism is asked for."""
+        return Factor(self.label, self.seed, way=self.way, truncation=self.truncation)
 
     def key(self, dtype: str, device: str) -> bytes:
         """Canonical 16-byte name of the row's pixels, for caches that outlive this process.
@@ -37,5 +47,7 @@ class Row:
             dtype: ``"uint8"`` or ``"float32"``.
             device: type of the device that computes it, ``"cpu"`` or ``"cuda"``.
         """
-        text = f"{ROW_SCHEMA}|{_BUILD}|{device}|{self.digest}|{self.mechanism}|{dtype}|".encode()
-        return hashlib.blake2b(text + struct.pack("<IQ", self.label, self.seed), digest_size=16).digest()
+        # JSON writes a float as the shortest text that reads back as it, so one text means one value.
+        cause = json.dumps([self.label, self.seed, self.way and astuple(self.way), self.truncation])
+        text = f"{ROW_SCHEMA}|{_BUILD}|{device}|{self.digest}|{self.mechanism}|{dtype}|{cause}"
+        return hashlib.blake2b(text.encode(), digest_size=16).digest()

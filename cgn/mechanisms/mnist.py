@@ -5,9 +5,14 @@ over the classes (one-hot for a plain label), so a mixture of labels is as good 
 Shape suffixes: N rows, L latent, C classes, HW pixels.
 """
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from cgn.mechanisms.network import Network
+from cgn.noise import Mechanism
 
 LATENT = 32
 HIDDEN = 128  # units between the noise and the map
@@ -82,6 +87,30 @@ class TextureMechanism(nn.Module):
     def forward(self, u_NL: torch.Tensor, y_NC: torch.Tensor, roll_N2: torch.Tensor) -> torch.Tensor:
         """Texture, (N, 3, R, R) in [-1, 1], shifted down and right by roll_N2 pixels."""
         return cyclic_roll(torch.tanh(self.layers(torch.cat([u_NL, y_NC], dim=1))), roll_N2)
+
+
+class MnistCGN(Network):
+    """The three learned mechanisms of the MNIST family (appendix B, left)."""
+
+    latent: ClassVar[int] = LATENT
+
+    def __init__(self, width: int, classes: int, resolution: int) -> None:
+        super().__init__(classes, resolution)
+        self.shape = ShapeMechanism(width, classes, resolution)
+        self.texture = TextureMechanism(width, classes, resolution)
+        self.background = TextureMechanism(width, classes, resolution)
+
+    def draw(
+        self,
+        mechanism: Mechanism,
+        u_NL: torch.Tensor,
+        y_NC: torch.Tensor,
+        shift_N2: torch.Tensor,
+        truncation: float,
+    ) -> torch.Tensor:
+        inputs = (u_NL, y_NC) if mechanism == "shape" else (u_NL, y_NC, shift_N2)
+        row: torch.Tensor = getattr(self, mechanism)(*inputs)
+        return row
 
 
 def cyclic_roll(x_NCHW: torch.Tensor, roll_N2: torch.Tensor) -> torch.Tensor:

@@ -43,14 +43,10 @@ def answer(plan: Plan, pixels: Mapping[Row, Pixels], cached: set[Row]) -> pb.Gen
     for i, rows in enumerate(plan.composites):
         result = response.results.add()
         for mechanism, row in rows.items():
-            getattr(result, mechanism).MergeFrom(
-                pb.ResolvedFactor(
-                    label_index=row.label,
-                    label_name=card.class_names[row.label],
-                    seed=row.seed,
-                    cache_hit=row in cached,
-                )
-            )
+            resolved: pb.ResolvedFactor = getattr(result, mechanism)
+            resolved.MergeFrom(pb.ResolvedFactor(seed=row.seed, cache_hit=row in cached))
+            if isinstance(row.label, int):
+                resolved.label_index, resolved.label_name = row.label, card.class_names[row.label]
         if shape := rows.get("shape"):
             if shape not in mu_masks:
                 mu_masks[shape] = mu_mask(pixels[shape])

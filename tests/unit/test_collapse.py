@@ -17,7 +17,7 @@ from cgn.collapse import (
     verdict,
 )
 from cgn.data import VARIANTS, make_variant
-from cgn.model import build_network
+from cgn.families import build_network
 from common.settings import REPO
 from services.generator.answer import border_and_soft
 

@@ -5,8 +5,9 @@ import torch
 
 from cgn.data import RESOLUTIONS
 from cgn.errors import CgnInputError
+from cgn.families import build_network
 from cgn.mechanisms import mnist
-from cgn.model import MnistCGN, build_network
+from cgn.mechanisms.mnist import MnistCGN
 from trainer.runs.discriminator import Discriminator
 
 SIZES = [(classes, resolution) for resolution in RESOLUTIONS for classes in (2, 7, 10)]

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from cgn.data import ImageSet
-from cgn.model import build_network
+from cgn.families import build_network
 from cgn.sheets import GAP, SCALE
 from trainer.runs.samples import MOST_COLUMNS, draw_samples
 

@@ -9,8 +9,9 @@ import torch
 
 from cgn import checkpoint
 from cgn.data import ImageSet, make_variant, training_images
+from cgn.families import build_network
 from cgn.mechanisms import mnist
-from cgn.model import build_network
+from cgn.mechanisms.mnist import MnistCGN
 from common.settings import REPO
 from trainer.runs.average import update_average
 from trainer.runs.reporting import Reporter
@@ -31,6 +32,7 @@ def test_composites_teach_a_segmenter_the_masks_of_real_images() -> None:
     limit = 600
     data = training_images("double_colored_mnist", "train", limit=limit)
     average = checkpoint.load(REPO / "models", "double_colored_mnist").network
+    assert isinstance(average, MnistCGN)
     stage = SegmenterStage(data, average, 32, torch.Generator().manual_seed(0), steps=150)
     for done in range(150):
         stage.step(done)

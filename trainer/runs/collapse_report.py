@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cgn.collapse import Fault, MaskMeasures, gross_bounds, measure_network, sound_bounds, verdict
-from cgn.model import MnistCGN
+from cgn.mechanisms.mnist import MnistCGN
 
 _FAULTS_TOLD = 3
 

@@ -9,7 +9,7 @@ from cgn.collapse import frame_width
 from cgn.composer import compose
 from cgn.data import ImageSet
 from cgn.mechanisms import mnist
-from cgn.model import MnistCGN
+from cgn.mechanisms.mnist import MnistCGN
 from cgn.style import StyleLoss, Vgg16StyleLoss
 from trainer.runs.average import update_average
 from trainer.runs.discriminator import Discriminator

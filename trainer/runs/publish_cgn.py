@@ -7,7 +7,7 @@ from cgn import checkpoint
 from cgn.collapse import class_bounds
 from cgn.data import ImageSet
 from cgn.mechanisms import mnist
-from cgn.model import MnistCGN
+from cgn.mechanisms.mnist import MnistCGN
 from trainer.runs.account import Account
 from trainer.runs.collapse_report import CollapseReport, Look, summary
 from trainer.runs.command import Published, RunError, Surroundings

@@ -9,7 +9,7 @@ import torch
 from cgn.composer import compose
 from cgn.data import ImageSet
 from cgn.mechanisms import mnist
-from cgn.model import MnistCGN
+from cgn.mechanisms.mnist import MnistCGN
 from cgn.pixels import to_uint8
 from cgn.sheets import SheetRow, draw_sheet
 

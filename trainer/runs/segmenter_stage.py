@@ -13,7 +13,7 @@ from torch import nn
 
 from cgn.composer import compose
 from cgn.data import ImageSet
-from cgn.model import MnistCGN
+from cgn.mechanisms.mnist import MnistCGN
 from trainer.runs.game import set_rate
 from trainer.runs.joint_stage import draw
 from trainer.runs.precision import half_precision

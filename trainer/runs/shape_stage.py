@@ -12,7 +12,7 @@ import torch
 
 from cgn.data import ImageSet
 from cgn.mechanisms import mnist
-from cgn.model import MnistCGN
+from cgn.mechanisms.mnist import MnistCGN
 from trainer.runs.average import update_average
 from trainer.runs.discriminator import Discriminator
 from trainer.runs.game import Opponent, game_optimiser, set_rate

@@ -19,7 +19,8 @@ import torch
 from cgn.collapse import border_mass, soft_share
 from cgn.data import DataError, ImageSet, training_images
 from cgn.device import resolve_device
-from cgn.model import MnistCGN, build_network
+from cgn.families import build_network
+from cgn.mechanisms.mnist import MnistCGN
 from trainer.runs.account import Account
 from trainer.runs.checkpoints import Checkpoints
 from trainer.runs.collapse_report import CollapseReport, Look, summary
