@@ -87,7 +87,7 @@ class Counterfactuals:
             len(wanted), 1 if mechanism == "shape" else 3, resolution, resolution, dtype=torch.uint8
         )
         for start in range(0, len(wanted), _ROWS_AT_ONCE):
-            part = self._model.rows(mechanism, wanted[start : start + _ROWS_AT_ONCE])
+            part = self._model.rows(mechanism, wanted[start : start + _ROWS_AT_ONCE])[:, : rows.shape[1]]
             levels = to_uint8(part.permute(0, 2, 3, 1).numpy())
             rows[start : start + _ROWS_AT_ONCE] = torch.from_numpy(levels).permute(0, 3, 1, 2)
             tick(f"{mechanism}: {start + len(part)} of {len(wanted)} rows")

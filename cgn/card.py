@@ -14,6 +14,8 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 NAME_HELP = "a lowercase letter, then up to 63 of a-z, 0-9, '_', '-'"
 VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 VERSION_HELP = "a lowercase letter or digit, then up to 63 of a-z, 0-9, '.', '_', '-'"
+RESERVED_VERSIONS = ("latest", "stable")  # names that move between versions (cgn.aliases)
+UNPUBLISHED = ".publishing-"  # begins the name of a folder that is to become a version: then version, attempt
 MEASURED = ("mask_mean", "mask_border", "mask_soft")  # of masks that the finished network draws, by class
 _DIGEST = re.compile(r"blake2b:[0-9a-f]{32}")
 
@@ -29,6 +31,8 @@ def check_version(version: str) -> str:
     """Returns a version that may become a folder, else raises CgnInputError."""
     if not VERSION.fullmatch(version):
         raise CgnInputError("version", f"{version!r} must be {VERSION_HELP}")
+    if version in RESERVED_VERSIONS:
+        raise CgnInputError("version", f"{version!r} is an alias, which moves; give the version itself")
     return version
 
 
@@ -61,14 +65,15 @@ class ModelCard:
     Attributes:
         name, version: where it is published, ``models/<name>/<version>/``.
         digest: of the weights as stored, ``blake2b:`` and 32 hexadecimal digits.
-        family: which mechanisms; ``"mnist"``.
+        family: which mechanisms; one of `cgn.families`.
         architecture: the family's own sizes, such as ``{"width": 32}``.
         class_names: by label index.
+        class_ids: by label index, WordNet ids such as ``"n01518878"``; empty where the classes have none.
         resolution: height and width of every output, in pixels.
         latent_size: length of the noise u.
         mask_bounds: by label index.
         mask_mean, mask_border, mask_soft: measured mean mask value, border mass and soft-pixel share by
-            label index, each in [0, 1].
+            label index, each in [0, 1]; empty where nobody has measured them.
         trained: True for trained weights; False for random ones, which a card must say.
         training: how the weights came to be: command, config, data, seconds, machine.
         notes: what a user must know, such as that the digits are a subset.
@@ -95,6 +100,7 @@ class ModelCard:
     notes: list[str] = field(default_factory=list)
     terms: list[str] = field(default_factory=list)
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
+    class_ids: list[str] = field(default_factory=list)
     created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
     card_format: int = CARD_FORMAT
 
@@ -109,8 +115,9 @@ class ModelCard:
         classes = len(self.class_names)
         if len(set(self.class_names)) < classes or not classes:
             raise CgnInputError("class_names", "must be distinct, at least one")
-        for name in ("mask_bounds", *MEASURED):
-            if len(getattr(self, name)) != classes:
+        for name in ("mask_bounds", "class_ids", *MEASURED):
+            optional = name != "mask_bounds"
+            if len(getattr(self, name)) != classes and (getattr(self, name) or not optional):
                 raise CgnInputError(name, f"has {len(getattr(self, name))} entries for {classes} classes")
         for name in MEASURED:
             if not all(0 <= value <= 1 for value in getattr(self, name)):
@@ -122,7 +129,8 @@ class ModelCard:
     def _check_types(self) -> None:
         """Raises CgnInputError for a value of another type than the field's."""
         expected: dict[str, tuple[Any, ...]] = {  # type of the field, and of its elements
-            "family": (str,), "architecture": (dict, int), "class_names": (list, str), "resolution": (int,),
+            "family": (str,), "architecture": (dict, int), "class_names": (list, str),
+            "class_ids": (list, str), "resolution": (int,),
             "latent_size": (int,), "mask_bounds": (list, MaskBounds),
             **dict.fromkeys(MEASURED, (list, float | int)), "trained": (bool,), "training": (dict,),
             "notes": (list, str), "terms": (list, str), "scores": (dict, dict), "created_at": (str,),

@@ -5,6 +5,7 @@ a white frame), covers everything or nothing, stays half transparent, or ignores
 are spared decides how well a classifier learns from the counterfactuals (Bagad et al., ReScience C 2022).
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,10 +53,25 @@ class MaskMeasures:
 
 @dataclass(frozen=True)
 class Fault:
-    """One measure of one class that is out of bounds; its text says what, the bound, and what it means."""
+    """One measure of one class that is out of bounds.
+
+    Attributes:
+        class_name: of the class.
+        measure: its name, such as "border mass". value: what it is.
+        bound: such as "above 0.12".
+        meaning: what that says of the mask.
+    """
 
     class_name: str
-    text: str
+    measure: str
+    value: float
+    bound: str
+    meaning: str
+
+    @property
+    def text(self) -> str:
+        """All but the class."""
+        return f"{self.measure} {self.value:.3f} is {self.bound}: {self.meaning}"
 
     def __str__(self) -> str:
         return f"class {self.class_name}: {self.text}"
@@ -90,7 +106,7 @@ def measure(m: NDArray[np.float32]) -> MaskMeasures:
 @torch.no_grad()
 def measure_network(network: Network, rows: int = ROWS) -> list[MaskMeasures]:
     """Measures of fresh masks, by class: `rows` each, in eval mode, the same noise in every call."""
-    device = next(network.parameters()).device
+    device = next(itertools.chain(network.parameters(), network.buffers())).device
     random = torch.Generator().manual_seed(0)
     was_training = network.training
     network.eval()
@@ -147,7 +163,7 @@ def verdict(
     for name, found in zip(class_names, measures, strict=True):
 
         def fault(what: str, value: float, bound: str, meaning: str, name: str = name) -> None:
-            faults.append(Fault(name, f"{what} {value:.3f} is {bound}: {meaning}"))
+            faults.append(Fault(name, what, value, bound, meaning))
 
         if not found.mean >= bounds.lowest:
             fault("μ_mask", found.mean, f"below {bounds.lowest:g}", "the mask is empty")

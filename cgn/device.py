@@ -1,8 +1,13 @@
-"""Which device a model lives on."""
+"""Which device a model lives on, and how much memory it has."""
+
+import os
+from pathlib import Path
 
 import torch
 
 from cgn.errors import CgnInputError
+
+_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def resolve_device(wanted: str) -> torch.device:
@@ -23,3 +28,14 @@ def resolve_device(wanted: str) -> torch.device:
             "device", f"{wanted}: this machine shows {gpus} GPUs; set CGN_DEVICE to cpu or auto"
         )
     return torch.device("cuda", index)
+
+
+def memory_bytes(device: torch.device) -> int:
+    """All the memory of a GPU, or of this machine: of the container, where that has less."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(machine, int(_CONTAINER_LIMIT.read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit: "max"
+        return machine

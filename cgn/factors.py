@@ -81,11 +81,8 @@ class Factor:
 
     def shift(self, mechanism: Mechanism, resolution: int) -> tuple[int, int]:
         """The texture's roll (rows down, columns right), each in [0, resolution)."""
-        if self.roll is not None:
-            if not all(0 <= step < resolution for step in self.roll):
-                raise CgnInputError("roll", f"{self.roll} must be two steps in [0, {resolution - 1}]")
-            return self.roll
-        return (0, 0) if self.seed is None else noise.roll(self.seed, mechanism, resolution)
+        ((down, right),) = shifts_of([self], mechanism, resolution).tolist()
+        return down, right
 
 
 def mixture(weights: Mapping[int, float]) -> Label:
@@ -155,6 +152,28 @@ def noise_of(factors: Sequence[Factor], latent: int, *, truncated: bool = False)
                 raise CgnInputError("truncation", "this family of models has none; leave it out")
             u_NL[i] *= np.float32(factor.truncation)
     return u_NL
+
+
+def shifts_of(factors: Sequence[Factor], mechanism: Mechanism, resolution: int) -> NDArray[np.int64]:
+    """Cyclic shifts (rows down, columns right) of N factors, each in [0, resolution), of shape (N, 2).
+
+    Zeros for mechanisms that are not shifted.
+
+    Raises:
+        CgnInputError: a roll given outright is out of range.
+    """
+    shift_N2 = np.zeros((len(factors), 2), np.int64)
+    if mechanism not in ("texture", "background"):
+        return shift_N2
+    seeded = [i for i, factor in enumerate(factors) if factor.roll is None and factor.seed is not None]
+    if seeded:
+        shift_N2[seeded] = noise.rolls([factors[i].seed or 0 for i in seeded], mechanism, resolution)
+    for i, factor in enumerate(factors):
+        if factor.roll is not None:
+            if not all(0 <= step < resolution for step in factor.roll):
+                raise CgnInputError("roll", f"{factor.roll} must be two steps in [0, {resolution - 1}]")
+            shift_N2[i] = factor.roll
+    return shift_N2
 
 
 def _along(way: Way, start_L: NDArray[np.float32], end_L: NDArray[np.float32]) -> NDArray[np.float32]:

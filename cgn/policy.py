@@ -27,7 +27,10 @@ class Policy:
             classes, where that does not divide 100) the classes are balanced, and the labels of each varied
             mechanism are a random permutation of the group's shape labels, of its own for each mechanism and
             each counterfactual per shape.
-            "other": never the shape's own label, all others alike. Shapes are drawn uniformly.
+            "other": any label but the shape's own, all alike; or the shape's own at the rate of
+            ``agreement``, for each mechanism independently. Shapes are drawn uniformly.
+        agreement: share of samples whose label is the shape's, of each mechanism that varies, in [0, 1];
+            above 0 only with "other" labels.
         cf_ratio: counterfactuals per shape, 1 to HIGHEST_RATIO: samples i with equal i // cf_ratio share
             label and noise of the shape. Each gets new labels and new noise for the mechanisms that vary, as
             in the authors' code; in section 2.3 of the paper one noise vector stays and only labels vary.
@@ -48,6 +51,7 @@ class Policy:
     bank_textures: int = 0
     bank_backgrounds: int = 0
     jitter: bool = False
+    agreement: float = 0.0
 
     def __post_init__(self) -> None:
         for name, choices in (("vary", VARY), ("labels", LABELS)):
@@ -62,6 +66,10 @@ class Policy:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise CgnInputError(name, f"{value!r} must be an integer, {low} to {high}")
+        if not 0 <= self.agreement <= 1:
+            raise CgnInputError("agreement", f"{self.agreement} is not within 0 to 1")
+        if self.agreement and self.labels != "other":
+            raise CgnInputError("agreement", f'is of "other" labels; leave it out with {self.labels!r} ones')
         if not isinstance(self.jitter, bool):
             raise CgnInputError("jitter", f"{self.jitter!r} must be true or false")
 

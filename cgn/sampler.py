@@ -111,6 +111,9 @@ class Sampler:
                 labels = self._permuted(mechanism, start, stop)
             elif self.policy.labels == "other":
                 ahead = 1 + (words[:, 0] % np.uint64(self.classes - 1)).astype(np.int64)
+                if self.policy.agreement:
+                    # Of the high bits, on which the remainder hardly depends.
+                    ahead[words[:, 0] * 2.0**-64 < self.policy.agreement] = 0
                 labels = (shape.labels + ahead) % self.classes
             else:
                 labels = self._any(words)
@@ -136,13 +139,18 @@ class Sampler:
 
     def _permuted(self, mechanism: Mechanism, start: int, stop: int) -> Indices:
         """Labels that are permutations of a group's shape labels, a new one for each copy of the group."""
-        group = self.classes * -(-_GROUP // self.classes)
+        group = permuted_group(self.classes)
         block = group * self.policy.cf_ratio  # samples of a group
         first, last = start // block, -(-stop // block)
         words = _words(self.seed, _STREAM[mechanism], first * block, last * block)
         order = words[:, 0].reshape(-1, group, self.policy.cf_ratio).argsort(axis=1, kind="stable")
         labels: Indices = (order % self.classes).reshape(-1)[start - first * block : stop - first * block]
         return labels
+
+
+def permuted_group(classes: int) -> int:
+    """Shapes among which labels are permuted: 100, or the next multiple of the number of classes."""
+    return classes * -(-_GROUP // classes)
 
 
 def _words(seed: int, stream: int, start: int, stop: int) -> Words:

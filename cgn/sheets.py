@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 SCALE = 3  # screen pixels per image pixel
+LARGEST_CELL = 256  # screen pixels a side; images that would be larger are enlarged less
 GAP = 6
 MARGIN = 14
 TITLE_WIDTH = 132
 HEADLINE_HEIGHT = 34
-CAPTION_HEIGHT = 16
+CAPTION_HEIGHT = 16  # of a line
 PAPER, INK, FAINT = (255, 255, 255), (24, 26, 30), (110, 116, 126)
 
 
@@ -23,7 +24,8 @@ class SheetRow:
     Attributes:
         title: written to the left.
         images: uint8 (H, W, 1) or (H, W, 3), all of one size.
-        captions: written above the images, one each; empty: none.
+        captions: written above the images, one each, perhaps in several lines; cut where they are wider than
+            the image. Empty: none.
     """
 
     title: str
@@ -32,33 +34,45 @@ class SheetRow:
 
 
 def draw_sheet(headline: str, rows: Sequence[SheetRow]) -> Image.Image:
-    """A picture of all rows below a headline, images enlarged by SCALE without smoothing."""
-    title_font, caption_font = ImageFont.load_default(14), ImageFont.load_default(11)
-    cell = rows[0].images[0].shape[0] * SCALE
-    width = TITLE_WIDTH + max(len(row.images) for row in rows) * (cell + GAP) + MARGIN
+    """A picture of all rows below a headline, images enlarged by SCALE at most, without smoothing."""
+    headline_font, title_font, caption_font = (ImageFont.load_default(size) for size in (16, 14, 11))
+    side = rows[0].images[0].shape[0]
+    cell = side * max(1, min(SCALE, LARGEST_CELL // side))
+    left_of_images = max(TITLE_WIDTH, *(int(title_font.getlength(row.title)) + 2 * MARGIN for row in rows))
+    width = left_of_images + max(len(row.images) for row in rows) * (cell + GAP) + MARGIN
+    width = max(width, int(headline_font.getlength(headline)) + 2 * MARGIN)
     height = MARGIN + HEADLINE_HEIGHT + sum(_row_height(row, cell) for row in rows) + MARGIN
     sheet = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((MARGIN, MARGIN), headline, INK, ImageFont.load_default(16))
+    pen.text((MARGIN, MARGIN), headline, INK, headline_font)
     top = MARGIN + HEADLINE_HEIGHT
     for row in rows:
-        caption = CAPTION_HEIGHT if row.captions else 0
+        caption = _caption_height(row)
         pen.text((MARGIN, top + caption + cell / 2), row.title, INK, title_font, anchor="lm")
         for column, pixels in enumerate(row.images):
-            left = TITLE_WIDTH + column * (cell + GAP)
+            left = left_of_images + column * (cell + GAP)
             if row.captions:
-                pen.text(
-                    (left + cell / 2, top + CAPTION_HEIGHT / 2),
-                    row.captions[column],
-                    FAINT,
-                    caption_font,
-                    "mm",
-                )
+                for line, text in enumerate(row.captions[column].splitlines()):
+                    place = left + cell / 2, top + (line + 0.5) * CAPTION_HEIGHT
+                    pen.text(place, _fitting(text, caption_font, cell + GAP), FAINT, caption_font, "mm")
             picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
             sheet.paste(picture.resize((cell, cell), Image.Resampling.NEAREST), (left, top + caption))
         top += _row_height(row, cell)
     return sheet
 
 
+def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+    """As much of a text as fits, ending in dots where something is left out."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text.rstrip() + "…"
+
+
+def _caption_height(row: SheetRow) -> int:
+    return CAPTION_HEIGHT * max((len(caption.splitlines()) for caption in row.captions), default=0)
+
+
 def _row_height(row: SheetRow, cell: int) -> int:
-    return cell + GAP + (CAPTION_HEIGHT if row.captions else 0)
+    return cell + GAP + _caption_height(row)

@@ -3,6 +3,7 @@
 Both compare Gram matrices (Gatys et al. 2015), which know which features occur together but not where.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -42,63 +43,77 @@ def _random_gram(x_NCHW: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 VGG16_FILE = "vgg16-397923af.pth"  # torchvision's name for its weights trained on ImageNet
+VGG16_BN_FILE = "vgg16_bn-6c64b313.pth"  # the same of the variant with batch norm
 VGG16_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))  # channels of its first convolutions
 
 # Of each block's distance, as the authors' code has them for Wildlife MNIST, whose textures are photographs:
 # squares of its weights 0.01, 0.05, 0 and 0.01, times 5,000.
 VGG16_BLOCK_WEIGHTS = (0.5, 12.5, 0.0, 0.5)
 
+_COUNTER = "num_batches_tracked"  # of batch norm; changes no feature, and old files lack it
+
 
 class Vgg16StyleLoss(nn.Module):
     """Distance of Gram matrices of layers of a VGG16 that has learnt ImageNet (Johnson et al. 2016).
 
-    The layers are relu1_2, relu2_2 and relu4_3 (relu3_3 has no weight); a Gram matrix is divided by channels,
-    height and width of its layer. As in the authors' code, images go in as they are, in [-1, 1], without the
-    means and deviations of ImageNet. Unlike there, pairs are of the same class: from a real image of another
-    class a generated one can only learn what all classes have in common.
+    The layers are relu1_2, relu2_2, relu3_3 and relu4_3; a Gram matrix is divided by channels, height and
+    width of its layer. As in the authors' code, images go in as they are, in [-1, 1], without the means and
+    deviations of ImageNet. Unlike there, pairs are of the same class: from a real image of another class a
+    generated one can only learn what all classes have in common.
 
     Args:
         weights: path of torchvision's state dict, a file of tensors that is read without running any code in
-            it; empty: VGG16_FILE in the cache of torch.hub. Nothing is downloaded.
+            it; empty: its name in the cache of torch.hub. Nothing is downloaded.
+        batch_norm: the variant with batch norm, and as layers the maxima pooled of the four, as the paper
+            has it for ImageNet (appendix C.3).
 
     Raises:
         CgnInputError: no such file, or not the weights of a VGG16.
     """
 
-    def __init__(self, weights: str = "") -> None:
+    def __init__(self, weights: str = "", *, batch_norm: bool = False) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         self._ends: list[int] = []  # layers[:end] gives a block's features
         channels = 3
         for block in VGG16_BLOCKS:
-            if layers:
-                layers.append(nn.MaxPool2d(2))
             for wider in block:
-                layers += [nn.Conv2d(channels, wider, 3, padding=1), nn.ReLU()]
+                layers.append(nn.Conv2d(channels, wider, 3, padding=1))
+                layers += [nn.BatchNorm2d(wider), nn.ReLU()] if batch_norm else [nn.ReLU()]
                 channels = wider
-            self._ends.append(len(layers))
+            layers.append(nn.MaxPool2d(2))
+            self._ends.append(len(layers) if batch_norm else len(layers) - 1)
         # torchvision's numbering of its layers, so its names are ours.
         self.features = nn.Sequential(*layers)
-        self.load_state_dict(_read_vgg16(weights, self.state_dict()))
+        names = {name: t for name, t in self.state_dict().items() if not name.endswith(_COUNTER)}
+        self.load_state_dict(
+            _read_vgg16(weights, VGG16_BN_FILE if batch_norm else VGG16_FILE, names), strict=False
+        )
         self.eval().requires_grad_(False)
 
-    def forward(self, x_generated: torch.Tensor, x_real: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self,
+        x_generated: torch.Tensor,
+        x_real: torch.Tensor,
+        block_weights: Sequence[float] = VGG16_BLOCK_WEIGHTS,
+    ) -> torch.Tensor:
         """Weighted mean absolute difference of the Gram matrices of image pairs (N, 3, H, W) in [-1, 1].
 
-        No gradient flows to ``x_real``.
+        No gradient flows to ``x_real``. ``block_weights``: of the four layers, 0 or more.
         """
         with torch.no_grad():
-            real = self._grams(x_real)
+            real = self._grams(x_real, block_weights)
         distance = x_generated.new_zeros(())
-        used = [weight for weight in VGG16_BLOCK_WEIGHTS if weight]
-        for weight, g, g_real in zip(used, self._grams(x_generated), real, strict=True):
+        used = [weight for weight in block_weights if weight]
+        for weight, g, g_real in zip(used, self._grams(x_generated, block_weights), real, strict=True):
             distance = distance + weight * (g - g_real).abs().mean()
         return distance
 
-    def _grams(self, x_NCHW: torch.Tensor) -> list[torch.Tensor]:
+    def _grams(self, x_NCHW: torch.Tensor, block_weights: Sequence[float]) -> list[torch.Tensor]:
         """The Gram matrices (N, F, F) of the blocks that have a weight."""
         grams, start = [], 0
-        for weight, end in zip(VGG16_BLOCK_WEIGHTS, self._ends, strict=True):
+        last = max((i for i, weight in enumerate(block_weights) if weight), default=-1)
+        for weight, end in zip(block_weights[: last + 1], self._ends, strict=False):
             x_NCHW = self.features[start:end](x_NCHW)
             start = end
             if weight:
@@ -107,11 +122,11 @@ class Vgg16StyleLoss(nn.Module):
         return grams
 
 
-def _read_vgg16(weights: str, expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _read_vgg16(weights: str, file: str, expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The tensors of a state dict file that are expected, each in its shape. Raises CgnInputError."""
-    path = Path(weights).expanduser() if weights else Path(torch.hub.get_dir()) / "checkpoints" / VGG16_FILE
+    path = Path(weights).expanduser() if weights else Path(torch.hub.get_dir()) / "checkpoints" / file
     if not path.is_file():
-        cure = f"put torchvision's {VGG16_FILE} there or give its path, or use the style loss without it"
+        cure = f"put torchvision's {file} there or give its path, or use the style loss without it"
         raise CgnInputError("vgg16_weights", f"there is no file {path}; {cure}")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
+from typing import NamedTuple
 
 import torch
 
@@ -10,13 +11,12 @@ from cgn.factors import Factor, Label, Way
 from cgn.noise import Mechanism
 
 # Raise it whenever the same factor may give other pixels than before: noise, mechanisms, pixel levels.
-ROW_SCHEMA = 2
+ROW_SCHEMA = 3
 # Another build or instruction set may round otherwise, by a level or in the last bit of a float.
 _BUILD = f"{torch.__version__}|{torch.backends.cpu.get_cpu_capability()}"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One mechanism's output for one factor; equal rows have equal pixels.
 
     Attributes:
@@ -40,14 +40,17 @@ class Row:
         """What the mechanism is asked for."""
         return Factor(self.label, self.seed, way=self.way, truncation=self.truncation)
 
-    def key(self, dtype: str, device: str) -> bytes:
+    def key(self, dtype: str, computed_by: str) -> bytes:
         """Canonical 16-byte name of the row's pixels, for caches that outlive this process.
 
         Args:
             dtype: ``"uint8"`` or ``"float32"``.
-            device: type of the device that computes it, ``"cpu"`` or ``"cuda"``.
+            computed_by: type of the device and precision, such as ``"cpu float32"``.
         """
-        # JSON writes a float as the shortest text that reads back as it, so one text means one value.
-        cause = json.dumps([self.label, self.seed, self.way and astuple(self.way), self.truncation])
-        text = f"{ROW_SCHEMA}|{_BUILD}|{device}|{self.digest}|{self.mechanism}|{dtype}|{cause}"
+        if isinstance(self.label, int) and self.way is None and self.truncation == 1:
+            cause = f"[{self.label}, {self.seed}, null, 1.0]"  # as below, for what is asked most
+        else:
+            # JSON writes a float as the shortest text that reads back as it, so one text means one value.
+            cause = json.dumps([self.label, self.seed, self.way and astuple(self.way), self.truncation])
+        text = f"{ROW_SCHEMA}|{_BUILD}|{computed_by}|{self.digest}|{self.mechanism}|{dtype}|{cause}"
         return hashlib.blake2b(text.encode(), digest_size=16).digest()

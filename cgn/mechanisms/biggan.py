@@ -132,7 +132,7 @@ class BigGAN(nn.Module):
 
     def __init__(self, sizes: BigGANSizes, *, mend_truncation: bool = False) -> None:
         super().__init__()
-        # Not at the top: the package brings SciPy and an S3 client along, which serving does without.
+        # Not at the top: the package brings SciPy and an S3 client along, which digits do without.
         from pytorch_pretrained_biggan import model as package  # type: ignore[import-untyped]
         from pytorch_pretrained_biggan.config import BigGANConfig  # type: ignore[import-untyped]
 

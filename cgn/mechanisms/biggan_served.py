@@ -76,10 +76,10 @@ class ServedBigGAN(nn.Module):
 
         read = _Reader(weights, device)
         z, ch = sizes.z_dim, sizes.ch
-        self.embedding_LC = nn.Buffer(read.tensor("embeddings.weight", z, sizes.classes).clone())
+        self.embedding_LC = nn.Buffer(read.tensor("embeddings.weight", z, sizes.classes))
         units = biggan.SMALLEST_MAP**2 * biggan.FIRST * ch
         self.first_OI = nn.Buffer(read.folded("generator.gen_z", units, 2 * z).to(dtype))
-        self.first_bias = nn.Buffer(read.tensor("generator.gen_z.bias", units).clone())
+        self.first_bias = nn.Buffer(read.tensor("generator.gen_z.bias", units))
 
         blocks: list[_Block] = []
         norms: list[_Norm] = []
@@ -201,7 +201,7 @@ class _Block(nn.Module):
             self.near = _convolution(near, size * (1 + doubles), dtype, doubles=doubles)
         self.far = _convolution(far, size * (1 + doubles), dtype)
         self.expand_OI = nn.Buffer(expand.flatten(1).to(dtype))
-        self.expand_bias = nn.Buffer(read.tensor(f"{name}.conv_3.bias", after).to(dtype, copy=True))
+        self.expand_bias = nn.Buffer(read.tensor(f"{name}.conv_3.bias", after).to(dtype))
 
     def forward(self, x_NHWC: torch.Tensor, affines: list[Affine]) -> torch.Tensor:
         """All but the last convolution. The biases of the others are in the norms that follow them."""
@@ -390,7 +390,8 @@ class _Reader:
         if found.shape != shape:
             got, want = ("x".join(map(str, s)) for s in (found.shape, shape))
             raise CgnInputError("weights", f"{name} is {got}, not {want}; give the sizes of these weights")
-        return found.detach().to(self.device, torch.float32)
+        # A copy, because sums may be ordered by where in memory a tensor begins, which in a file is anywhere.
+        return found.detach().to(self.device, torch.float32, copy=True)
 
     def folded(self, name: str, *shape: int) -> torch.Tensor:
         """A weight over its spectral norm, as the power iteration last estimated it."""

@@ -1,11 +1,13 @@
-"""What the networks of all families have in common: each draws rows of one mechanism at a time."""
+"""What the served networks of all families have in common: each draws rows of one mechanism at a time."""
 
 from typing import ClassVar
 
 import torch
 from torch import nn
 
-from cgn.noise import Mechanism
+from cgn.noise import MECHANISMS, Mechanism
+
+BATCH_ROWS = 16
 
 
 class Network(nn.Module):
@@ -16,10 +18,14 @@ class Network(nn.Module):
         truncated: whether noise is drawn within [-2, 2] and scaled by a truncation.
         classes: how many labels each mechanism knows.
         resolution: height and width of every output, in pixels.
+        mechanisms: what it draws.
+        batch_rows: rows of a full pass, and the most that one takes.
     """
 
-    latent: ClassVar[int]
+    latent: int
     truncated: ClassVar[bool] = False
+    mechanisms: tuple[Mechanism, ...] = MECHANISMS
+    batch_rows: int = BATCH_ROWS
 
     def __init__(self, classes: int, resolution: int) -> None:
         super().__init__()
@@ -43,6 +49,20 @@ class Network(nn.Module):
             truncation: of all the noise, in (0, 1]; 1 where the family has none.
 
         Returns:
-            (N, 1, R, R) in [0, 1] of shape, (N, 3, R, R) in [-1, 1] of textures.
+            Float32, with R x R pixels. Of shape (N, 1, R, R), the mask in [0, 1]; or (N, 4, R, R), the mask
+            and the pre-mask in [-1, 1] that it is read from. Of the others (N, 3, R, R) in [-1, 1].
         """
         raise NotImplementedError
+
+    def pass_rows(self, mechanism: Mechanism, wanted: int) -> int:
+        """How many rows are drawn where 1 to batch_rows are wanted; what is too much is thrown away.
+
+        Kernels choose their order of summation by the size of the batch, so one size for all passes is what
+        makes a row's pixels the same to the bit alone and among hundreds.
+        """
+        return self.batch_rows
+
+    def resident_bytes(self, mechanism: Mechanism) -> int:
+        """Bytes that one mechanism's weights and statistics take on the device."""
+        module = getattr(self, mechanism)
+        return sum(t.numel() * t.element_size() for t in module.state_dict().values())

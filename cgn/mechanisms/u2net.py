@@ -14,7 +14,6 @@ Shape suffixes: N pictures, C channels, HW pixels; 3, 6, 7 channels.
 """
 
 import copy
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -23,11 +22,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import load as load_safetensors
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cgn.errors import CgnInputError
+from cgn.state_dicts import fits, fitted, read_state_dict, without_prefix
 
 # (inner, outer) channels of the eleven stages, in the order in which they are computed: six down, five up.
 Channels = Sequence[tuple[int, int]]
@@ -43,7 +42,6 @@ DEPTH = 6
 _UPWARDS = range(DEPTH - 1, 0, -1)
 _HEIGHTS = (7, 6, 5, 4, 4, 4)  # of the U-blocks at each depth
 _DILATED_FROM = 5  # this depth on, U-blocks are dilated
-_COUNTER = "num_batches_tracked"  # in a file or not: it changes no picture
 
 PHOTOGRAPH_SIDE = 320  # pixels; what U²-Net's authors trained and test at
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -272,7 +270,7 @@ def load_u2net(path: Path, channels: Channels | None = None, *, align_corners: b
         CgnInputError: no such file, a truncated or damaged one, or one that has not exactly the network's
             tensors; the message names those that are missing, unknown, of a wrong shape or not finite.
     """
-    return build_u2net(_read(path), path, channels, align_corners=align_corners)
+    return build_u2net(read_state_dict(path), path, channels, align_corners=align_corners)
 
 
 def build_u2net(
@@ -288,64 +286,12 @@ def build_u2net(
         tensors: with or without the prefix ``module.`` and the counters ``num_batches_tracked``.
         source: where they come from, for messages.
     """
-    if tensors and all(name.startswith("module.") for name in tensors):  # as torch's DataParallel saves
-        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    tensors = without_prefix(tensors)
     candidates = list(PRESETS.values()) if channels is None else [channels]
     with torch.device("meta"):  # neither memory nor random numbers are spent on weights to be replaced
         networks = [U2Net(candidate, align_corners=align_corners) for candidate in candidates]
-    net = max(networks, key=lambda net: sum(_fits(tensors, *entry) for entry in net.state_dict().items()))
-    expected = net.state_dict()
-    counters = {name: torch.zeros((), dtype=torch.int64) for name in expected if name.endswith(_COUNTER)}
-    state = {name: t.detach() if name in counters else t.detach().float() for name, t in tensors.items()}
-    problems = [
-        _list("lacks", [name for name in expected if name not in tensors and name not in counters]),
-        _list("has unknown", [name for name in tensors if name not in expected]),
-        _list(
-            "has in another shape",
-            [
-                f"{name} {tuple(tensors[name].shape)} instead of {tuple(wanted.shape)}"
-                for name, wanted in expected.items()
-                if name in tensors and not _fits(tensors, name, wanted)
-            ],
-        ),
-        _list("has not finite", [name for name, t in state.items() if not torch.isfinite(t).all()]),
-    ]
-    if found := "; ".join(filter(None, problems)):
-        kind = "full or small U²-Net" if channels is None else "U²-Net with the channels asked for"
-        raise CgnInputError("weights", f"{source} {found}; give the weights of a {kind}")
-    net.load_state_dict(counters | state, assign=True)
+    net = max(networks, key=lambda net: sum(fits(tensors, *entry) for entry in net.state_dict().items()))
+    kind = "full or small U²-Net" if channels is None else "U²-Net with the channels asked for"
+    state = fitted(tensors, net.state_dict(), source, f"give the weights of a {kind}")
+    net.load_state_dict(state, assign=True)
     return net.eval()
-
-
-def _fits(tensors: Mapping[str, torch.Tensor], name: str, wanted: torch.Tensor) -> bool:
-    return name in tensors and tensors[name].shape == wanted.shape
-
-
-def _list(problem: str, names: Sequence[str]) -> str:
-    """The problem with the first names that have it, or nothing where none has."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{problem} {', '.join(names[:3])}{more}" if names else ""
-
-
-def _read(path: Path) -> Mapping[str, torch.Tensor]:
-    """The named tensors of a file, whatever their names."""
-    if path.suffix not in (".safetensors", ".pth"):
-        raise CgnInputError("weights", f"{path} must be a .safetensors or a .pth file")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CgnInputError("weights", f"{path} cannot be read ({error.strerror})") from None
-    try:
-        if path.suffix == ".safetensors":
-            return load_safetensors(data)
-        tensors = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle raises whatever its bytes lead to
-        kind = type(error).__name__
-        raise CgnInputError(
-            "weights", f"{path} is damaged, cut short or no file of weights ({kind})"
-        ) from None
-    if not isinstance(tensors, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in tensors.items()
-    ):
-        raise CgnInputError("weights", f"{path} is no state dict; save net.state_dict() alone")
-    return tensors

@@ -1,0 +1,1 @@
+"""Measures of a CGN's pictures and masks, each with its source."""

@@ -1,0 +1,108 @@
+"""Weights that others have saved: read without running any of it, and held against the network they fit."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load as load_safetensors
+
+from cgn.errors import CgnInputError
+
+SUFFIXES = (".safetensors", ".pth", ".bin")
+_COUNTER = "num_batches_tracked"  # in a file or not: it changes no picture
+_PARALLEL = "module."  # before every name that torch's DataParallel saves
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """The named tensors of a file, whatever their names. Nothing in the file is executed.
+
+    Args:
+        path: ``.safetensors``, or what ``torch.save`` made of a state dict: ``.pth`` or ``.bin``.
+
+    Returns:
+        The tensors on the CPU, without DataParallel's prefix ``module.``.
+
+    Raises:
+        CgnInputError: no such file, a truncated or damaged one, or one with anything but named tensors.
+    """
+    if path.suffix not in SUFFIXES:
+        raise CgnInputError("weights", f"{path} must be a .safetensors or a .pth file, or a .bin one")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CgnInputError("weights", f"{path} cannot be read ({error.strerror})") from None
+    try:
+        if path.suffix == ".safetensors":
+            tensors = load_safetensors(data)
+        else:
+            tensors = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle raises whatever its bytes lead to
+        kind = type(error).__name__
+        raise CgnInputError(
+            "weights", f"{path} is damaged, cut short or no file of weights ({kind})"
+        ) from None
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and _is_plain(tensor) for name, tensor in tensors.items()
+    ):
+        raise CgnInputError("weights", f"{path} is no state dict; save net.state_dict() alone")
+    return without_prefix(tensors)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is an ordinary array of numbers: neither sparse, nor quantised, nor complex."""
+    return isinstance(value, torch.Tensor) and not (
+        value.layout != torch.strided or value.is_quantized or value.is_complex()
+    )
+
+
+def without_prefix(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors under the names that they had before DataParallel, if they went through it."""
+    prefix = _PARALLEL if all(name.startswith(_PARALLEL) for name in tensors) else ""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+
+
+def fits(tensors: Mapping[str, torch.Tensor], name: str, wanted: torch.Tensor) -> bool:
+    """Whether the tensors have one of a name in the shape wanted."""
+    return name in tensors and tensors[name].shape == wanted.shape
+
+
+def fitted(
+    tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], source: Path | str, cure: str
+) -> dict[str, torch.Tensor]:
+    """The tensors as the state dict of a network: in float32, and with all counters of steps.
+
+    Args:
+        tensors: those that are float32 already are taken, not copied. Counters may be missing.
+        expected: the network's own state dict; only names and shapes matter.
+        source: where the tensors come from, for messages.
+        cure: what to do about tensors that do not fit, for messages.
+
+    Raises:
+        CgnInputError: tensors that are missing, unknown, of a wrong shape or not finite. The message has the
+            first three names of each kind, and how many more there are.
+    """
+    counters = {name: torch.zeros((), dtype=torch.int64) for name in expected if name.endswith(_COUNTER)}
+    state = {name: t.detach() if name in counters else t.detach().float() for name, t in tensors.items()}
+    problems = [
+        _list("lacks", [name for name in expected if name not in tensors and name not in counters]),
+        _list("has unknown", [name for name in tensors if name not in expected]),
+        _list(
+            "has in another shape",
+            [
+                f"{name} {tuple(tensors[name].shape)} instead of {tuple(wanted.shape)}"
+                for name, wanted in expected.items()
+                if name in tensors and not fits(tensors, name, wanted)
+            ],
+        ),
+        _list("has not finite", [name for name, t in state.items() if not torch.isfinite(t).all()]),
+    ]
+    if found := "; ".join(filter(None, problems)):
+        raise CgnInputError("weights", f"{source} {found}; {cure}")
+    return counters | state
+
+
+def _list(problem: str, names: Sequence[str]) -> str:
+    """The problem with the first names that have it, or nothing where none has."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{problem} {', '.join(names[:3])}{more}" if names else ""
