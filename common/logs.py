@@ -3,18 +3,24 @@
 import json
 import logging
 import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 # What every LogRecord has; anything else on a record came in by `extra=` and belongs to the line.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+
+# Fields of every record that is logged in this task from now on, such as the id of the request.
+task_fields: ContextVar[Mapping[str, str]] = ContextVar("task_fields", default=MappingProxyType({}))
 
 # What the formatter writes for every record; the other fields came in by `extra=`.
 _ALWAYS = ("time", "level", "process", "logger", "message")
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes a record as JSON: time (UTC), level, process, logger, message, then the fields of `extra=`."""
+    """Writes a record as JSON: time, level, process, logger, message, task_fields, fields of `extra=`."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
@@ -28,6 +34,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line.update(task_fields.get())
         line.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

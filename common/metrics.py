@@ -4,6 +4,8 @@ A process makes the classes of its own role only, so that it never exports anoth
 generator that says `cgn_workers 0` would raise the dead-worker alert).
 """
 
+from collections.abc import Sequence
+
 from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
@@ -22,6 +24,15 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
+class Observations(Summary):
+    """A summary that takes many observations at once."""
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        self._raise_if_not_observable()  # type: ignore[no-untyped-call]
+        self._count.inc(len(values))
+        self._sum.inc(sum(values))
+
+
 class RpcMetrics:
     """Metrics of every gRPC server."""
 
@@ -33,6 +44,23 @@ class RpcMetrics:
             "Seconds from an RPC's arrival to its end.",
             labels,
             buckets=SECONDS,
+            registry=registry,
+        )
+        self.errors = Counter(
+            "cgn_errors_total",
+            "RPCs that have ended with an error, by the reason of its ErrorInfo.",
+            ("method", "reason"),
+            registry=registry,
+        )
+        self.insecure = Gauge(
+            "cgn_insecure",
+            "1 if other machines can reach the server without what is missing: tls or callers.",
+            ("missing",),
+            registry=registry,
+        )
+        self.tokens_file_fault = Gauge(
+            "cgn_tokens_file_fault",
+            "1 while the tokens file cannot be used, and the one before is.",
             registry=registry,
         )
 
@@ -47,8 +75,21 @@ class GeneratorMetrics:
         )
         self.rows = Counter(
             "cgn_rows_total",
-            "Distinct mechanism rows used by requests; source is computed, memory or redis.",
+            "Distinct mechanism rows used by requests; source is computed, shared (another request's), "
+            "memory or redis.",
             (*version, "mechanism", "source"),
+            registry=registry,
+        )
+        self.pixels_in_flight = Gauge(
+            "cgn_pixels_in_flight",
+            "Pixels of the rows that requests in flight hold; absent at none.",
+            version,
+            registry=registry,
+        )
+        self.refusals = Counter(
+            "cgn_refusals_total",
+            "Requests refused for want of room or time; reason is overloaded, deadline or out_of_memory.",
+            (*version, "reason"),
             registry=registry,
         )
         self.batch_rows = Histogram(
@@ -78,6 +119,16 @@ class GeneratorMetrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self.engine_deaths = Counter(
+            "cgn_engine_deaths_total",
+            "Times that the engine's thread died and another one took its place.",
+            registry=registry,
+        )
+        self.engine_pass_seconds = Gauge(
+            "cgn_engine_pass_seconds",
+            "Seconds that the forward pass which runs has taken so far; 0 if none does.",
+            registry=registry,
+        )
         self.row_cache_hits = Counter(
             "cgn_row_cache_hits_total",
             "Rows found; tier is memory or redis.",
@@ -99,8 +150,16 @@ class GeneratorMetrics:
             ("tier",),
             registry=registry,
         )
+        self.row_cache_dropped = Counter(
+            "cgn_row_cache_dropped_total",
+            "Rows that were not written to Redis because too many waited for it.",
+            registry=registry,
+        )
+        self.row_cache_up = Gauge(
+            "cgn_row_cache_up", "1 while the row cache in Redis is used, else 0.", registry=registry
+        )
         by_class = (*version, "class")
-        self.mu_mask = Summary(
+        self.mu_mask = Observations(
             "cgn_mu_mask", "Mean mask value of served masks, 0 to 1.", by_class, registry=registry
         )
         self.mu_mask_lowest = Gauge(
@@ -109,7 +168,7 @@ class GeneratorMetrics:
         self.mu_mask_highest = Gauge(
             "cgn_mu_mask_highest", "Highest sound mean mask value, of the card.", by_class, registry=registry
         )
-        self.mask_border = Summary(
+        self.mask_border = Observations(
             "cgn_mask_border",
             "Border mass of served masks: share of a mask's sum in a frame of 3 pixels at 32, 0 to 1.",
             by_class,
@@ -118,7 +177,7 @@ class GeneratorMetrics:
         self.mask_border_highest = Gauge(
             "cgn_mask_border_highest", "Highest sound border mass, of the card.", by_class, registry=registry
         )
-        self.mask_soft = Summary(
+        self.mask_soft = Observations(
             "cgn_mask_soft",
             "Soft-pixel share of served masks: share of pixels between 0.1 and 0.9, 0 to 1.",
             by_class,
@@ -137,12 +196,33 @@ class GeneratorMetrics:
             registry=registry,
         )
         self.model_info = Gauge(
-            "cgn_model_info", "1 for every served model version.", (*version, "digest"), registry=registry
+            "cgn_model_info", "1 for every resident model version.", (*version, "digest"), registry=registry
+        )
+        self.model_memory_bytes = Gauge(
+            "cgn_model_memory_bytes", "Bytes that resident models count for.", registry=registry
+        )
+        self.model_memory_limit_bytes = Gauge(
+            "cgn_model_memory_limit_bytes", "Bytes that resident models may count for.", registry=registry
+        )
+        self.model_loads = Counter(
+            "cgn_model_loads_total",
+            "Loads of model versions; outcome is loaded, broken, or refused for want of memory.",
+            (*version, "outcome"),
+            registry=registry,
+        )
+        self.model_unloads = Counter(
+            "cgn_model_unloads_total",
+            "Model versions unloaded; reason is memory, call, replaced or gone (from the directory).",
+            (*version, "reason"),
+            registry=registry,
         )
 
 
 class TrainerMetrics:
-    """Metrics of the trainer service. The per-job ones are dropped when the job ends."""
+    """Metrics of the trainer service. The per-job ones are dropped when the job ends.
+
+    What is counted over all jobs is services.trainer.totals_collector's.
+    """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         job = ("job_id", "kind")
@@ -167,6 +247,33 @@ class TrainerMetrics:
         self.job_mu_mask = Gauge(
             "cgn_job_mu_mask",
             "Mean mask value of a running job's last batch, 0 to 1.",
+            job,
+            registry=registry,
+        )
+        self.job_mu_mask_lowest = Gauge(
+            "cgn_job_mu_mask_lowest",
+            "Mean mask value below which a running job's L_mask pulls, 0 to 1.",
+            job,
+            registry=registry,
+        )
+        self.job_mu_mask_highest = Gauge(
+            "cgn_job_mu_mask_highest",
+            "Mean mask value above which a running job's L_mask pulls, 0 to 1.",
+            job,
+            registry=registry,
+        )
+        self.job_images_per_second = Gauge(
+            "cgn_job_images_per_second",
+            "Images that a running job trains on, or makes, per second.",
+            job,
+            registry=registry,
+        )
+        self.job_eta_seconds = Gauge(
+            "cgn_job_eta_seconds", "Seconds to a running job's end, as it estimates.", job, registry=registry
+        )
+        self.job_idle_seconds = Gauge(
+            "cgn_job_idle_seconds",
+            "Seconds since a running job's step last changed, or its attempt began.",
             job,
             registry=registry,
         )

@@ -34,6 +34,19 @@ def async_client(url: str, **options: Any) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **{**_OPTIONS, **options})
 
 
+def not_durable(connection: redis.Redis) -> list[str]:
+    """How a Redis is set up to lose what it has acknowledged; empty also if it does not say.
+
+    Raises redis.exceptions.RedisError if it cannot be reached.
+    """
+    wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+    try:
+        found: Any = {name: connection.config_get(name).get(name) for name in wanted}
+    except redis.ResponseError:  # where others run it for you, it may keep its configuration to itself
+        return []
+    return [f"{name} {found[name]}, not {value}" for name, value in wanted.items() if found[name] != value]
+
+
 def absent(url: str, variable: str, error: Exception) -> str:
     """One line for a Redis that cannot be used: where, why, and the cure. variable: where its URL is set."""
     parts = urlsplit(url)

@@ -4,6 +4,7 @@ Every variable has a default that works on one machine. A bad value raises Setti
 line names the variable, what it may be and how to cure it.
 """
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -69,6 +70,13 @@ def device_from_env(env: Environ = os.environ) -> str:
     return text
 
 
+def _precision(env: Environ) -> str:
+    text = _text(env, "CGN_PRECISION", "float32")
+    if text not in ("float32", "bfloat16"):
+        raise SettingsError(f"CGN_PRECISION={text}: must be float32 or bfloat16; unset it for float32")
+    return text
+
+
 def _jobs_url(env: Environ) -> str:
     url = _redis_url(env, "CGN_JOBS_URL", "redis://127.0.0.1:6379/0")
     assert url is not None  # not optional
@@ -90,32 +98,131 @@ class Paths:
         )
 
 
+def _file(env: Environ, name: str) -> Path | None:
+    text = _text(env, name, "")
+    if not text:
+        return None
+    path = Path(text).expanduser().absolute()
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        why = error.strerror or "it cannot be read"
+        raise SettingsError(f"{name}={path}: {why}: name a file that this process can read") from None
+    return path
+
+
+def _flag(env: Environ, name: str) -> bool:
+    text = _text(env, name, "0")
+    if text not in ("0", "1"):
+        raise SettingsError(f"{name}={text}: must be 1 or 0; unset it for 0")
+    return text == "1"
+
+
+@dataclass(frozen=True)
+class EdgeSettings:
+    """Who may reach a gRPC server, how, and how much of it. docs/security.md shows their use."""
+
+    host: str  # CGN_HOST: address to bind
+    tls_cert: Path | None  # CGN_TLS_CERT: PEM, the server's certificate and what it is signed by
+    tls_key: Path | None  # CGN_TLS_KEY: PEM, its private key
+    tls_client_ca: Path | None  # CGN_TLS_CLIENT_CA: PEM, what clients' certificates must be signed by
+    tokens_file: Path | None  # CGN_TOKENS_FILE: the callers, their roles and hashes of their tokens
+    insecure: bool  # CGN_INSECURE: 1: listen to other machines even without TLS or without callers' proof
+    max_images: int  # CGN_MAX_IMAGES: images of one request; 0: no limit
+    rpcs_per_second: int  # CGN_RPCS_PER_SECOND: of one caller; 0: no limit
+    images_per_second: int  # CGN_IMAGES_PER_SECOND: of one caller; 0: no limit
+    traces: bool  # CGN_TRACES: 1: send OpenTelemetry traces to where OTEL_EXPORTER_OTLP_ENDPOINT says
+
+    @classmethod
+    def from_env(cls, env: Environ = os.environ) -> Self:
+        settings = cls(
+            host=_text(env, "CGN_HOST", "127.0.0.1"),
+            tls_cert=_file(env, "CGN_TLS_CERT"),
+            tls_key=_file(env, "CGN_TLS_KEY"),
+            tls_client_ca=_file(env, "CGN_TLS_CLIENT_CA"),
+            tokens_file=_file(env, "CGN_TOKENS_FILE"),
+            insecure=_flag(env, "CGN_INSECURE"),
+            max_images=_integer(env, "CGN_MAX_IMAGES", 0, 0, 1 << 31),
+            rpcs_per_second=_integer(env, "CGN_RPCS_PER_SECOND", 0, 0, 1_000_000),
+            images_per_second=_integer(env, "CGN_IMAGES_PER_SECOND", 0, 0, 1 << 31),
+            traces=_flag(env, "CGN_TRACES"),
+        )
+        settings._check_together()
+        return settings
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine can reach the address."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What other machines would not be asked for: "tls", "callers"; nothing at a local address."""
+        if self.local:
+            return ()
+        nobody_asked = not self.tokens_file and not self.tls_client_ca
+        return (() if self.tls_cert else ("tls",)) + (("callers",) if nobody_asked else ())
+
+    def _check_together(self) -> None:
+        if bool(self.tls_cert) != bool(self.tls_key):
+            there, absent = ("CERT", "KEY") if self.tls_cert else ("KEY", "CERT")
+            raise SettingsError(f"CGN_TLS_{there} is set without CGN_TLS_{absent}: set both, or neither")
+        if self.tls_client_ca and not self.tls_cert:
+            raise SettingsError(
+                "CGN_TLS_CLIENT_CA is set without CGN_TLS_CERT: clients show certificates over TLS only; "
+                "set CGN_TLS_CERT and CGN_TLS_KEY too"
+            )
+        if self.missing and not self.insecure:
+            cures = {
+                "tls": "CGN_TLS_CERT and CGN_TLS_KEY (TLS)",
+                "callers": "CGN_TOKENS_FILE or CGN_TLS_CLIENT_CA (who may call)",
+            }
+            raise SettingsError(
+                f"CGN_HOST={self.host}: other machines could reach this server: set "
+                f"{' and '.join(cures[what] for what in self.missing)}, "
+                "or CGN_INSECURE=1 to do without; docs/security.md shows how"
+            )
+
+
 @dataclass(frozen=True)
 class GeneratorSettings:
     """Settings of the generator service."""
 
     paths: Paths
-    host: str  # CGN_HOST: address to bind
+    edge: EdgeSettings
     port: int  # CGN_GENERATOR_PORT
     metrics_port: int  # CGN_GENERATOR_METRICS_PORT
     device: str  # CGN_DEVICE: auto, cpu, cuda or cuda:<index>
+    precision: str  # CGN_PRECISION: float32, or bfloat16 of the models that are served in it
     threads: int  # CGN_THREADS: threads of a forward pass; 0: all cores
     cache_url: str | None  # CGN_CACHE_URL: Redis tier of the row cache; None: no such tier
     row_cache_bytes: int  # CGN_ROW_CACHE_MB: in-process tier of the row cache; 0: no such tier
     row_ttl_seconds: int  # CGN_ROW_TTL_SECONDS: life of a row in Redis
+    model_memory_bytes: int  # CGN_MODEL_MEMORY_MB: of resident models; 0: half of the device's memory
+    keep_versions: int  # CGN_KEEP_VERSIONS: newest of each model to keep, besides stable; 0: all
+    pixels_in_flight: int  # CGN_MEGAPIXELS_IN_FLIGHT: of one model's rows; past it requests are refused
+    grace_seconds: int  # CGN_GRACE_SECONDS: for work in flight when the process is told to stop
 
     @classmethod
     def from_env(cls, env: Environ = os.environ) -> Self:
         return cls(
             paths=Paths.from_env(env),
-            host=_text(env, "CGN_HOST", "127.0.0.1"),
+            edge=EdgeSettings.from_env(env),
             port=_port(env, "CGN_GENERATOR_PORT", 50051),
             metrics_port=_port(env, "CGN_GENERATOR_METRICS_PORT", 9101),
             device=device_from_env(env),
+            precision=_precision(env),
             threads=_integer(env, "CGN_THREADS", 0, 0, 1024),
             cache_url=_redis_url(env, "CGN_CACHE_URL", "redis://127.0.0.1:6380/0", optional=True),
             row_cache_bytes=_integer(env, "CGN_ROW_CACHE_MB", 256, 0, 1 << 20) << 20,
             row_ttl_seconds=_integer(env, "CGN_ROW_TTL_SECONDS", 86_400, 1, 10 * 365 * 86_400),
+            model_memory_bytes=_integer(env, "CGN_MODEL_MEMORY_MB", 0, 0, 1 << 30) << 20,
+            keep_versions=_integer(env, "CGN_KEEP_VERSIONS", 0, 0, 1_000_000),
+            pixels_in_flight=_integer(env, "CGN_MEGAPIXELS_IN_FLIGHT", 64, 1, 1 << 20) << 20,
+            grace_seconds=_integer(env, "CGN_GRACE_SECONDS", 20, 2, 3600),
         )
 
 
@@ -124,19 +231,21 @@ class TrainerSettings:
     """Settings of the trainer service."""
 
     paths: Paths
-    host: str  # CGN_HOST: address to bind
+    edge: EdgeSettings
     port: int  # CGN_TRAINER_PORT
     metrics_port: int  # CGN_TRAINER_METRICS_PORT
     jobs_url: str  # CGN_JOBS_URL: Redis of the Celery broker and the job records
+    most_queued: int  # CGN_MOST_QUEUED_JOBS: queued jobs of one caller; 0: any number
 
     @classmethod
     def from_env(cls, env: Environ = os.environ) -> Self:
         return cls(
             paths=Paths.from_env(env),
-            host=_text(env, "CGN_HOST", "127.0.0.1"),
+            edge=EdgeSettings.from_env(env),
             port=_port(env, "CGN_TRAINER_PORT", 50052),
             metrics_port=_port(env, "CGN_TRAINER_METRICS_PORT", 9102),
             jobs_url=_jobs_url(env),
+            most_queued=_integer(env, "CGN_MOST_QUEUED_JOBS", 1000, 0, 1_000_000),
         )
 
 
@@ -150,6 +259,7 @@ class WorkerSettings:
     jobs_url: str  # CGN_JOBS_URL: Redis of the Celery broker and the job records
     threads: int  # CGN_WORKER_THREADS: CPU threads offered to jobs
     gpus: int  # CGN_WORKER_GPUS: GPUs offered to jobs
+    memory_mb: int  # CGN_WORKER_MEMORY_MB: what a job may have; 0: nine tenths of the machine or container
 
     @classmethod
     def from_env(cls, env: Environ = os.environ) -> Self:
@@ -160,4 +270,5 @@ class WorkerSettings:
             jobs_url=_jobs_url(env),
             threads=_integer(env, "CGN_WORKER_THREADS", 2, 1, 256),
             gpus=_integer(env, "CGN_WORKER_GPUS", 0, 0, 8),
+            memory_mb=_integer(env, "CGN_WORKER_MEMORY_MB", 0, 0, 1 << 30),
         )

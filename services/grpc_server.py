@@ -13,9 +13,34 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from common.metrics import RpcMetrics, serve_metrics
-from services.errors import ErrorInterceptor
+from common.settings import EdgeSettings
+from services.edge.access import Access
+from services.edge.callers import Callers
+from services.edge.interceptor import RpcInterceptor
+from services.edge.limits import Limits
+from services.edge.tls import server_credentials
+from services.edge.tracing import Tracing
+from services.in_flight import InFlight
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # grpc's own default for receivers, so every stock client can read us
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),  # else a second server would share the port unseen
+    # A client that vanished without a word (a machine lost, a cable cut) is noticed within 80 s, and what it
+    # holds, such as a watched job, is let go.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # Clients may look for us as often, also between calls; grpc's own limit is once in 5 minutes, and it
+    # ends the connection of those who ask more often.
+    ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Balancers spread connections, not RPCs: a client that stays on one for ever never meets a new server.
+    # Without a grace, as a stream of this API may rightly last for hours; it ends its connection with itself.
+    ("grpc.max_connection_age_ms", 1_800_000),
+)
 
 log = logging.getLogger(__name__)
 
@@ -52,15 +77,39 @@ def _check_free(name: str, variable: str, host: str, port: int) -> None:
         raise _cannot_bind(name, variable, host, port) from None
 
 
+def _interceptor(
+    edge: EdgeSettings, metrics: RpcMetrics, in_flight: InFlight, tracing: Tracing | None
+) -> RpcInterceptor:
+    """Raises SettingsError."""
+    certificates = edge.tls_client_ca is not None
+    callers = None
+    if edge.tokens_file:
+        callers = Callers(edge.tokens_file, certificates=certificates, on_fault=metrics.tokens_file_fault.set)
+    access = Access(callers, certificates=certificates)
+    return RpcInterceptor(metrics, in_flight, access, Limits(edge), tracing)
+
+
+def _say_how_open(edge: EdgeSettings, metrics: RpcMetrics) -> None:
+    """Shows what CGN_INSECURE lets through."""
+    for what in ("tls", "callers"):
+        metrics.insecure.labels(what).set(what in edge.missing)
+    if edge.missing:
+        log.warning(
+            "open to other machines, as CGN_INSECURE says; docs/security.md shows how to close it",
+            extra={"missing": ", ".join(edge.missing)},
+        )
+
+
 async def serve(
     *,
     name: str,
     add_services: Callable[[grpc.aio.Server], Sequence[str]],
-    host: str,
+    edge: EdgeSettings,
     port: int,
     metrics_port: int,
     run: Callable[[Readiness], Awaitable[None]] | None = None,
     draining: asyncio.Event | None = None,
+    tracing: Tracing | None = None,
     grace_seconds: float = 10.0,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains: NOT_SERVING, no new RPCs, `grace_seconds` for the rest.
@@ -69,25 +118,28 @@ async def serve(
     run: a coroutine that lives beside the server (a watcher, a sweeper) and says by its Readiness when
     the server is ready; without one the server is ready at once. If it ends by an exception, the server
     stops and the exception is raised. draining: set when draining begins, for RPCs that would not end by
-    themselves. Raises SystemExit with a one-line message if a port is taken.
+    themselves. tracing: None if traces are off. Raises SystemExit with a one-line message if a port is taken,
+    SettingsError for certificates or a tokens file that cannot be used.
     """
+    host = edge.host
     port_variable = f"CGN_{name.upper()}_PORT"
     metrics_variable = f"CGN_{name.upper()}_METRICS_PORT"
+    metrics = RpcMetrics()
+    credentials = server_credentials(edge)
+    in_flight = InFlight()
+    interceptor = _interceptor(edge, metrics, in_flight, tracing)
     _check_free(name, port_variable, host, port)
     try:
         serve_metrics(host, metrics_port)
     except OSError:
         raise _cannot_bind(f"{name} metrics", metrics_variable, host, metrics_port) from None
-    server = grpc.aio.server(
-        interceptors=[ErrorInterceptor(RpcMetrics())],
-        options=[
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.so_reuseport", 0),  # else a second server would share the port unseen
-        ],
-    )
+    server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
     try:
-        server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if credentials:
+            server.add_secure_port(address, credentials)
+        else:
+            server.add_insecure_port(address)
     except RuntimeError:
         raise _cannot_bind(name, port_variable, host, port) from None
 
@@ -104,6 +156,7 @@ async def serve(
         loop.add_signal_handler(signum, stop.set)
     await server.start()
     log.info("listening", extra={"address": f"{host}:{port}", "metrics": f"{host}:{metrics_port}"})
+    _say_how_open(edge, metrics)
 
     beside = asyncio.ensure_future(run(readiness)) if run else None
     if beside:
@@ -114,10 +167,13 @@ async def serve(
     await health_servicer.enter_graceful_shutdown()
     if draining:
         draining.set()
-    await server.stop(grace_seconds)
+    await in_flight.drain(grace_seconds)
+    await server.stop(0)
     if beside:
         if not beside.done():
             beside.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await beside
+    if tracing:
+        await asyncio.to_thread(tracing.close)
     log.info("stopped")

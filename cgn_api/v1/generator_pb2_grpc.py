@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from cgn_api.v1 import generator_pb2 as cgn__api_dot_v1_dot_generator__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 GRPC_GENERATED_VERSION = '1.82.2'
 GRPC_VERSION = grpc.__version__
@@ -41,6 +42,21 @@ class GeneratorServiceStub:
                 request_serializer=cgn__api_dot_v1_dot_generator__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=cgn__api_dot_v1_dot_generator__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.Interpolate = channel.unary_stream(
+                '/cgn_api.v1.GeneratorService/Interpolate',
+                request_serializer=cgn__api_dot_v1_dot_generator__pb2.InterpolateRequest.SerializeToString,
+                response_deserializer=cgn__api_dot_v1_dot_generator__pb2.InterpolateResponse.FromString,
+                _registered_method=True)
+        self.GenerateProduct = channel.unary_stream(
+                '/cgn_api.v1.GeneratorService/GenerateProduct',
+                request_serializer=cgn__api_dot_v1_dot_generator__pb2.GenerateProductRequest.SerializeToString,
+                response_deserializer=cgn__api_dot_v1_dot_generator__pb2.GenerateProductResponse.FromString,
+                _registered_method=True)
+        self.Sample = channel.unary_stream(
+                '/cgn_api.v1.GeneratorService/Sample',
+                request_serializer=cgn__api_dot_v1_dot_generator__pb2.SampleRequest.SerializeToString,
+                response_deserializer=cgn__api_dot_v1_dot_generator__pb2.SampleResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/cgn_api.v1.GeneratorService/ListModels',
                 request_serializer=cgn__api_dot_v1_dot_generator__pb2.ListModelsRequest.SerializeToString,
@@ -49,6 +65,26 @@ class GeneratorServiceStub:
         self.GetModel = channel.unary_unary(
                 '/cgn_api.v1.GeneratorService/GetModel',
                 request_serializer=cgn__api_dot_v1_dot_generator__pb2.GetModelRequest.SerializeToString,
+                response_deserializer=cgn__api_dot_v1_dot_generator__pb2.Model.FromString,
+                _registered_method=True)
+        self.LoadModel = channel.unary_unary(
+                '/cgn_api.v1.GeneratorService/LoadModel',
+                request_serializer=cgn__api_dot_v1_dot_generator__pb2.LoadModelRequest.SerializeToString,
+                response_deserializer=cgn__api_dot_v1_dot_generator__pb2.Model.FromString,
+                _registered_method=True)
+        self.UnloadModel = channel.unary_unary(
+                '/cgn_api.v1.GeneratorService/UnloadModel',
+                request_serializer=cgn__api_dot_v1_dot_generator__pb2.UnloadModelRequest.SerializeToString,
+                response_deserializer=cgn__api_dot_v1_dot_generator__pb2.Model.FromString,
+                _registered_method=True)
+        self.DeleteModel = channel.unary_unary(
+                '/cgn_api.v1.GeneratorService/DeleteModel',
+                request_serializer=cgn__api_dot_v1_dot_generator__pb2.DeleteModelRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.SetAlias = channel.unary_unary(
+                '/cgn_api.v1.GeneratorService/SetAlias',
+                request_serializer=cgn__api_dot_v1_dot_generator__pb2.SetAliasRequest.SerializeToString,
                 response_deserializer=cgn__api_dot_v1_dot_generator__pb2.Model.FromString,
                 _registered_method=True)
 
@@ -66,8 +102,35 @@ class GeneratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Interpolate(self, request, context):
+        """Generates the images on the way from one composite to another, each sent as soon as it is made; or one
+        animation of them. What differs between the two ends moves, all else stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GenerateProduct(self, request, context):
+        """Generates every combination of sets of factors, in chunks: a header first, then the combinations in
+        order, shapes slowest, backgrounds fastest. Number i has shape i / (T * B), texture i / B % T and
+        background i % B of T textures and B backgrounds. The memory taken does not grow with the number of
+        combinations, and little is made ahead of a client who does not read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Sample(self, request, context):
+        """Generates labelled random counterfactuals without end, to train from: a header first, then batches.
+        Sample i is a function of the model's digest, the seed, the policy and i alone, so a stream can be
+        resumed, and be split among readers. Little is made ahead of a client who does not read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
-        """Lists every served model version, newest version of a model first.
+        """Lists every model version that can be asked for, newest version of a model first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -75,6 +138,38 @@ class GeneratorServiceServicer:
 
     def GetModel(self, request, context):
         """Describes one model version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LoadModel(self, request, context):
+        """Loads a version and warms it up; answers when it is resident. Where memory is short, the versions least
+        recently used are unloaded; if it still does not fit: RESOURCE_EXHAUSTED (MODEL_MEMORY) with the numbers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnloadModel(self, request, context):
+        """Stops serving a version and frees its memory once the requests under way have been answered. Requests for
+        it are refused with FAILED_PRECONDITION (MODEL_UNLOADED) until LoadModel or a restart.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteModel(self, request, context):
+        """Removes a version from the models directory, for good. Requests under way are answered. Refused while
+        `stable` points at it: FAILED_PRECONDITION (MODEL_ALIASED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetAlias(self, request, context):
+        """Points an alias at a version, or takes it away. Requests by the alias are answered by the version before
+        until the new one is loaded and warm; if it does not load, nothing changes: FAILED_PRECONDITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,6 +183,21 @@ def add_GeneratorServiceServicer_to_server(servicer, server):
                     request_deserializer=cgn__api_dot_v1_dot_generator__pb2.GenerateRequest.FromString,
                     response_serializer=cgn__api_dot_v1_dot_generator__pb2.GenerateResponse.SerializeToString,
             ),
+            'Interpolate': grpc.unary_stream_rpc_method_handler(
+                    servicer.Interpolate,
+                    request_deserializer=cgn__api_dot_v1_dot_generator__pb2.InterpolateRequest.FromString,
+                    response_serializer=cgn__api_dot_v1_dot_generator__pb2.InterpolateResponse.SerializeToString,
+            ),
+            'GenerateProduct': grpc.unary_stream_rpc_method_handler(
+                    servicer.GenerateProduct,
+                    request_deserializer=cgn__api_dot_v1_dot_generator__pb2.GenerateProductRequest.FromString,
+                    response_serializer=cgn__api_dot_v1_dot_generator__pb2.GenerateProductResponse.SerializeToString,
+            ),
+            'Sample': grpc.unary_stream_rpc_method_handler(
+                    servicer.Sample,
+                    request_deserializer=cgn__api_dot_v1_dot_generator__pb2.SampleRequest.FromString,
+                    response_serializer=cgn__api_dot_v1_dot_generator__pb2.SampleResponse.SerializeToString,
+            ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
                     request_deserializer=cgn__api_dot_v1_dot_generator__pb2.ListModelsRequest.FromString,
@@ -96,6 +206,26 @@ def add_GeneratorServiceServicer_to_server(servicer, server):
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
                     request_deserializer=cgn__api_dot_v1_dot_generator__pb2.GetModelRequest.FromString,
+                    response_serializer=cgn__api_dot_v1_dot_generator__pb2.Model.SerializeToString,
+            ),
+            'LoadModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.LoadModel,
+                    request_deserializer=cgn__api_dot_v1_dot_generator__pb2.LoadModelRequest.FromString,
+                    response_serializer=cgn__api_dot_v1_dot_generator__pb2.Model.SerializeToString,
+            ),
+            'UnloadModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnloadModel,
+                    request_deserializer=cgn__api_dot_v1_dot_generator__pb2.UnloadModelRequest.FromString,
+                    response_serializer=cgn__api_dot_v1_dot_generator__pb2.Model.SerializeToString,
+            ),
+            'DeleteModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteModel,
+                    request_deserializer=cgn__api_dot_v1_dot_generator__pb2.DeleteModelRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'SetAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAlias,
+                    request_deserializer=cgn__api_dot_v1_dot_generator__pb2.SetAliasRequest.FromString,
                     response_serializer=cgn__api_dot_v1_dot_generator__pb2.Model.SerializeToString,
             ),
     }
@@ -128,6 +258,87 @@ class GeneratorService:
             '/cgn_api.v1.GeneratorService/Generate',
             cgn__api_dot_v1_dot_generator__pb2.GenerateRequest.SerializeToString,
             cgn__api_dot_v1_dot_generator__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Interpolate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cgn_api.v1.GeneratorService/Interpolate',
+            cgn__api_dot_v1_dot_generator__pb2.InterpolateRequest.SerializeToString,
+            cgn__api_dot_v1_dot_generator__pb2.InterpolateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateProduct(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cgn_api.v1.GeneratorService/GenerateProduct',
+            cgn__api_dot_v1_dot_generator__pb2.GenerateProductRequest.SerializeToString,
+            cgn__api_dot_v1_dot_generator__pb2.GenerateProductResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Sample(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cgn_api.v1.GeneratorService/Sample',
+            cgn__api_dot_v1_dot_generator__pb2.SampleRequest.SerializeToString,
+            cgn__api_dot_v1_dot_generator__pb2.SampleResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -181,6 +392,114 @@ class GeneratorService:
             target,
             '/cgn_api.v1.GeneratorService/GetModel',
             cgn__api_dot_v1_dot_generator__pb2.GetModelRequest.SerializeToString,
+            cgn__api_dot_v1_dot_generator__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LoadModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cgn_api.v1.GeneratorService/LoadModel',
+            cgn__api_dot_v1_dot_generator__pb2.LoadModelRequest.SerializeToString,
+            cgn__api_dot_v1_dot_generator__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnloadModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cgn_api.v1.GeneratorService/UnloadModel',
+            cgn__api_dot_v1_dot_generator__pb2.UnloadModelRequest.SerializeToString,
+            cgn__api_dot_v1_dot_generator__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cgn_api.v1.GeneratorService/DeleteModel',
+            cgn__api_dot_v1_dot_generator__pb2.DeleteModelRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cgn_api.v1.GeneratorService/SetAlias',
+            cgn__api_dot_v1_dot_generator__pb2.SetAliasRequest.SerializeToString,
             cgn__api_dot_v1_dot_generator__pb2.Model.FromString,
             options,
             channel_credentials,

@@ -57,10 +57,30 @@ class TrainerServiceStub:
                 request_serializer=cgn__api_dot_v1_dot_trainer__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=cgn__api_dot_v1_dot_trainer__pb2.Job.FromString,
                 _registered_method=True)
+        self.ResumeJob = channel.unary_unary(
+                '/cgn_api.v1.TrainerService/ResumeJob',
+                request_serializer=cgn__api_dot_v1_dot_trainer__pb2.ResumeJobRequest.SerializeToString,
+                response_deserializer=cgn__api_dot_v1_dot_trainer__pb2.Job.FromString,
+                _registered_method=True)
+        self.RetryJob = channel.unary_unary(
+                '/cgn_api.v1.TrainerService/RetryJob',
+                request_serializer=cgn__api_dot_v1_dot_trainer__pb2.RetryJobRequest.SerializeToString,
+                response_deserializer=cgn__api_dot_v1_dot_trainer__pb2.Job.FromString,
+                _registered_method=True)
+        self.DeleteJob = channel.unary_unary(
+                '/cgn_api.v1.TrainerService/DeleteJob',
+                request_serializer=cgn__api_dot_v1_dot_trainer__pb2.DeleteJobRequest.SerializeToString,
+                response_deserializer=cgn__api_dot_v1_dot_trainer__pb2.DeleteJobResponse.FromString,
+                _registered_method=True)
         self.WatchJob = channel.unary_stream(
                 '/cgn_api.v1.TrainerService/WatchJob',
                 request_serializer=cgn__api_dot_v1_dot_trainer__pb2.WatchJobRequest.SerializeToString,
                 response_deserializer=cgn__api_dot_v1_dot_trainer__pb2.JobEvent.FromString,
+                _registered_method=True)
+        self.GetArtifact = channel.unary_stream(
+                '/cgn_api.v1.TrainerService/GetArtifact',
+                request_serializer=cgn__api_dot_v1_dot_trainer__pb2.GetArtifactRequest.SerializeToString,
+                response_deserializer=cgn__api_dot_v1_dot_trainer__pb2.GetArtifactResponse.FromString,
                 _registered_method=True)
 
 
@@ -93,7 +113,29 @@ class TrainerServiceServicer:
 
     def CancelJob(self, request, context):
         """Asks a job to stop. A queued job is cancelled at once; a running one finishes its step, keeps a
-        checkpoint and ends as CANCELLED within seconds. Cancelling a finished job changes nothing.
+        checkpoint and ends as CANCELLED within seconds, or is killed 20 seconds later and keeps its last one.
+        Cancelling a finished job changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeJob(self, request, context):
+        """Queues a new job that goes on from the last checkpoint of a failed or cancelled one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryJob(self, request, context):
+        """Queues a new job that does the same as an ended one, from the beginning.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteJob(self, request, context):
+        """Forgets a job that has ended, with its event log and its files; the models it published stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,6 +143,13 @@ class TrainerServiceServicer:
 
     def WatchJob(self, request, context):
         """Streams a job's events, the past ones first, until the job has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetArtifact(self, request, context):
+        """Streams a file that a job has made: first what it is, then its bytes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,10 +178,30 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     request_deserializer=cgn__api_dot_v1_dot_trainer__pb2.CancelJobRequest.FromString,
                     response_serializer=cgn__api_dot_v1_dot_trainer__pb2.Job.SerializeToString,
             ),
+            'ResumeJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeJob,
+                    request_deserializer=cgn__api_dot_v1_dot_trainer__pb2.ResumeJobRequest.FromString,
+                    response_serializer=cgn__api_dot_v1_dot_trainer__pb2.Job.SerializeToString,
+            ),
+            'RetryJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryJob,
+                    request_deserializer=cgn__api_dot_v1_dot_trainer__pb2.RetryJobRequest.FromString,
+                    response_serializer=cgn__api_dot_v1_dot_trainer__pb2.Job.SerializeToString,
+            ),
+            'DeleteJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteJob,
+                    request_deserializer=cgn__api_dot_v1_dot_trainer__pb2.DeleteJobRequest.FromString,
+                    response_serializer=cgn__api_dot_v1_dot_trainer__pb2.DeleteJobResponse.SerializeToString,
+            ),
             'WatchJob': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchJob,
                     request_deserializer=cgn__api_dot_v1_dot_trainer__pb2.WatchJobRequest.FromString,
                     response_serializer=cgn__api_dot_v1_dot_trainer__pb2.JobEvent.SerializeToString,
+            ),
+            'GetArtifact': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetArtifact,
+                    request_deserializer=cgn__api_dot_v1_dot_trainer__pb2.GetArtifactRequest.FromString,
+                    response_serializer=cgn__api_dot_v1_dot_trainer__pb2.GetArtifactResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -257,6 +326,87 @@ class TrainerService:
             _registered_method=True)
 
     @staticmethod
+    def ResumeJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cgn_api.v1.TrainerService/ResumeJob',
+            cgn__api_dot_v1_dot_trainer__pb2.ResumeJobRequest.SerializeToString,
+            cgn__api_dot_v1_dot_trainer__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cgn_api.v1.TrainerService/RetryJob',
+            cgn__api_dot_v1_dot_trainer__pb2.RetryJobRequest.SerializeToString,
+            cgn__api_dot_v1_dot_trainer__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cgn_api.v1.TrainerService/DeleteJob',
+            cgn__api_dot_v1_dot_trainer__pb2.DeleteJobRequest.SerializeToString,
+            cgn__api_dot_v1_dot_trainer__pb2.DeleteJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def WatchJob(request,
             target,
             options=(),
@@ -273,6 +423,33 @@ class TrainerService:
             '/cgn_api.v1.TrainerService/WatchJob',
             cgn__api_dot_v1_dot_trainer__pb2.WatchJobRequest.SerializeToString,
             cgn__api_dot_v1_dot_trainer__pb2.JobEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cgn_api.v1.TrainerService/GetArtifact',
+            cgn__api_dot_v1_dot_trainer__pb2.GetArtifactRequest.SerializeToString,
+            cgn__api_dot_v1_dot_trainer__pb2.GetArtifactResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -9,59 +10,115 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import grpc
+import torch
 
-from cgn.device import resolve_device
-from cgn.engine import Engine
+from cgn.device import memory_bytes, resolve_device
+from cgn.engine import Batch, Engine
 from cgn.errors import CgnInputError
+from cgn.families import Precision
 from cgn_api.v1.generator_pb2_grpc import add_GeneratorServiceServicer_to_server
 from common import logs
 from common.metrics import GeneratorMetrics
 from common.settings import GeneratorSettings, SettingsError
+from services.edge.tracing import Tracing
+from services.generator.admission import Admission
 from services.generator.models import Models
 from services.generator.row_cache import RowCache
-from services.generator.servicer import SERVICE_NAME, GeneratorServicer, observe_batch
+from services.generator.row_source import RowSource, observe_batch
+from services.generator.servicer import SERVICE_NAME, GeneratorServicer
 from services.grpc_server import Readiness, serve
+
+_LAST_WORD_SECONDS = 1.0  # of the grace, to tell those that were not served
+# A pass that takes this long has hung, or will keep everybody waiting: others should be asked.
+_STALLED_SECONDS = 120.0
+
+log = logging.getLogger(__name__)
 
 
 async def main(settings: GeneratorSettings) -> None:
     """Serves until told to stop."""
     device = resolve_device(settings.device)
     metrics = GeneratorMetrics()
-    engine = Engine(threads=settings.threads, on_batch=partial(observe_batch, metrics))
-    models = Models(settings.paths.models_dir, device, engine, metrics)
-    cache = RowCache(
-        settings.row_cache_bytes, settings.cache_url, settings.row_ttl_seconds, device.type, metrics
+    tracing = Tracing("generator") if settings.edge.traces else None
+
+    def on_batch(batch: Batch) -> None:
+        observe_batch(metrics, batch)
+        if tracing:
+            tracing.add_batch(
+                batch.card.name, batch.mechanism, batch.rows, batch.closed_by, batch.forward_seconds
+            )
+
+    engine = Engine(settings.threads, on_batch, partial(_note_death, metrics))
+    metrics.engine_pass_seconds.set_function(engine.pass_seconds)
+    precision: Precision = "bfloat16" if settings.precision == "bfloat16" else "float32"
+    models = Models(
+        settings.paths.models_dir,
+        device,
+        precision,
+        engine,
+        metrics,
+        budget_bytes=settings.model_memory_bytes or memory_bytes(device) // 2,
+        keep_versions=settings.keep_versions,
     )
-    pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_name_prefix="answer")
+    cache = RowCache(
+        settings.row_cache_bytes,
+        settings.cache_url,
+        settings.row_ttl_seconds,
+        f"{device.type} {precision}",
+        metrics,
+    )
+    # With OpenMP threads of their own, these would slow down the engine's (services.generator.residents).
+    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "answer", torch.set_num_threads, (1,))
+    rows = RowSource(engine, cache, pool, metrics)
+    admission = Admission(settings.pixels_in_flight, metrics)
+    draining = asyncio.Event()
 
     def add_services(server: grpc.aio.Server) -> Sequence[str]:
-        servicer = GeneratorServicer(models, engine, cache, pool, metrics)
+        servicer = GeneratorServicer(models, rows, admission, pool, metrics, draining)
         add_GeneratorServiceServicer_to_server(servicer, server)
         return [SERVICE_NAME]
 
+    async def refuse_the_rest() -> None:
+        """Near the end of the grace, tells the requests that still wait so."""
+        await draining.wait()
+        await asyncio.sleep(settings.grace_seconds - _LAST_WORD_SECONDS)
+        engine.stop()
+
     async def run(readiness: Readiness) -> None:
-        await cache.start()
-        async for _ in models.scans():
-            if not gc.get_freeze_count():
-                # What start-up has made stays. Left to the collector, each full pass over it would hold
-                # up the event loop.
-                gc.collect()
-                gc.freeze()
-            await readiness.set(True)
+        refusing = asyncio.create_task(refuse_the_rest())
+        try:
+            await cache.start()
+            async for _ in models.scans():
+                if not gc.get_freeze_count():
+                    # What start-up has made stays. Left to the collector, each full pass over it would hold
+                    # up the event loop.
+                    gc.collect()
+                    gc.freeze()
+                await readiness.set(engine.pass_seconds() < _STALLED_SECONDS)
+        finally:
+            refusing.cancel()
 
     try:
         await serve(
             name="generator",
             add_services=add_services,
-            host=settings.host,
+            edge=settings.edge,
             port=settings.port,
             metrics_port=settings.metrics_port,
             run=run,
+            draining=draining,
+            grace_seconds=settings.grace_seconds,
+            tracing=tracing,
         )
     finally:
         await cache.close()
         engine.close()
         pool.shutdown()
+
+
+def _note_death(metrics: GeneratorMetrics, error: BaseException) -> None:
+    metrics.engine_deaths.inc()
+    log.error("the engine's thread has died; another one has taken its place", exc_info=error)
 
 
 if __name__ == "__main__":

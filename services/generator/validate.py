@@ -1,21 +1,27 @@
 """From a GenerateRequest to a plan: every label and seed resolved, every mistake named by its field."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import grpc
 
 from cgn import noise
 from cgn.card import ModelCard
 from cgn.engine import Row
+from cgn.errors import CgnInputError
+from cgn.factors import Factor, Label, Path, Way, mixture
+from cgn.families import FAMILIES
+from cgn.labels import find_class, find_wordnet
 from cgn.noise import MECHANISMS, Mechanism
 from cgn_api.v1 import generator_pb2 as pb
 from services.errors import ApiError, Violation, invalid_fields
-from services.generator.row_cache import DType
+from services.generator.redis_tier import DType
 from services.grpc_server import MAX_MESSAGE_BYTES
 
 # However small the files of a compressed answer turn out to be.
 MAX_COMPOSITES = 4096
-_MOST_VIOLATIONS = 16
+MOST_VIOLATIONS = 16
 
 # Which mechanisms an output needs.
 NEEDS: dict[int, tuple[Mechanism, ...]] = {
@@ -24,11 +30,15 @@ NEEDS: dict[int, tuple[Mechanism, ...]] = {
     pb.OUTPUT_FOREGROUND: ("texture",),
     pb.OUTPUT_BACKGROUND: ("background",),
     pb.OUTPUT_PRE_MASK: ("shape",),
+    pb.OUTPUT_REFERENCE: ("reference",),
 }
-FAMILY_OUTPUTS: dict[str, tuple[pb.Output, ...]] = {
-    "mnist": (pb.OUTPUT_COMPOSITE, pb.OUTPUT_MASK, pb.OUTPUT_FOREGROUND, pb.OUTPUT_BACKGROUND),
+PATHS: dict[int, Path] = {
+    pb.PATH_UNSPECIFIED: "linear",
+    pb.PATH_LINEAR: "linear",
+    pb.PATH_SPHERICAL: "spherical",
 }
-_RAW_ITEM_BYTES: dict[int, int] = {pb.ENCODING_RAW_UINT8: 1, pb.ENCODING_RAW_FLOAT32: 4}
+_MOST_MIXED = 16  # classes of a mixture: each is told in the answer
+RAW_ITEM_BYTES: dict[int, int] = {pb.ENCODING_RAW_UINT8: 1, pb.ENCODING_RAW_FLOAT32: 4}
 
 
 @dataclass(frozen=True)
@@ -40,12 +50,14 @@ class Plan:
         outputs: asked, each once, in the order asked.
         encoding: as asked, PNG if that was left open.
         composites: per image, the row of every mechanism that the outputs need.
+        hard_mask: whether masks are cut at 1/2.
     """
 
     card: ModelCard
     outputs: tuple[pb.Output, ...]
     encoding: pb.Encoding
     composites: list[dict[Mechanism, Row]]
+    hard_mask: bool = False
 
     @property
     def dtype(self) -> DType:
@@ -55,6 +67,17 @@ class Plan:
     def rows(self) -> list[Row]:
         """The distinct rows: the work."""
         return list(dict.fromkeys(row for rows in self.composites for row in rows.values()))
+
+
+T = TypeVar("T")
+
+
+def outputs_of(card: ModelCard) -> tuple[pb.Output, ...]:
+    """What a model can be asked for."""
+    names = [f"OUTPUT_{output.upper()}" for output in FAMILIES[card.family].outputs]
+    if not card.architecture.get("reference", 1):
+        names.remove("OUTPUT_REFERENCE")
+    return tuple(cast(pb.Output, pb.Output.Value(name)) for name in names)
 
 
 def channels(output: int) -> int:
@@ -76,10 +99,8 @@ def plan(request: pb.GenerateRequest, card: ModelCard) -> Plan:
     Raises:
         ApiError: INVALID_ARGUMENT with a violation per wrong field (the first few of many).
     """
-    violations = _outputs_violations(request, card)
-    if request.encoding not in pb.Encoding.values():
-        names = ", ".join(pb.Encoding.keys()[1:])
-        violations.append(("encoding", f"{request.encoding} is unknown; use one of {names}"))
+    violations = outputs_violations(request.outputs, outputs_of(card), card)
+    violations += encoding_violations(request.encoding)
     if not request.composites:
         violations.append(("composites", "must have at least 1 entry"))
     if violations:
@@ -87,7 +108,7 @@ def plan(request: pb.GenerateRequest, card: ModelCard) -> Plan:
 
     encoding = request.encoding or pb.ENCODING_PNG
     outputs = tuple(request.outputs)
-    _check_size(len(request.composites), outputs, encoding, card)
+    _check_size(request, outputs, encoding, card)
     needed = needed_mechanisms(outputs)
     index_of = {name: index for index, name in enumerate(card.class_names)}
 
@@ -95,67 +116,145 @@ def plan(request: pb.GenerateRequest, card: ModelCard) -> Plan:
     for i, composite in enumerate(request.composites):
         rows: dict[Mechanism, Row] = {}
         for mechanism in needed:
-            field = f"composites[{i}].{mechanism}"
-            if not composite.HasField(mechanism):
-                violations.append((field, f"is required for these outputs; give {_labels(card)}"))
-                continue
-            factor: pb.Factor = getattr(composite, mechanism)
-            label = _label(factor, field, card, index_of, violations)
-            seed = factor.seed if factor.HasField("seed") else noise.draw_seed()
-            rows[mechanism] = Row(card.digest, mechanism, label, seed)
+            # The reference is drawn for the cause of the shape.
+            name = "shape" if mechanism == "reference" else mechanism
+            field = f"composites[{i}].{name}"
+            if mechanism == "reference" and (shape := rows.get("shape")):
+                rows[mechanism] = shape._replace(mechanism=mechanism)
+            elif not composite.HasField(name):
+                violations.append((field, f"is required for these outputs; give {labels_of(card)}"))
+            else:
+                factor: pb.Factor = getattr(composite, name)
+                rows[mechanism] = row_of(mechanism, factor, field, card, index_of, violations)
         composites.append(rows)
-        if len(violations) >= _MOST_VIOLATIONS:
+        if len(violations) >= MOST_VIOLATIONS:
             break
     if violations:
         raise invalid_fields(violations)
-    return Plan(card, outputs, encoding, composites)
+    return Plan(card, outputs, encoding, composites, request.hard_mask)
 
 
-def _outputs_violations(request: pb.GenerateRequest, card: ModelCard) -> list[Violation]:
-    available = FAMILY_OUTPUTS[card.family]
+def outputs_violations(
+    outputs: Sequence[int], available: Sequence[pb.Output], card: ModelCard
+) -> list[Violation]:
+    """What is wrong with the outputs asked of a model, of which a call can give those available."""
     names = ", ".join(pb.Output.Name(output) for output in available)
-    if not request.outputs:
+    if not outputs:
         return [("outputs", f"must have at least 1 entry; use {names}")]
     violations = []
-    for i, output in enumerate(request.outputs):
+    for i, output in enumerate(outputs):
         if output not in available:
             name = pb.Output.Name(output) if output in pb.Output.values() else output
             violations.append((f"outputs[{i}]", f"{name} is not in family {card.family}; use {names}"))
-        elif output in request.outputs[:i]:
+        elif output in outputs[:i]:
             violations.append((f"outputs[{i}]", f"{pb.Output.Name(output)} is asked twice; ask for it once"))
-        if len(violations) >= _MOST_VIOLATIONS:
+        if len(violations) >= MOST_VIOLATIONS:
             break
     return violations
 
 
+def encoding_violations(encoding: int) -> list[Violation]:
+    """What is wrong with an encoding."""
+    if encoding in pb.Encoding.values():
+        return []
+    names = ", ".join(pb.Encoding.keys()[1:])
+    return [("encoding", f"{encoding} is unknown; use one of {names}")]
+
+
+def row_of(
+    mechanism: Mechanism,
+    factor: pb.Factor,
+    field: str,
+    card: ModelCard,
+    index_of: dict[str, int],
+    violations: list[Violation],
+) -> Row:
+    """The row of a factor; any row after adding a violation."""
+    label = _label(factor, field, card, index_of, violations)
+    seed = factor.seed if factor.HasField("seed") else noise.draw_seed()
+    way = None
+    if factor.HasField("way"):
+        way = _checked(lambda: _way(factor.way), f"{field}.way", violations)
+    if not factor.HasField("truncation"):
+        return Row(card.digest, mechanism, label, seed, way)
+    truncation = factor.truncation
+    if truncation != 1 and not FAMILIES[card.family].truncated:
+        what = f"{truncation:g} is not possible, models of family {card.family} have none; leave it out"
+        violations.append((f"{field}.truncation", what))
+    else:
+        _checked(lambda: Factor(0, 0, truncation=truncation), field, violations)
+    return Row(card.digest, mechanism, label, seed, way, truncation)
+
+
+def _checked(make: Callable[[], T], field: str, violations: list[Violation]) -> T | None:
+    """What is made; None after adding the violation that it raises, of a field below the given one."""
+    try:
+        return make()
+    except CgnInputError as error:
+        violations.append((f"{field}.{error.field}", error.description))
+        return None
+
+
+def _way(way: pb.Way) -> Way:
+    if way.path not in PATHS:
+        raise CgnInputError("path", f"{way.path} is unknown; use one of {', '.join(pb.Path.keys()[1:])}")
+    return Way(way.to_seed, way.share, PATHS[way.path])
+
+
 def _label(
     factor: pb.Factor, field: str, card: ModelCard, index_of: dict[str, int], violations: list[Violation]
-) -> int:
-    """The class index of a factor; -1 after adding a violation."""
-    kind = factor.WhichOneof("label")
-    if kind == "label_index" and factor.label_index < len(card.class_names):
-        return factor.label_index
-    if kind == "label_name" and factor.label_name in index_of:
-        return index_of[factor.label_name]
+) -> Label:
+    """The label of a factor; 0 after adding a violation."""
+    if factor.WhichOneof("label") != "mixture":
+        label = _checked(lambda: _class(factor, card, index_of), field, violations)
+        return 0 if label is None else label
+    parts = factor.mixture.classes
+    field = f"{field}.mixture"
+    if len(parts) > _MOST_MIXED:
+        violations.append((f"{field}.classes", f"has {len(parts)} entries; give at most {_MOST_MIXED}"))
+        return 0
+    weights: dict[int, float] = {}
+    for i, part in enumerate(parts):
+        where = f"{field}.classes[{i}]"
+        known = _checked(lambda part=part: _class(part, card, index_of), where, violations)  # type: ignore[misc]
+        if known in weights:
+            violations.append((where, f"{card.class_names[known]} is given twice; add its weights up"))
+        elif known is not None:
+            weights[known] = part.weight
+    if len(weights) < len(parts):
+        return 0
+    mixed = _checked(lambda: mixture(weights), field.removesuffix(".mixture"), violations)
+    return 0 if mixed is None else mixed
+
+
+def _class(part: pb.Factor | pb.WeightedClass, card: ModelCard, index_of: dict[str, int]) -> int:
+    """The index of the class that a label names. Raises CgnInputError."""
+    kind = part.WhichOneof("label")
     if kind == "label_index":
-        what = f"{factor.label_index} is out of range"
-    elif kind == "label_name":
-        what = f"{factor.label_name!r:.80} is unknown"
-    else:
-        what = "no label is given"
-    violations.append((f"{field}.{kind or 'label_index'}", f"{what}; give {_labels(card)}"))
-    return -1
+        if part.label_index < len(card.class_names):
+            return part.label_index
+        raise CgnInputError(kind, f"{part.label_index} is out of range; give {labels_of(card)}")
+    if kind == "label_name":
+        known = index_of.get(part.label_name)
+        return find_class(card, part.label_name) if known is None else known
+    if kind == "wordnet_id":
+        return find_wordnet(card, part.wordnet_id)
+    raise CgnInputError("label_index", f"no label is given; give {labels_of(card)}")
 
 
-def _labels(card: ModelCard) -> str:
+def labels_of(card: ModelCard) -> str:
     names = ", ".join(card.class_names[:10])
     more = ", ..." if len(card.class_names) > 10 else ""
     return f"label_index 0 to {len(card.class_names) - 1} or label_name, one of {names}{more}"
 
 
-def _check_size(count: int, outputs: tuple[pb.Output, ...], encoding: int, card: ModelCard) -> None:
+def _check_size(
+    request: pb.GenerateRequest, outputs: tuple[pb.Output, ...], encoding: int, card: ModelCard
+) -> None:
     """Refuses before any work what cannot fit: raw answers exactly, compressed ones by a ceiling."""
-    fit = composites_that_fit(outputs, encoding, card) if encoding in _RAW_ITEM_BYTES else MAX_COMPOSITES
+    count, fit = len(request.composites), MAX_COMPOSITES
+    if encoding in RAW_ITEM_BYTES:
+        fit = composites_that_fit(outputs, encoding, card, _longest_factor(request, card))
     if count > fit:
         images = f"{fit} composites ({fit * len(outputs)} images)"
         raise too_large(
@@ -163,17 +262,34 @@ def _check_size(count: int, outputs: tuple[pb.Output, ...], encoding: int, card:
         )
 
 
-def needed_mechanisms(outputs: tuple[pb.Output, ...]) -> list[Mechanism]:
-    """The mechanisms that the outputs are made from."""
-    return [mechanism for mechanism in MECHANISMS if any(mechanism in NEEDS[output] for output in outputs)]
-
-
-def composites_that_fit(outputs: tuple[pb.Output, ...], encoding: int, card: ModelCard) -> int:
-    """How many composites a raw answer can hold, whatever their labels and seeds."""
-    longest_name = max(card.class_names, key=lambda name: len(name.encode()))
+def _longest_factor(request: pb.GenerateRequest, card: ModelCard) -> pb.ResolvedFactor:
+    """A factor as it may be told in the answer, as long as one of such a request can be."""
     factor = pb.ResolvedFactor(
-        label_index=len(card.class_names) - 1, label_name=longest_name, seed=noise.MAX_SEED, cache_hit=True
+        label_index=len(card.class_names) - 1,
+        label_name=max(card.class_names, key=lambda name: len(name.encode())),
+        seed=noise.MAX_SEED,
+        cache_hit=True,
+        truncation=1.0,
     )
+    causes = [(c.shape, c.texture, c.background) for c in request.composites]
+    if any(cause.HasField("mixture") for three in causes for cause in three):
+        one = pb.WeightedClass(label_index=len(card.class_names) - 1, weight=1.0)
+        factor.mixture.extend([one] * _MOST_MIXED)
+    if any(cause.HasField("way") for three in causes for cause in three):
+        factor.way.MergeFrom(pb.Way(to_seed=noise.MAX_SEED, share=1.0, path=pb.PATH_SPHERICAL))
+    return factor
+
+
+def needed_mechanisms(outputs: tuple[pb.Output, ...]) -> list[Mechanism]:
+    """What the outputs are made from, the reference last."""
+    drawn: tuple[Mechanism, ...] = (*MECHANISMS, "reference")
+    return [mechanism for mechanism in drawn if any(mechanism in NEEDS[output] for output in outputs)]
+
+
+def composites_that_fit(
+    outputs: tuple[pb.Output, ...], encoding: int, card: ModelCard, factor: pb.ResolvedFactor
+) -> int:
+    """How many composites a raw answer can hold, whose factors are at most as long as the given one."""
     result = pb.CompositeResult(mu_mask=1.0)
     for mechanism in needed_mechanisms(outputs):
         getattr(result, mechanism).CopyFrom(factor)
@@ -181,7 +297,7 @@ def composites_that_fit(outputs: tuple[pb.Output, ...], encoding: int, card: Mod
     for output in outputs:
         result.images.add(
             output=output,
-            data=bytes(size * size * channels(output) * _RAW_ITEM_BYTES[encoding]),
+            data=bytes(size * size * channels(output) * RAW_ITEM_BYTES[encoding]),
             height=size,
             width=size,
             channels=channels(output),

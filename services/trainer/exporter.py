@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.metrics import TrainerMetrics
+from services.trainer.totals_collector import TotalsCollector
 from trainer.jobs.kinds import KINDS
 from trainer.jobs.queue import Overview
 from trainer.jobs.states import JobState
@@ -15,8 +16,10 @@ Labels = tuple[str, ...]
 class Exporter:
     """Sets the trainer's gauges; what belongs to a job goes when no worker runs it any more."""
 
-    def __init__(self, metrics: TrainerMetrics) -> None:
+    def __init__(self, metrics: TrainerMetrics, totals: TotalsCollector) -> None:
+        """totals: registered by the caller."""
         self._metrics = metrics
+        self._totals = totals
         self._shown: dict[int, set[Labels]] = {}
 
     def show(self, overview: Overview, workers: int) -> None:
@@ -28,8 +31,21 @@ class Exporter:
         metrics.oldest_pending_job_seconds.set(overview.oldest_pending_seconds)
         metrics.jobs_lease_expired.set(overview.leases_expired)
         metrics.workers.set(workers)
+        self._totals.totals = overview.totals
+        held = [((job.job_id, job.kind), job) for job in overview.held]
+        self._set(metrics.job_idle_seconds, {key: job.idle_seconds for key, job in held})
+        for bound, gauge in (
+            ("mask_lowest", metrics.job_mu_mask_lowest),
+            ("mask_highest", metrics.job_mu_mask_highest),
+        ):
+            self._set(gauge, {key: float(job.config[bound]) for key, job in held if bound in job.config})
         going = [(job.job_id, job.kind, job.progress) for job in overview.held if job.progress]
         self._set(metrics.job_step_seconds, {(job, kind): p.step_seconds for job, kind, p in going})
+        self._set(metrics.job_eta_seconds, {(job, kind): p.eta_seconds for job, kind, p in going})
+        self._set(
+            metrics.job_images_per_second,
+            {(job, kind): p.images_per_second for job, kind, p in going if p.images_per_second},
+        )
         self._set(
             metrics.job_loss,
             {(job, kind, name): value for job, kind, p in going for name, value in p.values.items()},
@@ -42,7 +58,18 @@ class Exporter:
     def show_unknown(self) -> None:
         """While Redis is away nothing is known: no series of jobs, and not-a-number for the rest."""
         metrics = self._metrics
-        for gauge in (metrics.jobs, metrics.job_step_seconds, metrics.job_loss, metrics.job_mu_mask):
+        self._totals.totals = None
+        for gauge in (
+            metrics.jobs,
+            metrics.job_step_seconds,
+            metrics.job_loss,
+            metrics.job_mu_mask,
+            metrics.job_mu_mask_lowest,
+            metrics.job_mu_mask_highest,
+            metrics.job_images_per_second,
+            metrics.job_eta_seconds,
+            metrics.job_idle_seconds,
+        ):
             self._set(gauge, {})
         for gauge in (metrics.oldest_pending_job_seconds, metrics.jobs_lease_expired, metrics.workers):
             gauge.set(math.nan)

@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cgn_api.v1 import trainer_pb2 as pb
 from services.trainer.specs import spec_message
-from trainer.jobs.events import Artefact, Event, LogLine, Progress, StateChange
+from trainer.jobs.events import Artefact, Event, Gap, LogLine, Progress, StateChange
 from trainer.jobs.queue import Worker
 from trainer.jobs.record import Job, Resources
 from trainer.jobs.states import JobState
@@ -41,6 +41,10 @@ def job_message(job: Job, workers: Sequence[Worker]) -> pb.Job:
         artefacts=[pb.Artefact(**dataclasses.asdict(artefact)) for artefact in job.artefacts],
         model_name=job.model_name,
         model_version=job.model_version,
+        parent=job.descent.parent,
+        from_checkpoint=job.descent.from_checkpoint,
+        owner=job.owner,
+        reason=job.reason if job.state is JobState.FAILED else "",
     )
     if job.start_time is not None:
         message.start_time.CopyFrom(_timestamp(job.start_time))
@@ -62,6 +66,8 @@ def event_message(event: Event) -> pb.JobEvent:
             message.artefact.CopyFrom(pb.Artefact(**dataclasses.asdict(artefact)))
         case LogLine(line):
             message.log_line = line
+        case Gap(dropped):
+            message.gap.dropped = dropped
     return message
 
 

@@ -1,34 +1,31 @@
 """The methods of TrainerService. Each checks its request, asks the queue, and answers."""
 
 import asyncio
-import base64
 import logging
-import re
-import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator
+from dataclasses import asdict, replace
 from typing import Any
 
 import grpc
 from celery import Celery  # type: ignore[import-untyped]
 from kombu.exceptions import OperationalError
-from redis.exceptions import ConnectionError, RedisError, TimeoutError
+from redis.exceptions import RedisError
 
 from cgn_api.v1 import trainer_pb2 as pb
 from cgn_api.v1 import trainer_pb2_grpc as pb_grpc
-from common.redis import absent
-from services.errors import ApiError, invalid
-from services.trainer.messages import event_message, job_message, job_state, state_number
-from services.trainer.specs import job_spec, spec_message
-from trainer.jobs.queue import JOB_ID, Interrupted, JobQueue, OtherSpec, UnknownJob, is_event_id
+from common.settings import TrainerSettings
+from services.edge.caller import caller
+from services.errors import ApiError
+from services.trainer import artefacts, requests
+from services.trainer.messages import event_message, job_message
+from services.trainer.specs import job_spec, published_version, spec_message
+from services.trainer.statuses import clear_statuses
+from trainer.jobs.queue import JobQueue, NotEnded, Refused
+from trainer.jobs.record import Descent, Job, JobSpec
 from trainer.jobs.states import JobState
 from trainer.jobs.wakeup import wake
 
-_PAGE = 50
-_LARGEST_PAGE = 1000
 _LARGEST_ANSWER = 3 * 1024 * 1024  # bytes; a page ends early rather than pass grpc's 4 MiB
-_TOKEN = re.compile(r"before:(\d{1,16})")
 
 log = logging.getLogger(__name__)
 
@@ -37,53 +34,61 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
     """TrainerService over the jobs in Redis. Without Redis every method ends as UNAVAILABLE."""
 
     def __init__(
-        self, queue: JobQueue, celery: Celery, models_dir: Path, jobs_url: str, draining: asyncio.Event
+        self, queue: JobQueue, celery: Celery, settings: TrainerSettings, draining: asyncio.Event
     ) -> None:
-        """models_dir: where jobs find published models. jobs_url: of the queue's Redis, for messages.
-
-        draining: set when the server is to end; it ends the watching of jobs.
-        """
+        """draining: set when the server is to end; it ends the watching of jobs."""
         self._queue = queue
         self._celery = celery
-        self._models_dir = models_dir
-        self._jobs_url = jobs_url
+        self._settings = settings
         self._draining = draining
 
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Any) -> pb.Job:
-        request_id = _request_id(request.request_id)
-        spec = job_spec(request.spec, self._models_dir)
-        if request.validate_only:
-            return pb.Job(spec=spec_message(spec))
-        with self._asking_redis():
-            try:
-                job = await self._queue.submit(spec, request_id)
-            except OtherSpec as error:
+        request_id = requests.request_id(request.request_id)
+        job_id = requests.new_job_id(request.job_id, "job_id")
+        spec = job_spec(request.spec, self._settings.paths.models_dir)
+        with clear_statuses(self._settings.jobs_url):
+            if request.validate_only:
+                await self._check_free(job_id, spec, request_id)
+                return pb.Job(spec=spec_message(spec))
+            return await self._submit(spec, request_id, job_id, Descent())
+
+    async def ResumeJob(self, request: pb.ResumeJobRequest, context: Any) -> pb.Job:
+        request_id = requests.request_id(request.request_id)
+        new_id = requests.new_job_id(request.new_job_id, "new_job_id")
+        with clear_statuses(self._settings.jobs_url):
+            parent = await self._ended(request.job_id)
+            if parent.state is JobState.SUCCEEDED:
                 raise ApiError(
-                    grpc.StatusCode.ALREADY_EXISTS,
-                    "REQUEST_ID_REUSED",
-                    f"request_id: has been used for job {error.job_id}, which has another spec; "
-                    "use a new UUID for a new job",
-                ) from None
-            try:
-                await asyncio.to_thread(wake, self._celery)
-            except (OperationalError, RedisError) as error:
-                # The job is queued all the same, and the sweeper wakes a worker a little later.
-                log.warning("no wake-up sent", extra={"job_id": job.job_id, "error": str(error)})
-            return job_message(job, await self._queue.workers())
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    "NOTHING_TO_RESUME",
+                    f"job_id: job {parent.job_id} has succeeded, so nothing is left; RetryJob does it again",
+                )
+            if not any(artefact.kind == "checkpoint" for artefact in parent.artefacts):
+                raise ApiError(
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    "NOTHING_TO_RESUME",
+                    f"job_id: job {parent.job_id} has written no checkpoint; RetryJob begins again",
+                )
+            descent = Descent(parent.job_id, from_checkpoint=True)
+            return await self._submit(parent.spec, request_id, new_id, descent)
+
+    async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.Job:
+        request_id = requests.request_id(request.request_id)
+        new_id = requests.new_job_id(request.new_job_id, "new_job_id")
+        with clear_statuses(self._settings.jobs_url):
+            parent = await self._ended(request.job_id)
+            return await self._submit(parent.spec, request_id, new_id, Descent(parent.job_id))
 
     async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.Job:
-        with self._asking_redis():
-            return job_message(await self._queue.get(_job_id(request.job_id)), await self._queue.workers())
+        with clear_statuses(self._settings.jobs_url):
+            return await self._message(await self._queue.get(requests.job_id(request.job_id)))
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
-        if request.page_size < 0:
-            raise invalid("page_size", f"must be 0 to {_LARGEST_PAGE}, is {request.page_size}")
-        size = min(request.page_size, _LARGEST_PAGE) or _PAGE
-        before = _before(request.page_token)
-        states = _states(list(request.states))
+        size = requests.page_size(request.page_size)
+        before = requests.page_begin(request.page_token)
         response = pb.ListJobsResponse()
-        with self._asking_redis():
-            jobs = await self._queue.page(states, size + 1, before)
+        with clear_statuses(self._settings.jobs_url):
+            jobs = await self._queue.page(requests.wanted(request), size + 1, before)
             workers = await self._queue.workers()
         answer_bytes = 0
         for place, job in enumerate(jobs[:size], start=1):
@@ -91,87 +96,86 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
             response.jobs.append(message)
             answer_bytes += message.ByteSize()
             if place < len(jobs) and (place == size or answer_bytes > _LARGEST_ANSWER):
-                response.next_page_token = base64.urlsafe_b64encode(b"before:%d" % job.sequence).decode()
+                response.next_page_token = requests.page_token(job.sequence)
                 break
         return response
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.Job:
-        with self._asking_redis():
-            return job_message(await self._queue.cancel(_job_id(request.job_id)), await self._queue.workers())
+        with clear_statuses(self._settings.jobs_url):
+            return await self._message(await self._queue.cancel(requests.job_id(request.job_id)))
+
+    async def DeleteJob(self, request: pb.DeleteJobRequest, context: Any) -> pb.DeleteJobResponse:
+        with clear_statuses(self._settings.jobs_url):
+            await self._queue.delete(requests.job_id(request.job_id))
+        return pb.DeleteJobResponse()  # the sweeper removes the files
 
     async def WatchJob(self, request: pb.WatchJobRequest, context: Any) -> AsyncIterator[pb.JobEvent]:
-        if request.after_event_id and not is_event_id(request.after_event_id):
-            raise invalid(
-                "after_event_id", "must be the event_id of an event of this job, or empty for the first event"
-            )
-        with self._asking_redis():
-            job_id = _job_id(request.job_id)
-            async for event in self._queue.events(job_id, request.after_event_id, self._draining):
+        after = requests.after_event(request.after_event_id)
+        kinds = requests.event_kinds(request.kinds)
+        with clear_statuses(self._settings.jobs_url):
+            job_id = requests.job_id(request.job_id)
+            async for event in self._queue.events(job_id, after, self._draining, kinds):
                 yield event_message(event)
 
-    @contextmanager
-    def _asking_redis(self) -> Iterator[None]:
-        """Gives the queue's errors their statuses."""
+    async def GetArtifact(
+        self, request: pb.GetArtifactRequest, context: Any
+    ) -> AsyncIterator[pb.GetArtifactResponse]:
+        path = requests.artefact_path(request.path)
+        with clear_statuses(self._settings.jobs_url):
+            job = await self._queue.get(requests.job_id(request.job_id))
+            found = await asyncio.to_thread(artefacts.find, job, path, self._settings.paths)
         try:
-            yield
-        except UnknownJob as error:
+            size, digest = await asyncio.to_thread(artefacts.digest, found.path)
+            offset = requests.offset_within(request.offset, size)
+            now = replace(found.artefact, path=path, bytes=size, digest=digest)
+            yield pb.GetArtifactResponse(artefact=pb.Artefact(**asdict(now)))
+            reader = artefacts.parts(found.path, offset, size)
+            while part := await asyncio.to_thread(next, reader, b""):
+                yield pb.GetArtifactResponse(data=part)
+        except OSError as error:
             raise ApiError(
-                grpc.StatusCode.NOT_FOUND,
-                "JOB_NOT_FOUND",
-                f'job_id: there is no job "{str(error)[:64]}"; ListJobs lists them',
+                grpc.StatusCode.ABORTED,
+                "ARTEFACT_CHANGED",
+                f"path: {path!r:.200} was removed or changed while it was read ({error}); ask again",
             ) from None
-        except Interrupted:
+
+    async def _ended(self, job_id: str) -> Job:
+        job = await self._queue.get(requests.job_id(job_id))
+        if not job.state.ended:
+            raise NotEnded(job.state)
+        return job
+
+    async def _submit(self, spec: JobSpec, request_id: str, job_id: str, descent: Descent) -> pb.Job:
+        """Queues a job and wakes a worker."""
+        await self._check_free(job_id, spec, request_id)
+        job = await self._queue.submit(
+            spec,
+            request_id,
+            job_id=job_id,
+            owner=caller().name,
+            most_queued=self._settings.most_queued,
+            descent=descent,
+        )
+        try:
+            await asyncio.to_thread(wake, self._celery)
+        except (OperationalError, RedisError) as error:
+            # The job is queued all the same, and the sweeper wakes a worker a little later.
+            log.warning("no wake-up sent", extra={"job_id": job.job_id, "error": str(error)})
+        return await self._message(job)
+
+    async def _check_free(self, job_id: str, spec: JobSpec, request_id: str) -> None:
+        """Raises Refused or ApiError for an id of the caller's that a job or a version of the model has."""
+        if not job_id or await self._queue.has_seen(request_id):  # it may be this very request's job
+            return
+        if await self._queue.is_taken(job_id):
+            raise Refused("taken", job_id)
+        target = published_version(spec, job_id, self._settings.paths.models_dir)
+        if target and target.exists():
             raise ApiError(
-                grpc.StatusCode.UNAVAILABLE,
-                "SHUTTING_DOWN",
-                "the trainer service is shutting down; watch again, after the last event received, when "
-                "it is back",
-                retry_seconds=2.0,
-            ) from None
-        except (ConnectionError, TimeoutError) as error:
-            raise ApiError(
-                grpc.StatusCode.UNAVAILABLE,
-                "JOBS_REDIS_UNAVAILABLE",
-                absent(self._jobs_url, "CGN_JOBS_URL", error),
-                retry_seconds=2.0,
-            ) from error
+                grpc.StatusCode.ALREADY_EXISTS,
+                "JOB_EXISTS",
+                f"job_id: {target.parent.name} has a version {target.name} already; choose another id",
+            )
 
-
-def _job_id(text: str) -> str:
-    """Raises UnknownJob for what cannot be the id of a job."""
-    if not text:
-        raise invalid("job_id", "must be the id of a job, is empty")
-    if not JOB_ID.fullmatch(text):
-        raise UnknownJob(text)
-    return text
-
-
-def _request_id(text: str) -> str:
-    """The id in its one canonical spelling; empty if there is none."""
-    try:
-        return str(uuid.UUID(text)) if text else ""
-    except ValueError:
-        raise invalid("request_id", "must be a UUID or empty") from None
-
-
-def _before(token: str) -> int | None:
-    """Where the page of a token begins."""
-    if not token:
-        return None
-    try:
-        match = _TOKEN.fullmatch(base64.urlsafe_b64decode(token).decode())
-    except ValueError:
-        match = None
-    if match is None:
-        raise invalid("page_token", "must be next_page_token of the page before, or empty for the first page")
-    return int(match[1])
-
-
-def _states(numbers: list[int]) -> list[JobState]:
-    """The states asked for, each once; all if none was named."""
-    states = [job_state(number) for number in numbers]
-    if None in states:
-        allowed = ", ".join(f"JOB_STATE_{state} ({state_number(state)})" for state in JobState)
-        bad = numbers[states.index(None)]
-        raise invalid(f"states[{states.index(None)}]", f"must be one of {allowed}, is {bad}")
-    return [state for state in JobState if not states or state in states]
+    async def _message(self, job: Job) -> pb.Job:
+        return job_message(job, await self._queue.workers())

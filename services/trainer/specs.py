@@ -16,10 +16,10 @@ from services.errors import Violation, invalid_fields
 from trainer.jobs.kinds import KINDS
 from trainer.jobs.record import JobSpec, Resources
 from trainer.runs.config import Dataclass, FieldError, config_from_dict
-from trainer.runs.reproduce_cell_config import ReproduceCellConfig
-from trainer.runs.train_classifier_config import TrainClassifierConfig
 
 C = TypeVar("C", bound=Dataclass)
+
+_SCALARS = ("priority", "time_limit_seconds", "keep_days")  # of JobSpec, beside its kind
 
 
 def given_fields(message: Message) -> dict[str, Any]:
@@ -43,27 +43,39 @@ def job_spec(spec: pb.JobSpec, models_dir: Path) -> JobSpec:
         raise invalid_fields([("spec.kind", f"must be one of {', '.join(KINDS)}, is not set")])
     config = make(KINDS[kind].config, given_fields(getattr(spec, kind)), f"spec.{kind}.")
     resources = make(Resources, given_fields(spec.resources), "spec.resources.")
-    if isinstance(config, TrainClassifierConfig | ReproduceCellConfig) and config.model_name:
-        violations += _missing_model(config, models_dir, f"spec.{kind}.")
-    priority = {"priority": spec.priority} if spec.HasField("priority") else {}
+    uses_model = KINDS[kind].uses_model
+    if config and uses_model[0] and getattr(config, uses_model[0]):
+        violations += _missing_model(config, uses_model, models_dir, f"spec.{kind}.")
+    given: dict[str, Any] = {name: getattr(spec, name) for name in _SCALARS if spec.HasField(name)}
     values = {"kind": kind, "config": dataclasses.asdict(config) if config else {}, "resources": resources}
-    checked = make(JobSpec, {**values, **priority}, "spec.")
+    checked = make(JobSpec, {**values, **given, "labels": dict(spec.labels)}, "spec.")
     if violations or checked is None:
         raise invalid_fields(violations)
     return checked
 
 
+def published_version(spec: JobSpec, job_id: str, models_dir: Path) -> Path | None:
+    """Where a job of this id would publish its model; None if its kind publishes none."""
+    if spec.kind not in KINDS or not KINDS[spec.kind].publishes:
+        return None
+    return models_dir / str(spec.config["model_name"]) / f"job-{job_id}"
+
+
 def _missing_model(
-    config: TrainClassifierConfig | ReproduceCellConfig, models_dir: Path, prefix: str
+    config: Dataclass, fields: tuple[str, str], models_dir: Path, prefix: str
 ) -> list[Violation]:
-    """What is wrong with the model that a job names, if anything. Its names are checked patterns already."""
+    """What is wrong with the model that a job needs, if anything.
+
+    fields: of its name and of its version, empty for the newest. Both are checked patterns already.
+    """
+    name, version = (getattr(config, field) for field in fields)
     root = models_dir.resolve()
-    model = root / config.model_name
+    model = root / name
     if not _directory_below(model, root):
-        return [(f"{prefix}model_name", f'must be a published model, "{config.model_name}" is not')]
-    if config.model_version and not _directory_below(model / config.model_version, root):
-        description = f'must be a published version of "{config.model_name}", "{config.model_version}" is not'
-        return [(f"{prefix}model_version", description)]
+        return [(f"{prefix}{fields[0]}", f'must be a published model, "{name}" is not')]
+    if version and not _directory_below(model / version, root):
+        description = f'must be a published version of "{name}", "{version}" is not'
+        return [(f"{prefix}{fields[1]}", description)]
     return []
 
 
@@ -74,7 +86,11 @@ def _directory_below(path: Path, root: Path) -> bool:
 
 def spec_message(spec: JobSpec) -> pb.JobSpec:
     """The API's message of a job's spec, all fields set."""
-    message = pb.JobSpec(priority=spec.priority, resources=pb.Resources(**dataclasses.asdict(spec.resources)))
+    message = pb.JobSpec(
+        resources=pb.Resources(**dataclasses.asdict(spec.resources)),
+        labels=spec.labels,
+        **{name: getattr(spec, name) for name in _SCALARS},
+    )
     if spec.kind not in KINDS:  # a record of another release
         return message
     part = getattr(message, spec.kind)

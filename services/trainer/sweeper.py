@@ -1,8 +1,11 @@
-"""Looks after the jobs while nobody asks: takes them back from lost workers, wakes idle ones."""
+"""Looks after the jobs while nobody asks.
+
+Takes them back from lost workers, wakes idle ones, stops jobs whose time is over, and removes the files of
+forgotten ones.
+"""
 
 import asyncio
 import logging
-import time
 
 from celery import Celery  # type: ignore[import-untyped]
 from kombu.exceptions import OperationalError
@@ -10,14 +13,15 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from common.redis import absent
+from common.settings import TrainerSettings
 from services.grpc_server import Readiness
+from services.trainer import artefacts
 from services.trainer.exporter import Exporter
 from trainer.jobs.queue import JobQueue
 from trainer.jobs.states import JobState
 from trainer.jobs.wakeup import QUEUE, wake
 
 _SECONDS_BETWEEN = 2.0
-_PATIENCE_SECONDS = 15.0
 
 log = logging.getLogger(__name__)
 
@@ -30,18 +34,15 @@ class Sweeper:
         redis: Redis,
         celery: Celery,
         exporter: Exporter,
-        jobs_url: str,
-        patience_seconds: float = _PATIENCE_SECONDS,
+        settings: TrainerSettings,
     ) -> None:
-        """patience_seconds: after Redis was away (or this service), workers have this long to renew leases
-        that ran out meanwhile."""
         self._redis = redis
         self._queue = JobQueue(redis)
         self._celery = celery
         self._exporter = exporter
-        self._jobs_url = jobs_url
-        self._patience_seconds = patience_seconds
-        self._reached_since: float | None = None
+        self._jobs_url = settings.jobs_url
+        self._paths = settings.paths
+        self._undeletable: set[str] = set()
 
     async def run(self, readiness: Readiness) -> None:
         """Sweeps for ever; the server is ready while Redis is there."""
@@ -50,7 +51,6 @@ class Sweeper:
             try:
                 await self.sweep()
             except (RedisError, OperationalError) as error:
-                self._reached_since = None
                 self._exporter.show_unknown()
                 await readiness.set(False)
                 if not told:
@@ -65,19 +65,29 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """Once. Raises RedisError or OperationalError if Redis cannot be reached."""
-        now = time.monotonic()
-        if self._reached_since is None:
-            await self._redis.ping()
-            self._reached_since = now
-        if now - self._reached_since >= self._patience_seconds:
-            for lost in await self._queue.reclaim():
-                log.warning(
-                    "worker lost",
-                    extra={"job_id": lost.job_id, "worker": lost.worker, "job_state": lost.state},
-                )
+        for lost in await self._queue.reclaim():
+            log.warning(
+                "worker lost",
+                extra={"job_id": lost.job_id, "worker": lost.worker, "job_state": lost.state},
+            )
+        for job_id in await self._queue.stop_overtime():
+            log.info("time limit is over", extra={"job_id": job_id})
         await self._queue.forget()
+        await self._clear_rubbish()
         overview = await self._queue.overview()
         self._exporter.show(overview, len(await self._queue.workers()))
         pending = sum(n for (_, state), n in overview.counts.items() if state is JobState.PENDING)
         if pending and not await self._redis.llen(QUEUE):
             await asyncio.to_thread(wake, self._celery)
+
+    async def _clear_rubbish(self) -> None:
+        for job_id in await self._queue.rubbish():
+            try:
+                await asyncio.to_thread(artefacts.remove, job_id, self._paths)
+            except OSError as error:  # tried again at the next sweep, and told of once
+                if job_id not in self._undeletable:
+                    log.error("files cannot be removed", extra={"job_id": job_id, "error": str(error)})
+                self._undeletable.add(job_id)
+            else:
+                await self._queue.cleared(job_id)
+                self._undeletable.discard(job_id)

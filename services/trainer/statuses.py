@@ -1,0 +1,81 @@
+"""What the queue of jobs raises, as statuses of the API."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+from redis.exceptions import ConnectionError, TimeoutError
+
+from common.redis import absent
+from services.errors import ApiError
+from services.trainer.artefacts import NoArtefact
+from trainer.jobs.queue import Interrupted, Needed, NotEnded, Refused, UnknownJob
+
+
+@contextmanager
+def clear_statuses(jobs_url: str) -> Iterator[None]:
+    """Raises ApiError for the queue's errors. jobs_url: of its Redis, for the message."""
+    try:
+        yield
+    except UnknownJob as error:
+        raise ApiError(
+            grpc.StatusCode.NOT_FOUND,
+            "JOB_NOT_FOUND",
+            f'job_id: there is no job "{str(error)[:64]}"; ListJobs lists them',
+        ) from None
+    except NoArtefact as error:
+        raise ApiError(grpc.StatusCode.NOT_FOUND, "ARTEFACT_NOT_FOUND", f"path: {error}") from None
+    except Refused as error:
+        raise _refusal(error) from None
+    except NotEnded as error:
+        raise ApiError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "JOB_NOT_ENDED",
+            f"job_id: the job is {error.state}; wait for its end, or cancel it",
+        ) from None
+    except Needed as error:
+        raise ApiError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "JOB_NEEDED",
+            f"job_id: job {error.heir} goes on from its checkpoint, and has not ended; cancel it or wait",
+        ) from None
+    except Interrupted:
+        raise ApiError(
+            grpc.StatusCode.UNAVAILABLE,
+            "SHUTTING_DOWN",
+            "the trainer service is shutting down; ask again when it is back, a watcher after its last event",
+            retry_seconds=2.0,
+        ) from None
+    except (ConnectionError, TimeoutError) as error:
+        raise ApiError(
+            grpc.StatusCode.UNAVAILABLE,
+            "JOBS_REDIS_UNAVAILABLE",
+            absent(jobs_url, "CGN_JOBS_URL", error),
+            retry_seconds=2.0,
+        ) from error
+
+
+def _refusal(error: Refused) -> ApiError:
+    exists, about = grpc.StatusCode.ALREADY_EXISTS, error.about
+    match error.why:
+        case "other":
+            message = f"has been used for job {about}, by another request; use a new UUID for a new job"
+            return ApiError(exists, "REQUEST_ID_REUSED", f"request_id: {message}")
+        case "gone":
+            message = f"has been used for job {about}, which was deleted; use a new UUID for a new job"
+            return ApiError(exists, "REQUEST_ID_REUSED", f"request_id: {message}")
+        case "taken":
+            message = f"there is a job {about}, or its files are being removed; choose another id"
+            return ApiError(exists, "JOB_EXISTS", f"job_id: {message}")
+        case "orphan":
+            return ApiError(
+                grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND", f"job_id: job {about} was deleted meanwhile"
+            )
+        case "full":
+            return ApiError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "TOO_MANY_QUEUED_JOBS",
+                f"{about} jobs of yours are queued, which is as many as may be (CGN_MOST_QUEUED_JOBS of the "
+                "trainer service); wait until one begins, or cancel one",
+                retry_seconds=60.0,
+            )
