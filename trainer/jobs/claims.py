@@ -1,12 +1,13 @@
 """The worker's side of the jobs: claim one, hold it by a lease, tell what happens, let it go."""
 
 import json
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from redis import Redis
 
-from trainer.jobs import scripts
+from trainer.jobs import claim_scripts as scripts
 from trainer.jobs.events import Body, Progress, encode
 from trainer.jobs.record import Resources
 from trainer.jobs.states import JobState
@@ -30,8 +31,11 @@ class Claim:
         self.config: dict[str, Any] = json.loads(answer[3])
         self.resources = Resources(int(answer[4]), int(answer[5]))
         self.attempt = int(answer[6])
-        self._token: str = answer[1]
+        self.goes_on_from: str = answer[7]  # job whose checkpoint it begins with; empty: none
+        self.token: int = int(answer[1])
         self._redis = redis
+        self._appended = 0  # batches of events
+        self._counted_at = time.monotonic()  # until when Redis knows how long the run has taken
         self.lease_seconds = lease_seconds
         self._renew = redis.register_script(scripts.RENEW)
         self._append = redis.register_script(scripts.APPEND)
@@ -40,40 +44,63 @@ class Claim:
 
     def renew(self) -> JobState:
         """Renews the lease and gives the job's state."""
-        state = self._renew(args=[self.job_id, self._token, round(self.lease_seconds * 1000)])
+        seconds, now = self._seconds()
+        state = self._renew(args=[self.job_id, self.token, seconds])
         if state is None:
             raise LeaseLost(self.job_id)
+        self._counted_at = now
         return JobState(state)
 
     def state(self) -> JobState:
         """The job's state; CANCELLING says that it is to stop."""
         token, state = self._redis.hmget(f"cgn:job:{self.job_id}", "token", "state")
-        if token != self._token:
+        if token != str(self.token):
             raise LeaseLost(self.job_id)
         return JobState(str(state))
 
     def append(self, events: Iterable[Body]) -> None:
-        """Writes events to the job's log, and progress and artefacts to its record."""
+        """Writes events to the job's log, and progress and artefacts to its record.
+
+        After a RedisError the next call has to be with the same events: they may have been written, and then
+        are not written again.
+        """
         flat = [text for event in events for text in encode(event)]
-        if not self._append(args=[self.job_id, self._token, *flat]):
+        if not self._append(args=[self.job_id, self.token, self._appended + 1, *flat]):
             raise LeaseLost(self.job_id)
+        self._appended += 1
 
     def show(self, progress: Progress) -> None:
         """Writes progress to the job's record only."""
-        if not self._show(args=[self.job_id, self._token, encode(progress)[1]]):
+        if not self._show(args=[self.job_id, self.token, encode(progress)[1]]):
             raise LeaseLost(self.job_id)
 
     def release(
-        self, state: JobState, message: str, model_name: str = "", model_version: str = ""
+        self,
+        state: JobState,
+        message: str,
+        model_name: str = "",
+        model_version: str = "",
+        *,
+        reason: str = "",
+        lost: bool = False,
     ) -> JobState:
-        """Lets the job go: SUCCEEDED, FAILED, or PENDING to hand it back.
+        """Lets the job go: SUCCEEDED, FAILED for a trainer.jobs.reasons.Reason, or PENDING to hand it back.
 
-        Returns the state it went to: a job that was to stop ends as CANCELLED unless it has succeeded.
+        lost: PENDING, and it counts as a loss; a job with too many of them ends as FAILED, for the reason.
+
+        Returns the state it went to: a job that was to stop ends as CANCELLED unless it has succeeded, or as
+        FAILED if its time was over.
         """
-        entered = self._release(args=[self.job_id, self._token, state, message, model_name, model_version])
+        about = (model_name, model_version, reason, int(lost), self._seconds()[0])
+        entered = self._release(args=[self.job_id, self.token, state, message, *about])
         if entered is None:
             raise LeaseLost(self.job_id)
         return JobState(entered)
+
+    def _seconds(self) -> tuple[float, float]:
+        """How long the run has taken since Redis was told; and now, by a clock that nobody can set."""
+        now = time.monotonic()
+        return now - self._counted_at, now
 
 
 class Claims:
@@ -90,14 +117,18 @@ class Claims:
         self._claim = redis.register_script(scripts.CLAIM)
         self._announce = redis.register_script(scripts.ANNOUNCE)
 
-    def claim(self) -> Claim | None:
-        """The next job that fits the offer, by priority, use of the GPUs and age, or None."""
+    def claim(self, gpus: int | None = None) -> Claim | None:
+        """The next job that fits the offer, by priority, use of the GPUs and age, or None.
+
+        gpus: how many of the offered GPUs are free now; None: all.
+        """
         offer, lease_ms = self._offer, round(self._lease_seconds * 1000)
-        answer = self._claim(args=[self._worker, offer.cpu_threads, offer.gpus, lease_ms])
+        free = offer.gpus if gpus is None else gpus
+        answer = self._claim(args=[self._worker, offer.cpu_threads, free, lease_ms])
         return Claim(self._redis, self._lease_seconds, answer) if answer else None
 
     def announce(self) -> None:
-        """A sign of life; without one for scripts.WORKER_SECONDS the worker counts as gone."""
+        """A sign of life; without one for trainer.jobs.lua.WORKER_SECONDS the worker counts as gone."""
         self._announce(args=[self._worker, self._offer.cpu_threads, self._offer.gpus])
 
     def withdraw(self) -> None:

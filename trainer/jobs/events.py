@@ -27,15 +27,17 @@ class Progress:
     eta_seconds: float  # seconds to the end, estimated
     values: dict[str, float] = field(default_factory=dict)  # losses and scores by name
     mu_mask: float | None = None  # mean mask value of the last batch, 0 to 1
+    images_per_second: float = 0.0  # trained on or made; 0: the run does not say
 
 
 @dataclass(frozen=True)
 class Artefact:
     """A file that a job has made."""
 
-    kind: str  # checkpoint, sample_sheet, collapse_report, model, scores, cell or log
+    kind: str  # checkpoint, sample_sheet, collapse_report, model, scores, cell, dataset, shard or log
     path: str  # below the runs directory; a model's below the models directory
     bytes: int
+    digest: str = ""  # sha256: and 64 hexadecimal digits; empty of a directory, and of the log
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,14 @@ class LogLine:
     line: str
 
 
-Body = StateChange | Progress | Artefact | LogLine
+@dataclass(frozen=True)
+class Gap:
+    """Older events are no longer kept. Told to who reads a log from before its beginning, never written."""
+
+    dropped: int  # events that the log has lost at its beginning
+
+
+Body = StateChange | Progress | Artefact | LogLine | Gap
 B = TypeVar("B", bound=Body)
 
 _KINDS: dict[str, type[Body]] = {
@@ -53,8 +62,10 @@ _KINDS: dict[str, type[Body]] = {
     "progress": Progress,
     "artefact": Artefact,
     "log_line": LogLine,
+    "gap": Gap,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+EVENT_KINDS = tuple(name for name, kind in _KINDS.items() if kind is not Gap)  # that a log holds
 
 
 @dataclass(frozen=True)

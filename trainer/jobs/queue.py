@@ -1,22 +1,28 @@
-"""The service's side of the jobs: submit, look, watch, cancel, and take back what lost workers held."""
+"""The service's side of the jobs: submit, look, watch, cancel, delete, take back what lost workers held."""
 
 import asyncio
+import dataclasses
+import hashlib
 import json
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
-from trainer.jobs import scripts
-from trainer.jobs.events import Event, Progress, decode, made
-from trainer.jobs.record import Job, JobSpec, Resources
+from trainer.jobs import query_scripts, scripts
+from trainer.jobs.events import EVENT_KINDS, Event, Gap, Progress, decode, made
+from trainer.jobs.leases import Lease, LeaseWatch
+from trainer.jobs.record import Descent, Job, JobSpec, Resources
 from trainer.jobs.states import JobState
+from trainer.jobs.totals import Totals
 
-JOB_ID = re.compile(r"[0-9a-f]{12}")
+JOB_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+JOB_ID_HELP = "a lowercase letter or digit, then up to 47 of a-z, 0-9, '-'"
 _EVENT_ID = re.compile(r"\d{1,20}-\d{1,20}")
 _HIGHEST_EVENT_PART = 2**64 - 1
 _BLOCK_MS = 1000  # one wait for events, and so the longest until a watcher that is to stop does
@@ -34,12 +40,50 @@ class Interrupted(Exception):
     """The watching of a job was to stop before the job's end."""
 
 
-class OtherSpec(Exception):
-    """The request id has been used for a job with another spec; job_id is that job's."""
+Refusal = Literal["other", "gone", "taken", "full", "orphan"]
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(job_id)
-        self.job_id = job_id
+
+class Refused(Exception):
+    """A job that was not queued.
+
+    Attributes:
+        why: other: the request id has been used for another request; gone: that request's job was deleted;
+            taken: there is a job of this id; full: the owner has as many queued jobs as may be; orphan: the
+            parent is no more.
+        about: the job in question; for full: how many are queued.
+    """
+
+    def __init__(self, why: Refusal, about: str) -> None:
+        super().__init__(why, about)
+        self.why = why
+        self.about = about
+
+
+class NotEnded(Exception):
+    """What was asked can be done with an ended job only; the state that this one is in."""
+
+    def __init__(self, state: JobState) -> None:
+        super().__init__(state)
+        self.state = state
+
+
+class Needed(Exception):
+    """The job's checkpoint is needed by another one, heir, which has not ended."""
+
+    def __init__(self, heir: str) -> None:
+        super().__init__(heir)
+        self.heir = heir
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which jobs to list; what is empty does not bind."""
+
+    states: Sequence[JobState] = tuple(JobState)
+    kinds: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)  # all of them
+    parent: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +93,8 @@ class HeldJob:
     job_id: str
     kind: str
     progress: Progress | None
+    idle_seconds: float  # since its step last changed, or its attempt began
+    config: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,6 +105,7 @@ class Overview:
     oldest_pending_seconds: float  # 0 if none waits
     leases_expired: int
     held: tuple[HeldJob, ...]
+    totals: Totals
 
 
 @dataclass(frozen=True)
@@ -91,44 +138,82 @@ class JobQueue:
     def __init__(self, redis: Redis) -> None:
         """redis: a client that decodes responses."""
         self._redis = redis
+        self._leases = LeaseWatch()
         self._scripts = {
             source: redis.register_script(source)
             for source in (
                 scripts.SUBMIT,
-                scripts.READ,
-                scripts.LIST,
                 scripts.CANCEL,
+                scripts.LEASES,
+                scripts.DELETE,
                 scripts.RECLAIM,
+                scripts.OVERTIME,
                 scripts.FORGET,
-                scripts.OVERVIEW,
-                scripts.WORKERS,
+                query_scripts.READ,
+                query_scripts.LIST,
+                query_scripts.LOG,
+                query_scripts.OVERVIEW,
+                query_scripts.WORKERS,
             )
         }
 
     async def _call(self, source: str, *arguments: str | int) -> Any:
         return await self._scripts[source](args=arguments)
 
-    async def submit(self, spec: JobSpec, request_id: str = "") -> Job:
-        """Queues a job. A request id used before gives the job of then, or OtherSpec if the specs differ."""
+    async def submit(
+        self,
+        spec: JobSpec,
+        request_id: str = "",
+        *,
+        job_id: str = "",
+        owner: str = "",
+        most_queued: int = 0,
+        descent: Descent = Descent(),  # noqa: B008 (it is frozen)
+    ) -> Job:
+        """Queues a job. A request id used before gives the job of then.
+
+        job_id: empty: a new one. owner: who submits it. most_queued: queued jobs that an owner may have; 0:
+        any number. Raises Refused.
+        """
+        request = json.dumps([spec.fields(), job_id, dataclasses.astuple(descent)])
+        digest = hashlib.blake2b(request.encode(), digest_size=16).hexdigest()
         fields = [text for pair in spec.fields().items() for text in pair]
-        answer = await self._call(scripts.SUBMIT, secrets.token_hex(6), request_id, spec.digest(), *fields)
-        job_id, agrees = answer
-        if not agrees:
-            raise OtherSpec(job_id)
-        return await self.get(job_id)
+        about = [str(most_queued), owner, descent.parent, str(int(descent.from_checkpoint))]
+        new_id = job_id or secrets.token_hex(6)
+        outcome, found = await self._call(scripts.SUBMIT, new_id, request_id, digest, *about, *fields)
+        if outcome in get_args(Refusal):
+            raise Refused(outcome, found)
+        return await self.get(found)
+
+    async def has_seen(self, request_id: str) -> bool:
+        """Whether a request of this id has queued a job before; of an empty id none has."""
+        return bool(request_id and await self._redis.exists(f"cgn:request:{request_id}"))
+
+    async def is_taken(self, job_id: str) -> bool:
+        """Whether there is a job of this id, or files of one are still being removed."""
+        if await self._redis.exists(f"cgn:job:{job_id}"):
+            return True
+        return bool(await self._redis.sismember("cgn:jobs:rubbish", job_id))
 
     async def get(self, job_id: str) -> Job:
         """The job as it stands. Raises UnknownJob."""
-        found = await self._call(scripts.READ, job_id)
+        found = await self._call(query_scripts.READ, job_id)
         if found is None:
             raise UnknownJob(job_id)
         return _job(found)
 
-    async def page(self, states: Sequence[JobState], limit: int, before: int | None = None) -> list[Job]:
-        """Jobs in these states, newest first; before: only ones with a lower Job.sequence."""
-        bound = "+inf" if before is None else before
-        found = await self._call(scripts.LIST, bound, limit, *states)
-        return [job for flat in found if (job := _readable_job(flat))]
+    async def page(self, wanted: Wanted, limit: int, before: int | None = None) -> list[Job]:
+        """Jobs, newest first; fewer than the limit only if there are no more that can be read.
+
+        before: only ones with a lower Job.sequence.
+        """
+        sought = json.dumps(dataclasses.asdict(wanted))
+        bound = "+inf" if before is None else str(before)
+        jobs: list[Job] = []
+        while bound and len(jobs) < limit:
+            bound, found = await self._call(query_scripts.LIST, bound, limit - len(jobs), sought)
+            jobs += [job for flat in found if (job := _readable_job(flat))]
+        return jobs
 
     async def cancel(self, job_id: str) -> Job:
         """Ends a queued job, asks a running one to stop, changes nothing else. Raises UnknownJob."""
@@ -136,14 +221,40 @@ class JobQueue:
             raise UnknownJob(job_id)
         return await self.get(job_id)
 
+    async def delete(self, job_id: str) -> None:
+        """Forgets a job that has ended; its files are rubbish then. Raises UnknownJob, NotEnded, Needed."""
+        outcome, about = await self._call(scripts.DELETE, job_id)
+        if outcome == "unknown":
+            raise UnknownJob(job_id)
+        if outcome == "going":
+            raise NotEnded(JobState(about))
+        if outcome == "needed":
+            raise Needed(about)
+
+    async def rubbish(self) -> list[str]:
+        """Forgotten jobs whose files may still be there."""
+        found: Any = await self._redis.smembers("cgn:jobs:rubbish")
+        return sorted(found)
+
+    async def cleared(self, job_id: str) -> None:
+        """Says that the files of a forgotten job are gone: its id may be used again."""
+        await self._redis.srem("cgn:jobs:rubbish", job_id)
+
     async def events(
-        self, job_id: str, after: str = "", stop: asyncio.Event | None = None
+        self,
+        job_id: str,
+        after: str = "",
+        stop: asyncio.Event | None = None,
+        kinds: Collection[str] = EVENT_KINDS,
     ) -> AsyncIterator[Event]:
         """The job's events after the one with this id, as they come, until its end.
 
-        Raises UnknownJob, and Interrupted about a second after `stop` was set.
+        kinds: of EVENT_KINDS, to leave out others. The first event is a Gap if the log does not reach back
+        to where this begins. Raises UnknownJob, and Interrupted about a second after `stop` was set.
         """
         key, last = f"cgn:job:{job_id}", after or "0-0"
+        if dropped := await self._dropped(job_id, last):
+            yield Event(last, Gap(dropped))
         while True:
             # Asked before the log is read: a job that had ended by now has all its events in there.
             state: Any = await self._redis.hget(key, "state")
@@ -157,6 +268,8 @@ class JobQueue:
             )
             entries = read[0][1] if read else []
             for last, fields in entries:
+                if fields.get("kind") not in kinds:
+                    continue
                 try:
                     body = decode(fields["kind"], fields["data"])
                 except _BAD_RECORD as error:
@@ -166,31 +279,67 @@ class JobQueue:
             if ended and not entries:
                 return
 
-    async def reclaim(self) -> list[Reclaimed]:
-        """Takes back the jobs whose lease has run out; one that lost too many workers fails."""
-        lost = await self._call(scripts.RECLAIM)
-        return [Reclaimed(job_id, JobState(state), worker) for job_id, state, worker in lost]
+    async def _dropped(self, job_id: str, after: str) -> int:
+        """How many of a log's first events are no longer kept; 0 if none of those came after that event."""
+        written, kept, first = await self._call(query_scripts.LOG, job_id)
+        reaches_back = first and _event_place(first) <= _event_place(after)
+        return 0 if reaches_back else max(0, int(written) - kept)
 
-    async def forget(self, after_seconds: int = scripts.RECORD_SECONDS) -> int:
-        """Removes some of the records of jobs that ended this long ago, if any; how many."""
-        return int(await self._call(scripts.FORGET, after_seconds))
+    async def reclaim(self) -> list[Reclaimed]:
+        """Takes back the jobs whose lease has run out; one that lost too many workers fails.
+
+        Call it again and again: a lease has run out if nobody has renewed it for its whole time while this
+        looked on. Time in which Redis could not be reached does not count.
+        """
+        lost = []
+        try:
+            leases = [
+                Lease(job_id, token, beat, int(milliseconds) / 1000)
+                for job_id, token, beat, milliseconds in await self._call(scripts.LEASES)
+            ]
+            for lease in self._leases.expired(leases):
+                if taken := await self._call(scripts.RECLAIM, lease.job_id, lease.token, lease.beat):
+                    state, worker = taken
+                    lost.append(Reclaimed(lease.job_id, JobState(state), worker))
+        except RedisError:
+            self._leases.forget()
+            raise
+        return lost
+
+    async def stop_overtime(self) -> list[str]:
+        """Asks the jobs to stop that have run for as long as they may; their ids."""
+        stopped: list[str] = await self._call(scripts.OVERTIME)
+        return stopped
+
+    async def forget(self) -> int:
+        """Removes some of the records of jobs whose days are over, if any; how many."""
+        return int(await self._call(scripts.FORGET))
 
     async def overview(self) -> Overview:
-        counts, waited, expired, held = await self._call(scripts.OVERVIEW)
+        counts, totals, waited, expired, held = await self._call(query_scripts.OVERVIEW)
         by_kind: dict[tuple[str, JobState], int] = {}
         for name, number in zip(counts[::2], counts[1::2], strict=True):
             kind, _, state = name.partition(":")
             if state in JobState.__members__:
                 by_kind[kind, JobState(state)] = int(number)
-        running = tuple(HeldJob(job_id, kind, _progress(progress)) for job_id, kind, progress in held)
-        return Overview(by_kind, float(waited), int(expired), running)
+        running = tuple(
+            HeldJob(job_id, kind, _progress(progress), float(idle), json.loads(config))
+            for job_id, kind, progress, idle, config in held
+        )
+        so_far = Totals.from_hash(dict(zip(totals[::2], totals[1::2], strict=True)))
+        return Overview(by_kind, float(waited), int(expired), running, so_far)
 
     async def workers(self) -> list[Worker]:
         """The workers that have shown a sign of life lately."""
         return [
             Worker(name, Resources(int(threads), int(gpus)))
-            for name, threads, gpus in await self._call(scripts.WORKERS)
+            for name, threads, gpus in await self._call(query_scripts.WORKERS)
         ]
+
+
+def _event_place(event_id: str) -> tuple[int, ...]:
+    """Events in order of what this gives are in the order in which they came."""
+    return tuple(map(int, event_id.split("-")))
 
 
 def _progress(text: str) -> Progress | None:

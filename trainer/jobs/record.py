@@ -1,14 +1,18 @@
 """A job's record, as it stands in Redis and as the services show it."""
 
-import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from trainer.jobs.events import Artefact, Progress, made
 from trainer.jobs.states import JobState
-from trainer.runs.config import check_options, option
+from trainer.runs.config import HIGHEST_COUNT, FieldError, check_options, option
+
+MOST_LABELS = 32
+_LABEL_KEY = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
+_LABEL_VALUE = re.compile(r"[^\x00-\x1f\x7f]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -24,15 +28,21 @@ class Resources:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """What a job is to do. Raises FieldError for a priority out of range."""
+    """What a job is to do. Raises FieldError."""
 
     kind: str  # of trainer.jobs.kinds
     config: Mapping[str, Any]  # the kind's options, checked by its config class when it was submitted
     resources: Resources
     priority: int = option(0, "higher ones are claimed first", low=-100, high=100)
+    time_limit_seconds: int = option(
+        0, "seconds that it may run, all attempts together", low=1, high=HIGHEST_COUNT, zero="no limit"
+    )
+    keep_days: int = option(90, "days that its record and its files are kept after its end", low=1, high=3650)
+    labels: Mapping[str, str] = field(default_factory=dict)  # the caller's own, to find jobs by
 
     def __post_init__(self) -> None:
         check_options(self)
+        check_labels(self.labels)
 
     def fields(self) -> dict[str, str]:
         """The spec as fields of the record."""
@@ -42,20 +52,43 @@ class JobSpec:
             "cpu_threads": str(self.resources.cpu_threads),
             "gpus": str(self.resources.gpus),
             "priority": str(self.priority),
+            "time_limit_seconds": str(self.time_limit_seconds),
+            "keep_days": str(self.keep_days),
+            "labels": json.dumps(dict(self.labels), sort_keys=True),
         }
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str]) -> "JobSpec":
+        given = {name: int(fields[name]) for name in ("time_limit_seconds", "keep_days") if name in fields}
         return cls(
             kind=fields["kind"],
             config=json.loads(fields["config"]),
             resources=Resources(int(fields["cpu_threads"]), int(fields["gpus"])),
             priority=int(fields["priority"]),
+            labels=json.loads(fields.get("labels", "{}")),
+            **given,
         )
 
-    def digest(self) -> str:
-        """Equal for equal specs, defaults filled in."""
-        return hashlib.blake2b(json.dumps(self.fields()).encode(), digest_size=16).hexdigest()
+
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Raises FieldError for too many labels, or one that is not allowed."""
+    if len(labels) > MOST_LABELS:
+        raise FieldError("labels", f"must be {MOST_LABELS} pairs at most, are {len(labels)}")
+    for key, value in labels.items():
+        if not _LABEL_KEY.fullmatch(key):
+            allowed = "keys must be a lowercase letter, then up to 62 of a-z, 0-9, '_', '.', '-'"
+            raise FieldError("labels", f"{allowed}; one is {key[:80]!r}")
+        if not _LABEL_VALUE.fullmatch(value):
+            allowed = "must be up to 63 characters, none of them a control character"
+            raise FieldError("labels", f"the value of {key} {allowed}, is {value[:80]!r}")
+
+
+@dataclass(frozen=True)
+class Descent:
+    """The job that another one comes from."""
+
+    parent: str = ""  # its id; empty: none
+    from_checkpoint: bool = False  # go on from its last checkpoint, else begin at zero
 
 
 @dataclass(frozen=True)
@@ -70,6 +103,7 @@ class Job:
     attempt: int = 0  # how often it was started
     worker: str = ""  # host:pid that runs or ran it last
     message: str = ""  # why it ended as it did, or was queued again
+    reason: str = ""  # of a FAILED one: a word of trainer.jobs.reasons
     create_time: float = 0.0
     start_time: float | None = None  # of the last attempt
     end_time: float | None = None
@@ -77,6 +111,8 @@ class Job:
     artefacts: tuple[Artefact, ...] = ()
     model_name: str = ""
     model_version: str = ""
+    owner: str = ""  # who submitted it (services.edge.caller)
+    descent: Descent = Descent()
 
     @classmethod
     def from_record(cls, fields: Mapping[str, str], artefacts: Sequence[str], rank: int | None) -> "Job":
@@ -97,6 +133,7 @@ class Job:
             attempt=int(fields["attempt"]),
             worker=fields.get("worker", ""),
             message=fields["message"],
+            reason=fields.get("reason", ""),
             create_time=float(fields["create_time"]),
             start_time=_seconds(fields.get("start_time")),
             end_time=_seconds(fields.get("end_time")),
@@ -104,6 +141,8 @@ class Job:
             artefacts=tuple(by_path.values()),
             model_name=fields.get("model_name", ""),
             model_version=fields.get("model_version", ""),
+            owner=fields.get("owner", ""),
+            descent=Descent(fields.get("parent", ""), fields.get("from_checkpoint") == "1"),
         )
 
 

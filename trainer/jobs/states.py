@@ -9,7 +9,7 @@ class JobState(StrEnum):
 
     PENDING = "PENDING"  # queued; no worker has it
     RUNNING = "RUNNING"  # a worker runs it
-    CANCELLING = "CANCELLING"  # it was asked to stop and has not stopped yet
+    CANCELLING = "CANCELLING"  # it was asked to stop, or its time is up, and it has not stopped yet
     SUCCEEDED = "SUCCEEDED"  # ended well
     FAILED = "FAILED"  # ended badly
     CANCELLED = "CANCELLED"  # stopped on request; its last checkpoint is kept
@@ -42,6 +42,7 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.CANCELLING: frozenset(
         {
             JobState.CANCELLED,
+            JobState.FAILED,  # it was not cancelled but had used up its time limit
             JobState.SUCCEEDED,  # the run had ended well, model published, before it heard of the wish
         }
     ),

@@ -7,19 +7,21 @@ where an earlier one was stopped.
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cgn import checkpoint
 from cgn.errors import CgnInputError
 from common.settings import REPO, Paths, SettingsError, device_from_env
-from trainer.reproduce import page, table
-from trainer.reproduce.cells import is_pattern, selected
+from trainer.reproduce import miniature_page, page, table
+from trainer.reproduce.cells import Cell, is_pattern, selected
 from trainer.reproduce.files import Results
-from trainer.reproduce.methods import METHODS, VARIANTS
+from trainer.reproduce.methods import ALL, VARIANTS
 from trainer.reproduce.work import Work
 from trainer.runs.command import Stopped
 from trainer.runs.config import FieldError
+from trainer.runs.imagenet_cell_config import ImagenetCellConfig
 from trainer.runs.reporting import BAD_OPTIONS, FAILED, STOPPED, SUCCEEDED
 from trainer.runs.reproduce_cell_config import ReproduceCellConfig
 
@@ -63,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         "--cell", default="*", help="name, made even if it is there; or a pattern with * or ?"
     )
     parser.add_argument("--model", default="", metavar="NAME[:VERSION]", help="CGN to use, of CGN_MODELS_DIR")
+    parser.add_argument(
+        "--weights", default="", metavar="DIR", help="folder of the public weights of ImageNet's cells"
+    )
     parser.add_argument("--table", action="store_true", help="make no cell, only gather the table")
     parser.add_argument("--steps", type=int, default=0, help="training steps of a CGN, for a trial")
     parser.add_argument("--images-seen", type=int, default=0, help="images a classifier sees, for a trial")
@@ -77,9 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _cells(arguments: argparse.Namespace, models_dir: Path) -> list[ReproduceCellConfig]:
+def _cells(arguments: argparse.Namespace, models_dir: Path) -> list[Cell]:
     """The cells that the command line asks for. Raises CgnInputError."""
-    pattern, options = arguments.cell, {"steps": arguments.steps, "images_seen": arguments.images_seen}
+    pattern = arguments.cell
+    options = {name: getattr(arguments, name) for name in ("steps", "images_seen", "weights")}
     if arguments.model:
         name, _, version = arguments.model.partition(":")
         version = version or checkpoint.newest_version(models_dir, name)
@@ -90,17 +96,33 @@ def _cells(arguments: argparse.Namespace, models_dir: Path) -> list[ReproduceCel
             raise FieldError("CELL", f"must name a cell, as {name} was trained on no data set of the table")
         options |= {"model_name": name, "model_version": version}
     cells = selected(pattern)
-    if arguments.model and is_pattern(pattern):
-        cells = [cell for cell in cells if METHODS[cell.method].uses_cgn]
-    return [dataclasses.replace(cell, **options) for cell in cells]
+    if arguments.model:
+        cells = [cell for cell in cells if _takes_model(cell, named=not is_pattern(pattern))]
+        if not cells:
+            raise FieldError("CELL", f"{pattern!r} uses no given CGN; leave MODEL out")
+    return [dataclasses.replace(cell, **_known(cell, options)) for cell in cells]
+
+
+def _takes_model(cell: Cell, *, named: bool) -> bool:
+    """Whether a cell can be of a given CGN; a named cell of a classifier says itself why not."""
+    if isinstance(cell, ReproduceCellConfig):
+        return named or ALL[cell.method].uses_cgn
+    return isinstance(cell, ImagenetCellConfig)
+
+
+def _known(cell: Cell, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a cell of this kind has."""
+    names = {field.name for field in dataclasses.fields(cell)}
+    return {name: value for name, value in options.items() if name in names}
 
 
 def _gather(results: Results) -> int:
     """Gathers the table, and says what of it was made with other options than are the present ones."""
     table.write(results)
-    page.write(results)
+    page.write(results, results.root.parent.parent / page.PAGE)
+    miniature_page.write(results, results.root.parent)
     print(f"gathered {results.root / table.TABLE}")
-    if outdated := table.outdated(results):
+    if outdated := [*table.outdated(results), *miniature_page.outdated(results)]:
         print(
             "made with other options or another CGN than now, `make reproduce` makes them again:",
             ", ".join(outdated),

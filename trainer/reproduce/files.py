@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from trainer.reproduce.cells import digest, model_cell
-from trainer.runs.reproduce_cell_config import ReproduceCellConfig
+from trainer.reproduce.cells import Cell, digest, model_cell
+from trainer.runs.miniature_cell_config import MiniatureCellConfig
 
 
 def write_json(path: Path, value: object) -> None:
@@ -28,12 +28,14 @@ class Results:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def path(self, cell: ReproduceCellConfig) -> Path:
+    def path(self, cell: Cell) -> Path:
         """Where a cell's result is; those of a given CGN have names of their own."""
-        name = f"{cell.model_name}@{cell.model_version}-{cell.seed}" if cell.model_name else f"{cell.seed}"
-        return self.root / "cells" / cell.variant / cell.method / f"{name}.json"
+        path = self.root / "cells" / f"{cell.key}.json"
+        if not isinstance(cell, MiniatureCellConfig) and cell.model_name:
+            return path.with_name(f"{cell.model_name}@{cell.model_version}-{cell.seed}.json")
+        return path
 
-    def read(self, cell: ReproduceCellConfig) -> dict[str, Any] | None:
+    def read(self, cell: Cell) -> dict[str, Any] | None:
         """A cell's result, whichever options it was made with; None if there is none that can be read."""
         try:
             found = json.loads(self.path(cell).read_text(encoding="utf-8"))
@@ -41,7 +43,7 @@ class Results:
             return None
         return found if isinstance(found, dict) and found.get("cell") == cell.key else None
 
-    def is_done(self, cell: ReproduceCellConfig) -> bool:
+    def is_done(self, cell: Cell) -> bool:
         """Whether a cell's result is there, of its present options and of the present CGN of its seed."""
         found = self.read(cell)
         if found is None or found["digest"] != digest(cell):
@@ -50,5 +52,5 @@ class Results:
         model = self.read(trained_by) if trained_by and trained_by != cell else None
         return model is None or model["model"] == found["model"]
 
-    def write(self, cell: ReproduceCellConfig, result: dict[str, Any]) -> None:
+    def write(self, cell: Cell, result: dict[str, Any]) -> None:
         write_json(self.path(cell), result)

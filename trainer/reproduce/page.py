@@ -1,4 +1,7 @@
-"""The results as a page: `docs/results/README.md` between two marks, from the gathered files alone."""
+"""The results as pages, between two marks and from the gathered files alone.
+
+All of them are in `docs/results/README.md`, the accuracies in the repository's `README.md` too.
+"""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from trainer.reproduce.files import Results, write_text
-from trainer.reproduce.methods import METHODS, VARIANTS
+from trainer.reproduce.markdown import between_marks
+from trainer.reproduce.markdown import table as markdown_table
+from trainer.reproduce.methods import ALL, IDEAS_SEED, METHODS, VARIANTS
 from trainer.reproduce.table import SUMMARY, TABLE
 
 PAGE = "README.md"
@@ -29,14 +34,15 @@ _DOUBLE_COLORED = (
     ("test_drifting", "accuracy_where_colours_differ", "drifting, other nine tenths"),
 )
 
+_IDEAS = (_SPLITS[0], _SPLITS[1], *_DOUBLE_COLORED[:2])
 
-def write(results: Results) -> None:
-    """Puts the gathered results into the page, if there is one with the marks."""
-    page = results.root / PAGE
-    if page.is_file() and BEGIN in (text := page.read_text(encoding="utf-8")):
-        head, rest = text.split(BEGIN, 1)
-        _, tail = rest.split(END, 1)
-        write_text(page, f"{head}{BEGIN}\n\n{render(results.root)}\n{END}{tail}")
+
+def write(results: Results, readme: Path) -> None:
+    """Puts the gathered results into the page and the accuracies into the readme, if these have the marks."""
+    for page, text in ((results.root / PAGE, render(results.root)), (readme, accuracies(results.root))):
+        if page.is_file():
+            written = between_marks(page.read_text(encoding="utf-8"), BEGIN, END, text)
+            write_text(page, written)
 
 
 def shown(page: Path) -> str:
@@ -47,20 +53,36 @@ def shown(page: Path) -> str:
 
 def render(root: Path) -> str:
     """The gathered results as Markdown."""
-    table = json.loads((root / TABLE).read_text(encoding="utf-8"))
-    summary = json.loads((root / SUMMARY).read_text(encoding="utf-8"))
+    summary = _read(root / SUMMARY)
     parts = [
         "### Test accuracy\n",
-        _markdown(["", *_NAMES.values()], _accuracy_rows(table, summary)),
+        accuracies(root),
         "\n### Every score\n",
-        _markdown(["", "", *(heading for *_, heading in _SPLITS)], _score_rows(summary, _SPLITS)),
+        markdown_table(["", "", *(heading for *_, heading in _SPLITS)], _score_rows(summary, _SPLITS)),
     ]
     if double := {variant: facts for variant, facts in summary.items() if variant == "double_colored"}:
         headings = ["", "", *(heading for *_, heading in _DOUBLE_COLORED)]
-        parts += ["\n### Double-colored\n", _markdown(headings, _score_rows(double, _DOUBLE_COLORED))]
+        parts += ["\n### Double-colored\n", markdown_table(headings, _score_rows(double, _DOUBLE_COLORED))]
+    if ideas := summary.get("double_colored", {}).get("ideas"):
+        headings = [
+            "counterfactuals of the CGN of seed " + str(IDEAS_SEED),
+            *(heading for *_, heading in _IDEAS),
+        ]
+        rows = ([ALL[name].label, *_values(scores, _IDEAS)] for name, scores in ideas.items())
+        parts += ["\n### Tried on double-colored\n", markdown_table(headings, rows)]
     headings = ["", "seeds", "restarts", "minutes, median", "minutes, longest", "CPU minutes, median"]
-    parts += ["\n### The CGNs\n", _markdown(headings, _model_rows(summary))]
+    parts += ["\n### The CGNs\n", markdown_table(headings, _model_rows(summary))]
     return "\n".join(parts)
+
+
+def accuracies(root: Path) -> str:
+    """Test accuracy by row and variant, as a Markdown table."""
+    return markdown_table(["", *_NAMES.values()], _accuracy_rows(_read(root / TABLE), _read(root / SUMMARY)))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _accuracy_rows(table: Mapping[str, Any], summary: Mapping[str, Any]) -> Iterable[list[str]]:
@@ -84,9 +106,12 @@ def _accuracy(row: Mapping[str, Any] | None) -> str:
 def _score_rows(summary: Mapping[str, Any], splits: Sequence[tuple[str, str, str]]) -> Iterable[list[str]]:
     for variant, facts in summary.items():
         for method, scores in facts["scores"].items():
-            values = (scores.get(images, {}).get(name) for images, name, _ in splits)
-            cells = (_NONE if value is None else f"{value:.2f}" for value in values)
-            yield [_NAMES[variant], METHODS[method].label, *cells]
+            yield [_NAMES[variant], METHODS[method].label, *_values(scores, splits)]
+
+
+def _values(scores: Mapping[str, Any], splits: Sequence[tuple[str, str, str]]) -> Iterable[str]:
+    values = (scores.get(images, {}).get(name) for images, name, _ in splits)
+    return [_NONE if value is None else f"{value:.2f}" for value in values]
 
 
 def _model_rows(summary: Mapping[str, Any]) -> Iterable[list[str]]:
@@ -96,9 +121,3 @@ def _model_rows(summary: Mapping[str, Any]) -> Iterable[list[str]]:
             lists = (", ".join(map(str, models[name])) for name in ("seeds", "restarts"))
             times = (models[name] for name in ("minutes_median", "minutes_highest", "cpu_minutes_median"))
             yield [_NAMES[variant], *lists, *(f"{minutes:.1f}" for minutes in times)]
-
-
-def _markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, numbers and all else to the left."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

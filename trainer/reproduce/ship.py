@@ -27,9 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make ship", description=__doc__, allow_abbrev=False)
     parser.add_argument("version", help="that they get, such as v3")
     parser.add_argument("--seed", type=int, default=0, help="of the results (default: %(default)s)")
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     arguments = parser.parse_args(argv)
     try:
-        for variant in VARIANTS:
+        for variant in arguments.variants:
             card = ship(
                 variant, arguments.seed, Results(RESULTS), WORK / "models", REPO / "models", arguments.version
             )
@@ -54,22 +55,22 @@ def ship(variant: str, seed: int, results: Results, from_dir: Path, to_dir: Path
         CgnInputError: an impossible version, or no classifier that used this CGN has been scored.
     """
     name, made_as = model_of(ReproduceCellConfig(variant=variant, method="model", seed=seed))
-    model = checkpoint.load(from_dir, name, made_as)
+    network, card = checkpoint.load_trained(from_dir, name, made_as)
     scores: dict[str, dict[str, Any]] = {}
     for method in (method for method in METHODS if METHODS[method].uses_cgn):
         cell = ReproduceCellConfig(variant=variant, method=method, seed=seed)
         found = results.read(cell)
-        if found is None or found["model"]["digest"] != model.card.digest:
+        if found is None or found["model"]["digest"] != card.digest:
             raise CgnInputError("seed", f"{cell.key} has not been made with {name}; make reproduce makes it")
         accuracies = {part: found["scores"][part]["accuracy"] for part in ("validation", "test")}
         scores[method] = {
             **accuracies,
             "from": str(Path("docs/results") / results.path(cell).relative_to(results.root)),
         }
-    kept = {field.name: getattr(model.card, field.name) for field in fields(ModelCard)}
+    kept = {field.name: getattr(card, field.name) for field in fields(ModelCard)}
     del kept["digest"]  # publishing takes it anew
     kept |= {"name": VARIANTS[variant], "version": version, "scores": scores}
-    return checkpoint.publish(to_dir, model.network, **kept)
+    return checkpoint.publish(to_dir, network, **kept)
 
 
 if __name__ == "__main__":

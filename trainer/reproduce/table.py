@@ -12,7 +12,7 @@ from typing import Any
 
 from trainer.reproduce.cells import SEEDS
 from trainer.reproduce.files import Results, write_json
-from trainer.reproduce.methods import CANDIDATES, METHODS, MODEL, VARIANTS
+from trainer.reproduce.methods import CANDIDATES, IDEAS, IDEAS_SEED, IDEAS_VARIANT, METHODS, MODEL, VARIANTS
 from trainer.runs.reproduce_cell_config import ReproduceCellConfig
 
 TABLE, SUMMARY = "table2.json", "summary.json"
@@ -32,6 +32,8 @@ def gather(results: Results) -> tuple[dict[str, Any], dict[str, Any]]:
             table[variant] = {method: _row(cells) for method, cells in rows.items()}
         if rows or models:
             summary[variant] = _summary(rows, models)
+    if ideas := _ideas(results):
+        summary[IDEAS_VARIANT]["ideas"] = ideas
     return table, summary
 
 
@@ -50,6 +52,9 @@ def outdated(results: Results) -> list[str]:
         for method in METHODS
         for seed in _cells(results, variant, method)
     ]
+    cells += [
+        ReproduceCellConfig(variant=IDEAS_VARIANT, method=idea, seed=IDEAS_SEED) for idea in _ideas(results)
+    ]
     return [cell.key for cell in cells if not results.is_done(cell)]
 
 
@@ -58,6 +63,13 @@ def _cells(results: Results, variant: str, method: str) -> Cells:
         seed: results.read(ReproduceCellConfig(variant=variant, method=method, seed=seed)) for seed in SEEDS
     }
     return {seed: cell for seed, cell in found.items() if cell and not cell["trial"]}
+
+
+def _ideas(results: Results) -> dict[str, Any]:
+    """Scores by idea, and first those of the row that they change, by the same CGN; empty without ideas."""
+    cells = {name: _cells(results, IDEAS_VARIANT, name).get(IDEAS_SEED) for name in ("cgn", *IDEAS)}
+    found = {name: cell["scores"] for name, cell in cells.items() if cell}
+    return found if found.keys() & IDEAS.keys() else {}
 
 
 def _row(cells: Cells) -> dict[str, Any]:

@@ -12,14 +12,16 @@ from typing import Any
 
 from cgn import checkpoint
 from cgn.errors import CgnInputError
-from trainer.reproduce.cells import digest, model_cell, model_of, planned
+from trainer.reproduce.cells import Cell, digest, model_cell, model_of, planned
 from trainer.reproduce.files import Results
 from trainer.reproduce.locks import LOCK, alone_in
-from trainer.reproduce.methods import MODEL
 from trainer.runs.command import RunError, Stopped, Surroundings
+from trainer.runs.imagenet_cell import imagenet_cell
+from trainer.runs.imagenet_cell_config import ImagenetCellConfig
+from trainer.runs.miniature_cell import miniature_cell
+from trainer.runs.miniature_cell_config import MiniatureCellConfig
 from trainer.runs.reporting import Reporter, StopFlag
 from trainer.runs.reproduce_cell import RESULT, reproduce_cell
-from trainer.runs.reproduce_cell_config import ReproduceCellConfig
 
 _SECONDS_BETWEEN_LOOKS = 1.0  # at cells that another process makes
 _LOG = "log.txt"  # in a cell's directory
@@ -49,7 +51,7 @@ class Work:
         self._stop = StopFlag()
         self._failed: list[str] = []
 
-    def make(self, cells: Sequence[ReproduceCellConfig], *, again: bool) -> list[str]:
+    def make(self, cells: Sequence[Cell], *, again: bool) -> list[str]:
         """Makes the cells that are not done, and the CGNs that they need.
 
         Args:
@@ -83,9 +85,9 @@ class Work:
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
         return self._failed
 
-    def _with_models(self, cells: Sequence[ReproduceCellConfig]) -> list[ReproduceCellConfig]:
+    def _with_models(self, cells: Sequence[Cell]) -> list[Cell]:
         """The cells, and before them those that train the CGNs which are missing."""
-        wanted: dict[ReproduceCellConfig, None] = {}
+        wanted: dict[Cell, None] = {}
         for cell in cells:
             trained_by = model_cell(cell)
             if trained_by and not self._has_model(trained_by):
@@ -93,22 +95,20 @@ class Work:
             wanted[cell] = None
         return list(wanted)
 
-    def _has_model(self, cell: ReproduceCellConfig) -> bool:
+    def _has_model(self, cell: Cell) -> bool:
         name, version = model_of(cell)
         return (self._models_dir / name / version / checkpoint.CARD).is_file()
 
-    def _is_settled(self, cell: ReproduceCellConfig) -> bool:
+    def _is_settled(self, cell: Cell) -> bool:
         """Whether a cell's result is there, and the CGN too that it stands for."""
-        return self._results.is_done(cell) and (cell.method != MODEL or self._has_model(cell))
+        return self._results.is_done(cell) and (model_cell(cell) != cell or self._has_model(cell))
 
-    def _waits(self, cell: ReproduceCellConfig, queue: Collection[ReproduceCellConfig]) -> bool:
+    def _waits(self, cell: Cell, queue: Collection[Cell]) -> bool:
         """Whether the CGN that a cell needs is still to be made."""
         trained_by = model_cell(cell)
         return trained_by in queue and not self._has_model(cell)
 
-    def _make(
-        self, cell: ReproduceCellConfig, title: str, queue: Collection[ReproduceCellConfig], *, afresh: bool
-    ) -> None:
+    def _make(self, cell: Cell, title: str, queue: Collection[Cell], *, afresh: bool) -> None:
         """Makes a cell and says how it went; queue: what comes after it. Raises Stopped."""
         if self._is_settled(cell) and not afresh:
             print(f"{title}: made by another process")
@@ -127,7 +127,7 @@ class Work:
         where = Surroundings(run_dir, self._models_dir, self._device, version, True, reporter, self._stop)
         try:
             with closing(reporter):
-                reproduce_cell(cell, where)
+                _run(cell, where)
         except Stopped:
             print(f"{title}: stopped, its checkpoint is in {run_dir}")
             raise
@@ -137,41 +137,62 @@ class Work:
             return
         result = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
         self._results.write(cell, result)
+        for picture in run_dir.glob("cell*.png"):
+            path = self._results.path(cell)
+            shutil.copyfile(picture, path.with_name(path.stem + picture.name.removeprefix("cell")))
         print(f"{title}: {_outcome(result)}, {_duration(result['wall_seconds'])}{self._time_left(queue)}")
 
-    def _run_dir(self, cell: ReproduceCellConfig) -> Path:
+    def _run_dir(self, cell: Cell) -> Path:
         """Where a cell's run is; with other options it is another one."""
         return self._work_dir / "cells" / f"{cell.key.replace('/', '-')}-{digest(cell)[:12]}"
 
-    def _clear(self, cell: ReproduceCellConfig) -> None:
+    def _clear(self, cell: Cell) -> None:
         """Removes what an earlier run of a cell has left, of a model cell the CGN too."""
         for path in self._run_dir(cell).iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
             elif path.name != LOCK:  # held by this process
                 path.unlink()
-        if cell.method == MODEL:
+        if model_cell(cell) == cell:
             name, version = model_of(cell)
             shutil.rmtree(self._models_dir / name / version, ignore_errors=True)
 
-    def _time_left(self, queue: Collection[ReproduceCellConfig]) -> str:
+    def _time_left(self, queue: Collection[Cell]) -> str:
         """An estimate from what cells of the same method took; empty if there is nothing to go by."""
         took: dict[str, list[float]] = {}
         for cell in planned():
             if result := self._results.read(cell):
-                took.setdefault(cell.method, []).append(result["wall_seconds"])
-        known = [statistics.median(took[cell.method]) for cell in queue if cell.method in took]
+                took.setdefault(_kind(cell), []).append(result["wall_seconds"])
+        known = [statistics.median(took[_kind(cell)]) for cell in queue if _kind(cell) in took]
         if not known:
             return ""
         more = "" if len(known) == len(queue) else " or more"
         return f"; about {_duration(sum(known))}{more} left"
 
 
+def _run(cell: Cell, where: Surroundings) -> None:
+    """Makes a cell, by the run of its kind."""
+    if isinstance(cell, MiniatureCellConfig):
+        miniature_cell(cell, where)
+    elif isinstance(cell, ImagenetCellConfig):
+        imagenet_cell(cell, where)
+    else:
+        reproduce_cell(cell, where)
+
+
+def _kind(cell: Cell) -> str:
+    """What cells take about as long."""
+    return cell.key.split("/")[-2]  # the method, the row, or what is made
+
+
 def _outcome(result: Mapping[str, Any]) -> str:
+    if "inception_score" in (scores := result.get("scores", {})):
+        mu_mask = f", μ_mask {scores['mu_mask']:.3f}" if "mu_mask" in scores else ""
+        return f"inception score {scores['inception_score']:.2f}{mu_mask}"
     if "scores" in result:
         test, validation = (result["scores"][part]["accuracy"] for part in ("test", "validation"))
         return f"test {test:.2f} %, validation {validation:.2f} %"
-    return f"{result['restarts']} restarts"
+    return f"{result['restarts']} restarts" if "restarts" in result else "made"
 
 
 def _duration(seconds: float) -> str:

@@ -16,9 +16,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from cgn.checkpoint import digest_tensors
+from cgn.checkpoint import digest_tensors, sync_directory
 from trainer.runs.command import RunError
 from trainer.runs.config import Dataclass
+from trainer.runs.provenance import machine
 
 _NAME = re.compile(r"checkpoint-(\d{7})\.safetensors")
 _KEPT = 2  # the newest one, and one to fall back on should it prove damaged
@@ -28,6 +29,17 @@ def config_fingerprint(config: Dataclass) -> str:
     """Hash of a config: a checkpoint continues only the run it comes from."""
     text = json.dumps(asdict(config), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _seal(step: int, fingerprint: str, digest: str) -> str:
+    """Digest of what a checkpoint says of its tensors."""
+    return hashlib.blake2b(f"{step} {fingerprint} {digest}".encode(), digest_size=16).hexdigest()
+
+
+def _as_os_error(error: SafetensorError) -> Exception:
+    """What the system said, where safetensors hands that on as text alone: `... (os error 28)`."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else error
 
 
 class Checkpoints:
@@ -44,19 +56,36 @@ class Checkpoints:
         self._parts = parts
 
     def save(self, step: int) -> Path:
-        """Writes the state after ``step`` steps atomically; drops all but the newest two."""
+        """Writes the state after ``step`` steps atomically; drops all but the newest two.
+
+        Raises OSError if it cannot be written, as on a full disk; the older ones stay.
+        """
         tensors = {
             f"{part}.{name}": tensor.detach().cpu().contiguous()
             for part, holder in self._parts.items()
             for name, tensor in _tensors_of(holder).items()
         }
         path = self._run_dir / f"checkpoint-{step:07d}.safetensors"
-        scratch = path.with_suffix(f".{os.getpid()}.part")  # a lost worker's run may still be writing its own
-        metadata = {"step": str(step), "config": self._fingerprint, "digest": digest_tensors(tensors)}
-        save_file(tensors, scratch, metadata=metadata)
-        with scratch.open("rb") as file:
-            os.fsync(file.fileno())
-        scratch.rename(path)
+        digest = digest_tensors(tensors)
+        metadata = {
+            "step": str(step),
+            "config": self._fingerprint,
+            "digest": digest,
+            "seal": _seal(step, self._fingerprint, digest),
+            "machine": json.dumps(machine()),
+        }
+        scratch = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            try:
+                save_file(tensors, scratch, metadata=metadata)
+            except SafetensorError as error:
+                raise _as_os_error(error) from None
+            with scratch.open("rb") as file:
+                os.fsync(file.fileno())
+            scratch.rename(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+        sync_directory(self._run_dir)
         for old in self._newest_first()[_KEPT:]:
             old.unlink(missing_ok=True)
         return path
@@ -70,12 +99,13 @@ class Checkpoints:
         """Fills the parts from the newest good checkpoint.
 
         Returns:
-            Steps done, 0 if there is no good checkpoint, and a line for each one that was passed over.
+            Steps done, 0 if there is no good checkpoint, and what is to be told: a line for each one that was
+            passed over, and one if the machine is another than it was.
 
         Raises:
             RunError: the newest good one belongs to a run with other options.
         """
-        passed_over = []
+        told = []
         for path in self._newest_first():
             try:
                 with safe_open(path, framework="pt") as file:
@@ -86,15 +116,27 @@ class Checkpoints:
                         )
                     tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 if metadata.get("digest") != digest_tensors(tensors):
-                    passed_over.append(f"{path.name} is damaged (digest); not used")
+                    told.append(f"{path.name} is damaged (digest); not used")
                     continue
                 step = int(metadata["step"])
+                seal = _seal(step, self._fingerprint, metadata["digest"])
+                if metadata.get("seal", seal) != seal:  # earlier releases had none
+                    told.append(f"{path.name} is damaged (seal); not used")
+                    continue
+                before = json.loads(metadata.get("machine", "null"))
             except (SafetensorError, OSError, KeyError, ValueError) as error:
-                passed_over.append(f"{path.name} is damaged ({error}); not used")
+                told.append(f"{path.name} is damaged ({error}); not used")
                 continue
             self._fill(tensors)
-            return step, passed_over
-        return 0, passed_over
+            if before and before != (now := machine()):
+                changed = "; ".join(
+                    f"{name} {before.get(name)}, now {now[name]}"
+                    for name in now
+                    if before.get(name) != now[name]
+                )
+                told.append(f"note: the run has moved ({changed}): its weights may differ in the last bits")
+            return step, told
+        return 0, told
 
     def _fill(self, tensors: dict[str, torch.Tensor]) -> None:
         for part, holder in self._parts.items():

@@ -5,37 +5,36 @@ What counts is accuracy on unbiased images, whose colours or textures say nothin
 """
 
 import torch
+from torch import nn
 
-from cgn.data import VariantSet, make_variant
+from cgn.data import ImageSet, VariantSet, make_variant
 from cgn.data.variants import BACKGROUND_PALETTE, OBJECT_PALETTE
 from cgn.datasets import FOLDER
-from trainer.runs.classifier import Classifier
+from trainer.runs.config import DataOptions
 from trainer.runs.precision import half_precision
-from trainer.runs.train_classifier_config import TrainClassifierConfig
-from trainer.runs.training_data import TrainingData, correlated
+from trainer.runs.training_data import Images, correlated
 
-TRAIN_IMAGES = 5000  # the last ones seen, of which training accuracy is taken
-HELD_OUT = 2000  # counterfactuals that are not for training
 _AT_ONCE = 1000  # images classified together
 
 Scores = dict[str, dict[str, float]]
 
 
 class Examination:
-    """The sets of one run, and the accuracies in [0, 1] of its classifier on them."""
+    """What of a data set nothing is trained on, and accuracies in [0, 1] of classifiers on it."""
 
-    def __init__(self, config: TrainClassifierConfig, data: TrainingData) -> None:
-        self._config, self._data = config, data
-        self._validation = data.validation.images, data.validation.labels
+    def __init__(self, config: DataOptions, validation: ImageSet) -> None:
+        """validation: the images held out of the originals."""
+        self._config = config
+        self._validation = validation.images, validation.labels
         if config.dataset != FOLDER:
             self._unbiased = make_variant(config.dataset, "validation", **correlated(config.dataset, 0))
             self._validation = self._unbiased.images, self._unbiased.labels
 
-    def validation_accuracy(self, classifier: Classifier) -> float:
+    def validation_accuracy(self, classifier: nn.Module) -> float:
         """Accuracy on the validation images: unbiased ones of a variant, the held out ones of a folder."""
-        return _mean(is_right(classifier, *self._validation))
+        return accuracy(classifier, self._validation)["accuracy"]
 
-    def scores(self, classifier: Classifier) -> Scores:
+    def scores(self, classifier: nn.Module) -> Scores:
         """All accuracies, by set and by what they are taken of.
 
         validation, test: unbiased images; of all, of those where the label of object or background agrees
@@ -43,21 +42,12 @@ class Examination:
             have one colour, and of the others. Of a folder there is validation only, its held out images.
         validation_drifting, test_drifting: the same for double-colored with the noise of the paper's time.
         in_domain: test images as biased as those of training.
-        train: the last images seen.
-        held_out_counterfactuals: of a folder's CGN, if one is given; made of rows that training has not seen.
         """
         config = self._config
-        seen = config.steps * config.batch_size
-        train = self._data.source.images(max(0, seen - TRAIN_IMAGES), seen)
-        scores: Scores = {"train": {"accuracy": _mean(is_right(classifier, *train))}}
         if config.dataset == FOLDER:
-            scores["validation"] = {"accuracy": self.validation_accuracy(classifier)}
-            if model := self._data.model:
-                made = self._data.held_out_counterfactuals(model, HELD_OUT)
-                scores["held_out_counterfactuals"] = {"accuracy": _mean(is_right(classifier, *made))}
-            return scores
+            return {"validation": accuracy(classifier, self._validation)}
         in_domain = make_variant(config.dataset, "test", **correlated(config.dataset, 100))
-        scores["in_domain"] = {"accuracy": _mean(is_right(classifier, in_domain.images, in_domain.labels))}
+        scores: Scores = {"in_domain": accuracy(classifier, (in_domain.images, in_domain.labels))}
         for split in ("validation", "test"):
             for drift in (False, True) if config.dataset == "double_colored_mnist" else (False,):
                 images = make_variant(config.dataset, split, drift=drift, **correlated(config.dataset, 0))
@@ -65,8 +55,13 @@ class Examination:
         return scores
 
 
+def accuracy(classifier: nn.Module, images: Images) -> dict[str, float]:
+    """The accuracy on labelled images, in [0, 1], under its name."""
+    return {"accuracy": _mean(is_right(classifier, *images))}
+
+
 @torch.no_grad()
-def is_right(classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def is_right(classifier: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Whether a classifier, in eval mode meanwhile, knows each of N images: (N,) bool."""
     device = next(classifier.parameters()).device
     training = classifier.training
@@ -77,7 +72,7 @@ def is_right(classifier: Classifier, images: torch.Tensor, labels: torch.Tensor)
     return torch.cat(guesses) == labels
 
 
-def _by_cause(classifier: Classifier, data: VariantSet) -> dict[str, float]:
+def _by_cause(classifier: nn.Module, data: VariantSet) -> dict[str, float]:
     right = is_right(classifier, data.images, data.labels)
     agree = data.object_labels == data.labels
     if data.provenance["variant"] != "colored_mnist":  # whose backgrounds are black

@@ -10,7 +10,7 @@ from typing import Any
 from cgn.collapse import Fault, MaskMeasures, gross_bounds, measure_network, sound_bounds, verdict
 from cgn.mechanisms.mnist import MnistCGN
 
-_FAULTS_TOLD = 3
+_MOST_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,27 @@ class CollapseReport:
         return Look(measures, faults)
 
 
-def summary(faults: Sequence[Fault]) -> str:
-    """Faults in one line: every class that has any, and the first ones in full."""
+def summary(faults: Sequence[Fault], classes: int) -> str:
+    """Faults in one line, each kind once, for all that have it. classes: how many there are."""
+    by_kind: dict[tuple[str, str, str], list[Fault]] = {}
+    for fault in faults:
+        by_kind.setdefault((fault.measure, fault.bound, fault.meaning), []).append(fault)
+    whose = _classes(faults, classes)
+    told = []
+    for (measure, bound, meaning), alike in by_kind.items():
+        values = list(dict.fromkeys(f"{pick(f.value for f in alike):.3f}" for pick in (min, max)))
+        of = _classes(alike, classes)
+        whose_else = "" if of == whose else f" ({of})"
+        told.append(f"{measure} {' to '.join(values)} is {bound}, {meaning}{whose_else}")
+    return f"the masks of {whose} have collapsed: {'; '.join(told)}"
+
+
+def _classes(faults: Sequence[Fault], classes: int) -> str:
+    """The classes that have faults, in words."""
     names = list(dict.fromkeys(fault.class_name for fault in faults))
-    classes = f"class{'es' if len(names) > 1 else ''} {', '.join(names)}"
-    told = "; ".join(str(fault) for fault in faults[:_FAULTS_TOLD])
-    more = len(faults) - _FAULTS_TOLD
-    return f"the masks of {classes} have collapsed: {told}" + (f"; and {more} more" if more > 0 else "")
+    if len(names) == 1:
+        return f"class {names[0]}"
+    if len(names) == classes:
+        return f"all {classes} classes"
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"classes {', '.join(names[:_MOST_NAMES])}{more}"

@@ -9,11 +9,12 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cgn.card import VERSION, VERSION_HELP
 from cgn.errors import CgnInputError
 from common.settings import Paths, SettingsError, device_from_env
+from trainer.jobs.directories import artefact_file, latest_attempt
 from trainer.runs.config import (
     Dataclass,
     FieldError,
@@ -21,8 +22,24 @@ from trainer.runs.config import (
     config_from_dict,
     given_arguments,
 )
+from trainer.runs.heritage import inherit
 from trainer.runs.memory import keep_memory
-from trainer.runs.reporting import BAD_OPTIONS, FAILED, STOPPED, SUCCEEDED, Reporter, StopFlag
+from trainer.runs.reporting import (
+    BAD_OPTIONS,
+    DEFECT,
+    DISK_FULL,
+    FAILED,
+    OUT_OF_MEMORY,
+    STOPPED,
+    SUCCEEDED,
+    Reporter,
+    StopFlag,
+    disk_is_full,
+)
+from trainer.runs.torchrun import become_team, leads
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 C = TypeVar("C", bound=Dataclass)
 
@@ -40,6 +57,23 @@ class Surroundings:
     resume: bool  # continue from the newest good checkpoint in run_dir, if any
     reporter: Reporter
     stop: StopFlag  # look at it after every step
+    attempt: str = ""  # name of this attempt at the run, for what it is about to publish
+
+    def inside(self, run: str, version: str, config: "DataclassInstance") -> "Surroundings":
+        """Those of a run that is a part of this one: a directory of its own below, which is made."""
+        run_dir = self.run_dir / run
+        resume = self.resume and run_dir.is_dir()
+        run_dir.mkdir(exist_ok=True)
+        write_config(run_dir, config)
+        return dataclasses.replace(self, run_dir=run_dir, version=version, resume=resume)
+
+    def file(self, path: str) -> Path:
+        """What an option names: a job, or one of its files as ``<job id>/<name>``; else the path as it is."""
+        given, runs_dir = Path(path).expanduser(), Paths.from_env().runs_dir
+        found = artefact_file(runs_dir, path) if "/" in path else latest_attempt(runs_dir, path)
+        if found or given.is_absolute():
+            return found or given
+        return runs_dir / given if (runs_dir / given).exists() else given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +82,11 @@ class Published:
 
     model_name: str = ""
     model_version: str = ""
+
+
+def write_config(run_dir: Path, config: "DataclassInstance") -> None:
+    """Puts a run's options into its directory."""
+    (run_dir / CONFIG).write_text(json.dumps(dataclasses.asdict(config), indent=1))
 
 
 class Stopped(Exception):
@@ -72,27 +111,52 @@ def run_command(
         _check_resume(arguments)
         config = _config(config_class, arguments)
         surroundings = _surroundings(arguments)
-        if not surroundings.resume:
-            text = json.dumps(dataclasses.asdict(config), indent=1)
-            (surroundings.run_dir / CONFIG).write_text(text)
+        if arguments.resume_from:
+            inherit(arguments.resume_from.absolute(), surroundings.run_dir)
+        options = sys.argv[1:] if argv is None else argv
+        become_team(config, options, surroundings.version, surroundings.run_dir)
+        if not arguments.resume and leads():
+            write_config(surroundings.run_dir, config)
     except (FieldError, SettingsError, OSError, json.JSONDecodeError) as error:
         return _fail(error, BAD_OPTIONS)
     surroundings.stop.install()
     reporter = surroundings.reporter
-    try:
-        with contextlib.closing(reporter):  # so that the bar's line ends before the last word
-            published = run(config, surroundings)
-    except Stopped:
+    code, why, published = _carry_out(run, config, surroundings)
+    if code == SUCCEEDED:
+        reporter.result(published.model_name, published.model_version)
+    elif code == STOPPED:
         again = f"python -m trainer.runs.{Path(sys.argv[0]).stem} --resume --run-dir {surroundings.run_dir}"
         reporter.log("stopped" if arguments.jsonl else f"stopped; to continue: {again}")
-        return STOPPED
+    else:
+        _fail(why, code)
+    reporter.end(code)
+    return code
+
+
+def _carry_out(run: Run[C], config: C, surroundings: Surroundings) -> tuple[int, object, Published]:
+    """Exit code of the run, why it failed, and what it published."""
+    try:
+        with contextlib.closing(surroundings.reporter):  # so that the bar's line ends before the last word
+            return SUCCEEDED, "", run(config, surroundings)
+    except Stopped:
+        return STOPPED, "", Published()
     except (RunError, CgnInputError) as error:
-        return _fail(error, FAILED)
+        return FAILED, error, Published()
     except Exception as error:  # a defect or the machine's fault: the whole story, then the one line
         traceback.print_exc()
-        return _fail(f"{type(error).__name__}: {error}", FAILED)
-    reporter.result(published.model_name, published.model_version)
-    return SUCCEEDED
+        return _code_of(error), f"{type(error).__name__}: {error}", Published()
+
+
+def _code_of(error: Exception) -> int:
+    """Exit code for an error that no run foresees."""
+    if isinstance(error, OSError) and disk_is_full(error):
+        return DISK_FULL
+    # PyTorch's of a device has the name; that of the processor is known by its text alone.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return OUT_OF_MEMORY
+    if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error):
+        return OUT_OF_MEMORY
+    return DEFECT
 
 
 def _parser(config_class: type[Dataclass], description: str) -> argparse.ArgumentParser:
@@ -115,12 +179,23 @@ def _parser(config_class: type[Dataclass], description: str) -> argparse.Argumen
     where.add_argument(
         "--resume", action="store_true", help="continue the run in --run-dir with its own options"
     )
+    where.add_argument(
+        "--resume-from",
+        type=Path,
+        metavar="DIR",
+        help="continue from the newest checkpoint of another run, which stays as it is; with its options",
+    )
     where.add_argument("--jsonl", action="store_true", help="JSON lines on standard output, no progress bar")
     return parser
 
 
 def _check_resume(arguments: argparse.Namespace) -> None:
     """Lets --resume take config and version from the run directory. Raises FieldError if it cannot."""
+    if arguments.resume_from and not (arguments.resume_from / CONFIG).is_file():
+        must = f"must be the directory of a run (a folder with {CONFIG})"
+        raise FieldError("--resume-from", f"{must}, {arguments.resume_from} is not")
+    if arguments.resume_from:
+        arguments.config = arguments.config or arguments.resume_from / CONFIG
     if not arguments.resume:
         return
     if not arguments.run_dir or not (arguments.run_dir / CONFIG).is_file():
@@ -149,10 +224,12 @@ def _surroundings(arguments: argparse.Namespace) -> Surroundings:
         raise FieldError("--version", f"must be {VERSION_HELP}, is {version!r}")
     run_dir = (arguments.run_dir or paths.runs_dir / version).absolute()
     models_dir = (arguments.models_dir or paths.models_dir).absolute()
-    run_dir.mkdir(parents=True, exist_ok=True)
-    reporter = Reporter(run_dir, models_dir, jsonl=arguments.jsonl)
+    if not arguments.config or arguments.config.parent != run_dir:
+        run_dir.mkdir(parents=True, exist_ok=True)  # where its options lie it is, or is taken over for good
+    reporter = Reporter(run_dir, models_dir, jsonl=arguments.jsonl, silent=not leads())
     device = device_from_env()
-    return Surroundings(run_dir, models_dir, device, version, arguments.resume, reporter, StopFlag())
+    resume = arguments.resume or bool(arguments.resume_from)
+    return Surroundings(run_dir, models_dir, device, version, resume, reporter, StopFlag(), run_dir.name)
 
 
 def _fail(why: object, code: int) -> int:

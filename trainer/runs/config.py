@@ -9,7 +9,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
 from cgn.datasets import FOLDER, RESOLUTIONS
@@ -18,6 +18,7 @@ from cgn.errors import CgnInputError
 PATH = re.compile(r"[^\0]{1,4096}")
 HIGHEST_SEED = 2**63 - 1
 HIGHEST_COUNT = 2**32 - 1  # counts are uint32 in the API
+_POWERS: dict[float, str] = {HIGHEST_SEED: "2^63 - 1", HIGHEST_COUNT: "2^32 - 1"}  # as people read them
 
 
 class FieldError(CgnInputError):
@@ -54,13 +55,13 @@ class Rule:
         elif self.pattern:
             text = self.pattern_help
         elif self.above is not None:
-            text = f"above {self.above:g}" + ("" if self.high is None else f", at most {self.high:g}")
+            text = f"above {self.above}" + ("" if self.high is None else f", at most {self.high}")
         elif self.low is None:
             text = "any"
-        elif self.high is None or self.high == HIGHEST_COUNT:
-            text = f"{self.low:g} or more"
+        elif self.high is None:
+            text = f"{self.low} or more"
         else:
-            text = f"{self.low:g} to " + ("2^63 - 1" if self.high == HIGHEST_SEED else f"{self.high:g}")
+            text = f"{self.low} to {_POWERS.get(self.high, self.high)}"
         return (
             text
             + (f"; 0: {self.zero}" if self.zero else "")
@@ -99,10 +100,11 @@ def check_options(config: Dataclass) -> None:
         if "rule" not in field.metadata:
             continue
         value, expected = getattr(config, field.name), types[field.name]
+        rule: Rule = field.metadata["rule"]
         accepted = (int, float) if expected is float else (expected,)
         if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
-            raise FieldError(field.name, f"must be {_TYPE_WORDS[expected]}, is {_show(value)}")
-        rule: Rule = field.metadata["rule"]
+            words = _TYPE_WORDS[expected] + ("" if rule == Rule() else f", {rule.words}")
+            raise FieldError(field.name, f"must be {words}, is {_show(value)}")
         if not rule.allows(value):
             raise FieldError(field.name, f"must be {rule.words}, is {_show(value)}")
 
@@ -157,18 +159,23 @@ def add_arguments(parser: argparse._ActionsContainer, cls: type[Dataclass]) -> N
         words = f"{field.metadata['help']}: {allowed} (default: {_show(field.default)})"
         parser.add_argument(
             "--" + field.name.replace("_", "-"),
-            type=_truth if types[field.name] is bool else types[field.name],
+            type=_parser(types[field.name], allowed),
             default=None,  # absent, so that a config file's value is not overridden by the default
             help=words.replace("%", "%%"),
             metavar=types[field.name].__name__.upper(),
         )
 
 
-def _truth(text: str) -> bool:
-    """A truth value of the command line."""
-    if text.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"must be true or false, is {text!r}")
-    return text.lower() == "true"
+def _parser(kind: type, allowed: str) -> Callable[[str], Any]:
+    """Makes a value of a text of the command line; allowed: what it may be, for the error."""
+
+    def parse(text: str) -> Any:
+        try:
+            return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+        except (KeyError, ValueError):
+            raise argparse.ArgumentTypeError(f"must be {allowed}, is {text!r}") from None
+
+    return parse
 
 
 def given_arguments(names: Iterable[str], arguments: argparse.Namespace) -> dict[str, Any]:

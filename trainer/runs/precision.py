@@ -11,6 +11,10 @@ def half_precision(device: torch.device) -> torch.autocast:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies in bfloat16: as matrices or as vectors, each faster than float32."""
+    """Whether the processor multiplies faster in bfloat16 than in float32.
+
+    With matrix units it does. With vector units alone too, but for Intel's, which gain nothing by it.
+    """
     capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    intel = str(capabilities.get("cpu_name", "")).startswith("Intel")
+    return bool(capabilities.get("amx_bf16") or (capabilities.get("avx512_bf16") and not intel))

@@ -24,12 +24,17 @@ def provenance(run: str, config: Dataclass, version: str) -> dict[str, Any]:
         "command": " ".join([f"python -m trainer.runs.{run}", *options, f"--version {version}"]),
         "config": asdict(config),
         "commit": current_commit(),
-        "machine": {
-            "cpu": torch.cpu.get_capabilities().get("cpu_name", platform.machine()),
-            "threads": torch.get_num_threads(),
-            "bfloat16": cpu_has_bfloat16(),
-            "torch": torch.__version__,
-        },
+        "machine": machine(),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What a result was computed with, as plain JSON."""
+    return {
+        "cpu": torch.cpu.get_capabilities().get("cpu_name", platform.machine()),
+        "threads": torch.get_num_threads(),
+        "bfloat16": cpu_has_bfloat16(),
+        "torch": torch.__version__,
     }
 
 

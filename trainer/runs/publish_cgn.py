@@ -32,7 +32,7 @@ def publish(
     """
     notes = list(data.provenance["notes"])
     if look.faults:
-        notes.append(summary(look.faults))
+        notes.append(summary(look.faults, len(look.measures)))
     training: dict[str, Any] = {
         **provenance("train_cgn", config, surroundings.version),
         "data": data.provenance,
@@ -45,6 +45,8 @@ def publish(
         card = checkpoint.publish(
             surroundings.models_dir,
             network,
+            only_while=surroundings.run_dir,
+            attempt=surroundings.attempt,
             name=config.model_name,
             version=surroundings.version,
             family="mnist",

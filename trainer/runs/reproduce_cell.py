@@ -87,28 +87,20 @@ def _check_data(variant: str) -> None:
 def _trained(config: ReproduceCellConfig, surroundings: Surroundings) -> ModelCard:
     """The card of the CGN of a cell's seed, which is trained now if it is not there."""
     trained_by = model_cell(config)
-    assert trained_by is not None
+    assert isinstance(trained_by, ReproduceCellConfig)
     name, version = model_of(config)
     there = surroundings.models_dir / name / version / checkpoint.CARD
     # Cells of one seed may be jobs on several workers: one trains the CGN, the others wait for it.
     while not there.is_file():
         with alone_in(surroundings.models_dir / name) as alone:
             if alone and not there.is_file():
-                inner = _inside(surroundings, "train_cgn", version)
-                train_cgn(cgn_config(trained_by), inner)
+                options = cgn_config(trained_by)
+                train_cgn(options, surroundings.inside("train_cgn", version, options))
         if not alone:
             if surroundings.stop.requested:
                 raise Stopped
             time.sleep(_SECONDS_BETWEEN_LOOKS)
     return checkpoint.read_card(surroundings.models_dir, name, version)
-
-
-def _inside(surroundings: Surroundings, run: str, version: str) -> Surroundings:
-    """Surroundings of a run of the cell: a directory of its own below the cell's."""
-    run_dir = surroundings.run_dir / run
-    resume = surroundings.resume and run_dir.is_dir()
-    run_dir.mkdir(exist_ok=True)
-    return dataclasses.replace(surroundings, run_dir=run_dir, version=version, resume=resume)
 
 
 def _masks(card: ModelCard) -> dict[str, Any]:
@@ -128,11 +120,12 @@ def _masks(card: ModelCard) -> dict[str, Any]:
 
 def _accuracies(config: ReproduceCellConfig, surroundings: Surroundings) -> dict[str, Any]:
     """Of a classifier, which is trained: its accuracies in per cent, and what all attempts at it took."""
-    inner = _inside(surroundings, "train_classifier", surroundings.version)
+    options = classifier_config(config)
+    inner = surroundings.inside("train_classifier", surroundings.version, options)
     spent = inner.run_dir / _SPENT
     account = Account(**json.loads(spent.read_text())) if inner.resume and spent.is_file() else Account()
     try:
-        train_classifier(classifier_config(config), inner)
+        train_classifier(options, inner)
     finally:
         account.settle()
         write_json(spent, dataclasses.asdict(account))

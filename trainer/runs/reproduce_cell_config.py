@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cgn.card import NAME, NAME_HELP, VERSION, VERSION_HELP
-from trainer.reproduce.methods import METHODS, VARIANTS
+from trainer.reproduce.methods import ALL, VARIANTS
 from trainer.runs.config import HIGHEST_COUNT, HIGHEST_SEED, FieldError, check_options, option
 
 
@@ -15,7 +15,7 @@ class ReproduceCellConfig:
     """
 
     variant: str = option("colored", "data set", choices=tuple(VARIANTS))
-    method: str = option("cgn", "row of the table", choices=tuple(METHODS))
+    method: str = option("cgn", "row of the table", choices=tuple(ALL))
     seed: int = option(0, "seed of the CGN's training and of the classifier's", low=0, high=HIGHEST_SEED)
     model_name: str = option(
         "",
@@ -36,8 +36,8 @@ class ReproduceCellConfig:
 
     def __post_init__(self) -> None:
         check_options(self)
-        if self.model_name and not METHODS[self.method].uses_cgn:
-            users = ", ".join(name for name, method in METHODS.items() if method.uses_cgn)
+        if self.model_name and not ALL[self.method].uses_cgn:
+            users = ", ".join(name for name, method in ALL.items() if method.uses_cgn)
             raise FieldError(
                 "model_name", f'must be empty, as "{self.method}" uses no given CGN; those are {users}'
             )

@@ -15,7 +15,6 @@ from cgn.sheets import SheetRow, draw_sheet
 
 COUNTERFACTUAL_ROWS = 3
 MOST_COLUMNS = 16
-_LONGEST_CAPTION = 15  # letters, that fit above a picture of 32 pixels
 
 
 @torch.no_grad()
@@ -77,9 +76,7 @@ def draw_samples(run_dir: Path, network: MnistCGN, data: ImageSet, step: int) ->
 
 
 def _caption(name: str) -> str:
-    """A class name, cut short where it would run into its neighbour."""
-    text = f"class {name}" if name.isdecimal() else name
-    return text if len(text) <= _LONGEST_CAPTION else text[: _LONGEST_CAPTION - 1] + "…"
+    return f"class {name}" if name.isdecimal() else name
 
 
 def _row(title: str, images_NCHW: torch.Tensor, captions: list[str] | None = None) -> SheetRow:

@@ -65,7 +65,7 @@ class SegmenterStage:
     """
 
     title = "a segmenter, by composites"
-    step_work = 0.3
+    step_work = 0.6
 
     def __init__(
         self, data: ImageSet, average: MnistCGN, batch_size: int, random: torch.Generator, steps: int

@@ -35,7 +35,7 @@ class ShapeStage:
     """
 
     title = "the shape mechanism, against the masks of real images"
-    step_work = 0.3
+    step_work = 0.6
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class ShapeStage:
         if self._masks is None:
             self._masks = self._find_masks()
         left = rate_left(done, self.steps)
-        chosen = torch.randint(len(self._labels), (config.batch_size,), generator=self._random)
+        chosen = torch.randint(len(self._labels), (config.later_batch_size,), generator=self._random)
         m_real, label_N = self._masks[chosen].to(device, torch.float32), self._labels[chosen].to(device)
         u_NL = torch.randn(len(label_N), mnist.LATENT, generator=self._random).to(device)
         with half_precision(device):

@@ -34,7 +34,7 @@ from trainer.runs.stage import Stage
 from trainer.runs.train_cgn_config import TrainCgnConfig
 
 WIDTH = 48  # channels of the mechanisms' maps
-JOINT_SHARE, SEGMENTER_SHARE = 0.25, 0.15  # of a run's steps; the shape stage has the rest
+JOINT_SHARE, SEGMENTER_SHARE = 0.43, 0.13  # of a run's steps; the shape stage has the rest
 GROSS_CHECKS = (1 / 3, 2 / 3, 1)  # shares of the joint stage after which masks beyond hope end an attempt
 
 
@@ -68,20 +68,21 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
     while True:
         average, look = train_attempt(config, surroundings, data, account, report, resume)
         reporter.artefact("collapse_report", report.path)
-        for fault in look.faults:
-            reporter.log(str(fault))
-        if not look.faults or config.publish_collapsed:
+        found = summary(look.faults, len(look.measures)) if look.faults else ""
+        if not found or config.publish_collapsed:
+            if found:
+                reporter.log(f"warning: {found}")
             account.settle()
             return publish(config, surroundings, data, average.cpu(), {"width": WIDTH}, report, look, account)
         if account.restarts >= config.restarts:
             raise RunError(
-                f"{summary(look.faults)}; nothing was published after {account.restarts} restarts. See "
+                f"{found}; nothing was published after {account.restarts} restarts. See "
                 f"{report.path.name} and the last sample sheet. More steps, or mask_lowest and mask_highest "
                 "that fit your objects, may help"
             )
         account.restarts += 1
         account.resumed_at_step = 0
-        reporter.log(f"restart {account.restarts} of {config.restarts}: {summary(look.faults)}")
+        reporter.log(f"restart {account.restarts} of {config.restarts}: {found}")
         resume = False
 
 
@@ -121,7 +122,7 @@ def begin_attempt(config: TrainCgnConfig, data: ImageSet, device: torch.device, 
     random = torch.Generator().manual_seed(seed)
     joint_steps, segmenter_steps, shape_steps = stage_steps(config.steps)
     joint = JointStage(config, data, network, average, random, joint_steps)
-    segmenter = SegmenterStage(data, average, config.batch_size, random, segmenter_steps)
+    segmenter = SegmenterStage(data, average, config.later_batch_size, random, segmenter_steps)
     shape = ShapeStage(config, data, segmenter.masks, network, average, random, shape_steps)
     return Attempt(average, random, (joint, segmenter, shape))
 
@@ -170,7 +171,12 @@ def train_attempt(
 
     sample_every = config.sample_every or -(-len(data.labels) // config.batch_size)
     looks = {round(share * stages[0].steps) for share in GROSS_CHECKS if not config.publish_collapsed}
-    reporter.begin(start, config.steps, lambda step: work_of(stages, step))
+    reporter.begin(
+        start,
+        config.steps,
+        lambda step: work_of(stages, step),
+        images_per_step=config.batch_size,
+    )
     for step in range(start, config.steps):
         stage, done_of_stage = stage_at(stages, step)
         if step == start or done_of_stage == 0:
@@ -193,12 +199,12 @@ def train_attempt(
             look = look_at_masks(done, finished=False)
         given_up = look is not None and bool(look.faults)
         if done % sample_every == 0 or done == config.steps or given_up:
-            reporter.artefact("sample_sheet", draw_samples(run_dir, average, data, done))
+            reporter.write("sample_sheet", draw_samples, run_dir, average, data, done)
         if look and given_up:
             return average, look
         if done % config.checkpoint_every == 0 or surroundings.stop.requested:
             account.settle()
-            reporter.artefact("checkpoint", checkpoints.save(done))
+            reporter.write("checkpoint", checkpoints.save, done)
         if surroundings.stop.requested and done < config.steps:
             raise Stopped
     return average, look_at_masks(config.steps, finished=True)

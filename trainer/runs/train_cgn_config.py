@@ -29,8 +29,10 @@ class TrainCgnConfig:
         "", "path of your images, one sub-folder per class", pattern=PATH, pattern_help="a path", empty="none"
     )
     resolution: int = option(32, "pixels a side that your images are scaled to", choices=RESOLUTIONS)
-    steps: int = option(12_000, "training steps, of all stages", low=1, high=HIGHEST_COUNT)
-    batch_size: int = option(64, "images per step", low=1, high=1024)
+    steps: int = option(14_000, "training steps, of all stages", low=1, high=HIGHEST_COUNT)
+    batch_size: int = option(
+        32, "images per step; twice as many once the joint stage is over", low=1, high=1024
+    )
     seed: int = option(0, "seed of initialisation, data order and noise", low=0, high=HIGHEST_SEED)
     lr_generator: float = option(1e-3, "Adam's learning rate of the mechanisms", above=0, high=1)
     lr_discriminator: float = option(6e-4, "Adam's learning rate of the discriminator", above=0, high=1)
@@ -71,6 +73,11 @@ class TrainCgnConfig:
     publish_collapsed: bool = option(
         False, "publish even if the masks have collapsed, without a restart; the card's notes say so"
     )
+
+    @property
+    def later_batch_size(self) -> int:
+        """Images per step of the stages after the joint one, of which each image costs a third as much."""
+        return 2 * self.batch_size
 
     def __post_init__(self) -> None:
         check_options(self)

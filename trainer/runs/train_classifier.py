@@ -13,18 +13,22 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+from cgn.datasets import FOLDER
 from cgn.device import resolve_device
 from trainer.runs.account import Account
 from trainer.runs.checkpoints import Checkpoints
 from trainer.runs.classifier import Classifier
-from trainer.runs.classifier_scores import Examination
+from trainer.runs.classifier_scores import Examination, Scores, accuracy
 from trainer.runs.command import Published, RunError, Stopped, Surroundings, run_command
 from trainer.runs.precision import half_precision
 from trainer.runs.provenance import provenance
 from trainer.runs.train_classifier_config import TrainClassifierConfig
 from trainer.runs.training_data import Images, Source, TrainingData
 
+WEIGHTS, SCORES = "classifier.safetensors", "scores.json"
 EPOCH = 50_000  # images seen between two looks at the validation images; the authors' sets are that large
+TRAIN_IMAGES = 5000  # the last ones seen, of which training accuracy is taken
+HELD_OUT = 2000  # counterfactuals that are not for training
 _STEPS_DRAWN = 16  # whose images are drawn together
 
 
@@ -39,7 +43,7 @@ def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) 
     account = Account()
     device = resolve_device(surroundings.device)
     data = TrainingData(config, surroundings)
-    examination = Examination(config, data)
+    examination = Examination(config, data.validation)
 
     torch.manual_seed(config.seed)  # initial weights
     classifier = Classifier(len(data.validation.class_names), data.validation.resolution).to(device)
@@ -56,7 +60,7 @@ def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) 
         checkpoints.clear()
 
     classifier.train()
-    reporter.begin(start, config.steps)
+    reporter.begin(start, config.steps, images_per_step=config.batch_size)
     for step, (x_NCHW, label_N) in enumerate(batches(data.source, start, config), start):
         adadelta.param_groups[0]["lr"] = learning_rate(config, step)
         with half_precision(device):
@@ -74,18 +78,18 @@ def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) 
         seen = done * config.batch_size
         epoch_ends = seen // EPOCH > step * config.batch_size // EPOCH
         if epoch_ends:
-            accuracy = examination.validation_accuracy(classifier)
-            reporter.log(f"{seen} images seen: validation accuracy {accuracy:.4f}")
+            found = examination.validation_accuracy(classifier)
+            reporter.log(f"{seen} images seen: validation accuracy {found:.4f}")
         if epoch_ends or surroundings.stop.requested or done == config.steps:
             account.settle()
-            reporter.artefact("checkpoint", checkpoints.save(done))
+            reporter.write("checkpoint", checkpoints.save, done)
         if surroundings.stop.requested and done < config.steps:
             raise Stopped
 
-    weights = run_dir / "classifier.safetensors"
+    weights = run_dir / WEIGHTS
     save_file({name: t.cpu().contiguous() for name, t in classifier.state_dict().items()}, weights)
     reporter.artefact("checkpoint", weights)
-    scores = examination.scores(classifier)
+    scores = _own_scores(config, data, classifier) | examination.scores(classifier)
     for name, values in scores.items():
         reporter.log(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items()))
     account.settle()
@@ -99,10 +103,24 @@ def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) 
         "resumed_at_step": account.resumed_at_step,
         **provenance("train_classifier", config, surroundings.version),
     }
-    path = run_dir / "scores.json"
+    path = run_dir / SCORES
     path.write_text(json.dumps(result, indent=2))
     reporter.artefact("scores", path)
     return Published()
+
+
+def _own_scores(config: TrainClassifierConfig, data: TrainingData, classifier: Classifier) -> Scores:
+    """Accuracies on images of this run's own.
+
+    train: the last images seen.
+    held_out_counterfactuals: of a folder's CGN, if one is given; made of rows that training has not seen.
+    """
+    seen = config.steps * config.batch_size
+    scores = {"train": accuracy(classifier, data.source.images(max(0, seen - TRAIN_IMAGES), seen))}
+    if config.dataset == FOLDER and data.model:
+        made = data.held_out_counterfactuals(data.model, HELD_OUT)
+        scores["held_out_counterfactuals"] = accuracy(classifier, made)
+    return scores
 
 
 def learning_rate(config: TrainClassifierConfig, step: int) -> float:

@@ -20,11 +20,13 @@ from celery.worker import state as celery_state  # type: ignore[import-untyped]
 from redis.exceptions import RedisError
 
 from common.metrics import WorkerMetrics, serve_metrics
-from common.redis import absent, client
+from common.redis import absent, client, not_durable
 from common.settings import WorkerSettings
 from trainer.jobs.claims import LEASE_SECONDS, Claims
 from trainer.jobs.record import Resources
 from trainer.jobs.wakeup import TASK, celery_app
+from trainer.worker.gpus import offered
+from trainer.worker.memory import memory_for_runs_mb
 from trainer.worker.supervisor import Supervisor
 
 _BEAT_SECONDS = 10.0
@@ -60,13 +62,19 @@ def run_worker(
 
     take_signals()
     name = f"{socket.gethostname()}:{os.getpid()}"
-    offer = Resources(settings.threads, settings.gpus)
-    claims = Claims(client(settings.jobs_url), name, offer, lease_seconds)
+    gpus = offered(settings.gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    offer = Resources(settings.threads, len(gpus))
+    redis = client(settings.jobs_url)
+    claims = Claims(redis, name, offer, lease_seconds)
     _wait_for_redis(claims, settings.jobs_url, leave)
+    with contextlib.suppress(RedisError):
+        if faults := not_durable(redis):
+            log.warning("Redis may lose jobs", extra={"url": settings.jobs_url, "faults": faults})
     heart = threading.Thread(target=_beat, args=(claims, leave), name="heartbeat", daemon=True)
     heart.start()
 
-    supervisor = Supervisor(claims, modules, settings.paths, WorkerMetrics(), leave)
+    memory_mb = settings.memory_mb or memory_for_runs_mb()
+    supervisor = Supervisor(claims, modules, settings.paths, WorkerMetrics(), leave, gpus, memory_mb)
     app = celery_app(settings.jobs_url)
 
     @app.task(name=TASK)  # type: ignore[untyped-decorator]
@@ -78,7 +86,10 @@ def run_worker(
 
     def on_ready(**_: Any) -> None:
         take_signals()  # back from Celery, whose second Ctrl-C would leave a run behind
-        log.info("ready", extra={"worker": name, "threads": settings.threads, "gpus": settings.gpus})
+        log.info(
+            "ready",
+            extra={"worker": name, "threads": settings.threads, "gpus": len(gpus), "memory_mb": memory_mb},
+        )
 
     signals.setup_logging.connect(_leave_logging_alone)
     signals.worker_ready.connect(on_ready)

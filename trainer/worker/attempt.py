@@ -4,22 +4,33 @@ import json
 import logging
 import os
 import re
-import signal
 import threading
 import time
 from collections.abc import Mapping
-from enum import Enum
+from dataclasses import replace
+from pathlib import Path
 
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
 
 from common.settings import REPO, Paths
 from trainer.jobs.claims import Claim, LeaseLost
+from trainer.jobs.directories import (
+    latest_attempt,
+    leave_to_successor,
+    remove_unfinished,
+    remove_unpublished,
+    take_over,
+)
+from trainer.jobs.promotion import promote
+from trainer.jobs.reasons import Reason
 from trainer.jobs.record import Resources
 from trainer.jobs.states import JobState
-from trainer.runs.reporting import STOPPED, SUCCEEDED
+from trainer.runs.reporting import disk_is_full
 from trainer.worker.child import Child, Line
+from trainer.worker.gpus import Slots
 from trainer.worker.outbox import Outbox
 from trainer.worker.output import Output
+from trainer.worker.verdict import Verdict, Wish, judge
 
 STOP_SECONDS = 20.0  # from SIGTERM to SIGKILL
 _TALK_SECONDS = 0.5  # between two looks at Redis: events go there, the wish to cancel comes from there
@@ -32,25 +43,30 @@ _PASSING_WORDS = re.compile(r"\b(OOM|READONLY|LOADING|MISCONF|BUSY|MASTERDOWN)\b
 log = logging.getLogger(__name__)
 
 
-class Wish(Enum):
-    """Why a run was asked to stop."""
-
-    CANCEL = "cancel"  # someone cancelled the job
-    LEAVE = "leave"  # this worker is to stop
-
-
 class Attempt:
     """Supervises one claimed job. Redis may go away meanwhile: the run goes on, its events wait."""
 
     def __init__(
-        self, claim: Claim, modules: Mapping[str, str], paths: Paths, leave: threading.Event
+        self,
+        claim: Claim,
+        modules: Mapping[str, str],
+        paths: Paths,
+        leave: threading.Event,
+        slots: Slots,
+        memory_mb: int,
     ) -> None:
-        """modules: which module runs a kind of job. leave: set when this worker is to stop."""
+        """modules: which module runs a kind of job. leave: set when this worker is to stop.
+
+        slots: of the GPUs that the job asked for. memory_mb: what a run may have, in MiB; 0: no limit.
+        """
         self._claim = claim
+        self._version = f"job-{claim.job_id}"
         self._modules = modules
         self._paths = paths
         self._leave = leave
-        self._run_dir = paths.runs_dir / claim.job_id
+        self._slots = slots
+        self._memory_mb = memory_mb
+        self._run_dir = Path()  # once it is made
         self._outbox = Outbox(claim)
         self._wish: Wish | None = None
         self._kill_at = float("inf")
@@ -60,28 +76,47 @@ class Attempt:
 
     def run(self) -> str:
         """Runs the job to its end, and gives the outcome: the state's name in lower case, or `lost`."""
-        about = {"job_id": self._claim.job_id}
+        try:
+            return self._settle(self._promoted(self._judged()))
+        except LeaseLost:
+            log.warning("lease lost", extra={"job_id": self._claim.job_id})
+            leave_to_successor(self._paths.runs_dir, self._claim.job_id, self._claim.token)
+            return "lost"
+
+    def _judged(self) -> Verdict:
+        """Runs the job; what becomes of it. Raises LeaseLost, the run being killed."""
         if self._claim.kind not in self._modules:
             known = ", ".join(self._modules)
-            reason = f"its worker knows no jobs of kind {self._claim.kind}, only {known}; update the worker"
-            return self._settle(JobState.FAILED, reason)
+            message = f"its worker knows no jobs of kind {self._claim.kind}, only {known}; update the worker"
+            return Verdict(JobState.FAILED, message, Reason.WORKER_UNFIT)
         try:
-            return self._settle(*self._run())
+            return self._run()
         except LeaseLost:
-            log.warning("lease lost, run killed", extra=about)
-            return "lost"
+            raise
         except Exception as error:  # such as a full disk: another attempt would fare no better
-            log.exception("run given up", extra=about)
-            reason = f"its worker could not run it: {type(error).__name__}: {error}"
-            return self._settle(JobState.FAILED, reason)
+            log.exception("run given up", extra={"job_id": self._claim.job_id})
+            full = isinstance(error, OSError) and disk_is_full(error)
+            message = f"its worker could not run it: {type(error).__name__}: {error}"
+            return Verdict(JobState.FAILED, message, Reason.DISK_FULL if full else Reason.WORKER_UNFIT)
 
-    def _run(self) -> tuple[JobState, str, str, str]:
-        """Runs the job; what becomes of it, and its model. Its process has ended, whatever is raised."""
-        self._run_dir.mkdir(parents=True, exist_ok=True)
-        (self._run_dir / "config.json").write_text(json.dumps(self._claim.config, indent=1))
-        output = Output(self._claim.job_id, self._run_dir)
+    def _promoted(self, verdict: Verdict) -> Verdict:
+        """The verdict, with a word on what became of the alias `stable` if there is a new model."""
+        if verdict.state is not JobState.SUCCEEDED or not verdict.model_name:
+            return verdict
+        where, token = self._paths.models_dir, self._claim.token
+        message = promote(where, verdict.model_name, verdict.model_version, token)
+        return replace(verdict, message=message)
+
+    def _run(self) -> Verdict:
+        """Runs the job; what becomes of it. Its processes have ended, whatever is raised."""
+        claim = self._claim
+        self._run_dir = take_over(self._paths.runs_dir, claim.job_id, claim.token)
+        remove_unpublished(self._paths.models_dir, self._version, claim.token)
+        (self._run_dir / "config.json").write_text(json.dumps(claim.config, indent=1))
+        output = Output(claim.job_id, self._run_dir)
         try:
-            child = Child(self._command(), REPO, _environment(self._claim.resources))
+            environment = _environment(claim.resources, self._slots)
+            child = Child(self._command(), REPO, environment, self._memory_mb, self._slots.locks)
             try:
                 code = self._supervise(child, output)
             finally:
@@ -89,7 +124,12 @@ class Attempt:
                     self._take(output, line)
         finally:
             self._outbox.put(output.close())
-        return (*self._verdict(code, output), *(output.result or ("", "")))
+        remove_unfinished(self._run_dir)
+        remove_unpublished(self._paths.models_dir, self._version, claim.token)
+        killed = time.monotonic() >= self._kill_at
+        return judge(
+            code, output, self._wish, killed_after=STOP_SECONDS if killed else None, memory_mb=self._memory_mb
+        )
 
     def _command(self) -> list[str]:
         claim = self._claim
@@ -98,10 +138,18 @@ class Attempt:
             *("--config", str(self._run_dir / "config.json")),
             *("--run-dir", str(self._run_dir)),
             *("--models-dir", str(self._paths.models_dir)),
-            *("--version", f"job-{claim.job_id}"),
+            *("--version", self._version),
             "--jsonl",
             *(["--resume"] if claim.attempt > 1 else []),
+            *self._inheritance(),
         ]
+
+    def _inheritance(self) -> list[str]:
+        """Options of a run that goes on from another job's checkpoint."""
+        if not (parent := self._claim.goes_on_from):
+            return []
+        runs_dir = self._paths.runs_dir  # if the files are gone, the run will say so
+        return ["--resume-from", str(latest_attempt(runs_dir, parent) or runs_dir / parent)]
 
     def _supervise(self, child: Child, output: Output) -> int:
         """Watches the run until it has ended; its exit code. Raises LeaseLost."""
@@ -143,37 +191,21 @@ class Attempt:
         self._away = False
         return state
 
-    def _verdict(self, code: int, output: Output) -> tuple[JobState, str]:
-        """What becomes of the job after its run ended with an exit code."""
-        why = output.error or f"exit code {code}; its last lines are in {self._claim.job_id}/log.txt"
-        if code < 0:
-            why = f"the run was killed by {signal.Signals(-code).name}"
-        if code == SUCCEEDED and output.result is not None:
-            return JobState.SUCCEEDED, ""
-        if self._wish is Wish.CANCEL:
-            if code == STOPPED:
-                return JobState.CANCELLED, "cancelled"
-            if time.monotonic() >= self._kill_at:
-                why = f"it took longer than {STOP_SECONDS:g} s to stop and was killed"
-            return JobState.CANCELLED, f"cancelled; {why}"
-        if code == STOPPED or (self._wish is Wish.LEAVE and code < 0):
-            return JobState.PENDING, "queued again: its worker was stopped"
-        if code == SUCCEEDED:
-            return JobState.FAILED, "the run ended without a result"
-        if code == -signal.SIGKILL:
-            why += ", as the system does when memory runs out; ask for less or use a larger machine"
-        return JobState.FAILED, why
-
-    def _settle(self, state: JobState, message: str, model_name: str = "", model_version: str = "") -> str:
-        """Lets the job go, as soon as Redis can be reached and takes it."""
+    def _settle(self, verdict: Verdict) -> str:
+        """Lets the job go, as soon as Redis can be reached and takes it. Raises LeaseLost."""
         give_up_at = float("inf")
         while True:
             try:
                 self._outbox.flush(last=True)
-                message = " ".join(message.split())[:_LONGEST_MESSAGE]
-                return self._claim.release(state, message, model_name, model_version).lower()
-            except LeaseLost:
-                return "lost"
+                message = " ".join(verdict.message.split())[:_LONGEST_MESSAGE]
+                return self._claim.release(
+                    verdict.state,
+                    message,
+                    verdict.model_name,
+                    verdict.model_version,
+                    reason=verdict.reason or "",
+                    lost=verdict.lost,
+                ).lower()
             except RedisError as error:
                 if not _passes(error):
                     about = {"job_id": self._claim.job_id, "error": str(error)}
@@ -192,14 +224,17 @@ def _passes(error: RedisError) -> bool:
     return isinstance(error, _PASSING_ERRORS) or bool(_PASSING_WORDS.search(str(error)))
 
 
-def _environment(resources: Resources) -> dict[str, str]:
+def _environment(resources: Resources, slots: Slots) -> dict[str, str]:
     """This process's environment, with the threads and GPUs that the job asked for and no more."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = [str(index) for index in range(resources.gpus)] if given is None else given.split(",")
+    threads = str(resources.cpu_threads)  # to the bit, a run's weights depend on it
     return {
+        # Threads that wait for each other sleep: spinning, they take the cores of whoever they wait for. Read
+        # when torch is imported.
+        "OMP_WAIT_POLICY": "passive",
         **os.environ,
-        "OMP_NUM_THREADS": str(resources.cpu_threads),
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
         "CGN_DEVICE": "cuda" if resources.gpus else "cpu",
-        "CUDA_VISIBLE_DEVICES": ",".join(devices[: resources.gpus]),
+        "CUDA_VISIBLE_DEVICES": ",".join(slots.devices),
         "PYTHONUNBUFFERED": "1",
     }

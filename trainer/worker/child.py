@@ -1,4 +1,4 @@
-"""The process of one run: started in a group of its own, read line by line, never left behind."""
+"""The processes of one run: in a group of their own, read line by line, never left behind."""
 
 import contextlib
 import os
@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
-from common import launch
+from trainer.worker import guard
 
 _LONGEST_LINE = 16_384  # bytes; a longer one comes in pieces
 _MOST_LINES_WAITING = 10_000  # then the run waits for its supervisor
 _DRAIN_SECONDS = 5.0
+_GUARD_SECONDS = 10.0  # to kill what it guards
 
 
 class Line(NamedTuple):
@@ -27,21 +28,40 @@ class Line(NamedTuple):
 
 
 class Child:
-    """A running command. It dies with this process, whatever ends this process."""
+    """A running command. It ends with this process, whatever ends that, and so does all it has started."""
 
-    def __init__(self, command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> None:
-        """Starts `python <command>`. Raises OSError if that cannot be done."""
-        # -S -I: launch.py needs nothing but the standard library, and is to be quick.
-        launcher = [sys.executable, "-S", "-I", launch.__file__, str(os.getpid())]
-        self._process = subprocess.Popen(
-            [*launcher, sys.executable, *command],
-            cwd=cwd,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+    def __init__(
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        memory_mb: int = 0,
+        held: Sequence[int] = (),
+    ) -> None:
+        """Starts `python <command>`. Raises OSError if that cannot be done.
+
+        memory_mb: what its processes may have together, in MiB, or the exit code is guard.OVER_MEMORY; 0: no
+        limit. held: descriptors that stay open for as long as anything of it lives.
+        """
+        # -S -I: guard.py needs nothing but the standard library, and is to be quick.
+        guarded = [sys.executable, "-S", "-I", guard.__file__, str(memory_mb), sys.executable, *command]
+        lifeline, self._lifeline = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                guarded,
+                cwd=cwd,
+                env=dict(environment),
+                stdin=lifeline,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                pass_fds=held,
+            )
+        except BaseException:
+            os.close(self._lifeline)
+            raise
+        finally:
+            os.close(lifeline)
         self.pid = self._process.pid
         self._lines: queue.Queue[Line] = queue.Queue(_MOST_LINES_WAITING)
         assert self._process.stdout
@@ -73,22 +93,26 @@ class Child:
 
     def stop(self) -> None:
         """Asks it to write a checkpoint and leave (SIGTERM)."""
-        self._signal(signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends it and all that it has started (SIGKILL)."""
-        self._signal(signal.SIGKILL)
-
-    def _signal(self, signum: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signum)
+        """Ends it and all that it has started, at once."""
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
 
     def finish(self) -> list[Line]:
         """Ends it if it still runs, waits for it, and returns what it wrote last."""
-        self.kill()  # also what it may have started and left running
-        self._process.wait()
+        self.kill()
+        try:
+            self._process.wait(_GUARD_SECONDS)
+        except subprocess.TimeoutExpired:  # the guard itself is stopped or stuck
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
         found: list[Line] = []
-        deadline = time.monotonic() + _DRAIN_SECONDS  # a process that left the group may hold the pipes
+        deadline = time.monotonic() + _DRAIN_SECONDS  # what outlives even a killed guard may hold the pipes
         while any(reader.is_alive() for reader in self._readers) and time.monotonic() < deadline:
             found += self.lines(0.05)
         return found + self.lines(0)

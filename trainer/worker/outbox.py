@@ -26,6 +26,7 @@ class Outbox:
         self._claim = claim
         self._clock = clock
         self._waiting: deque[Body] = deque()
+        self._sending: list[Body] = []  # a batch that may have been written, or not
         self._began = self._next_progress_at = clock()
         self._unlogged: Progress | None = None  # the latest progress, unless the log has it or is to get it
         self._shown: Progress | None = None  # the last one that went to the record alone
@@ -59,11 +60,13 @@ class Outbox:
         """
         if self._unlogged and last:
             self._log_progress(self._unlogged)
-        while self._waiting:
-            some = [self._waiting[i] for i in range(min(_MOST_AT_ONCE, len(self._waiting)))]
-            self._claim.append(some)
-            for _ in some:
-                self._waiting.popleft()
+        while self._sending or self._waiting:
+            if not self._sending:
+                self._sending = [
+                    self._waiting.popleft() for _ in range(min(_MOST_AT_ONCE, len(self._waiting)))
+                ]
+            self._claim.append(self._sending)
+            self._sending = []
         if self._unlogged and self._unlogged is not self._shown:
             self._claim.show(self._unlogged)
             self._shown = self._unlogged

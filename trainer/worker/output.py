@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from trainer.jobs.directories import LOG
 from trainer.jobs.events import Artefact, Body, LogLine, Progress
 from trainer.worker.child import Line
 
@@ -16,8 +17,9 @@ class Output:
     def __init__(self, job_id: str, run_dir: Path) -> None:
         self.result: tuple[str, str] | None = None  # model name and version
         self.error = ""  # of its last line `error: ...`
+        self.end: int | None = None  # the exit code that it told of
         self._job_id = job_id
-        self._path = run_dir / "log.txt"
+        self._path = run_dir / LOG
         self._log = self._path.open("a", encoding="utf-8")
 
     def read(self, line: Line) -> Body | None:
@@ -42,14 +44,19 @@ class Output:
                 eta_seconds=float(fields["eta_seconds"]),
                 values={str(name): float(value) for name, value in fields["values"].items()},
                 mu_mask=None if mu_mask is None else float(mu_mask),
+                images_per_second=float(fields["images_per_second"]),
             )
         if kind == "artefact":
             below = "" if fields["kind"] == "model" else f"{self._job_id}/"
-            return Artefact(str(fields["kind"]), f"{below}{fields['path']}", int(fields["bytes"]))
+            path = f"{below}{fields['path']}"
+            return Artefact(str(fields["kind"]), path, int(fields["bytes"]), str(fields["digest"]))
         if kind == "log":
             return self._line(str(fields["line"]))
         if kind == "result":
             self.result = str(fields["model_name"]), str(fields["model_version"])
+            return None
+        if kind == "end":
+            self.end = int(fields["code"])
             return None
         raise ValueError(kind)
 

@@ -8,6 +8,7 @@ from common.metrics import WorkerMetrics
 from common.settings import Paths
 from trainer.jobs.claims import Claims
 from trainer.worker.attempt import Attempt
+from trainer.worker.gpus import free_slots
 
 log = logging.getLogger(__name__)
 
@@ -22,23 +23,39 @@ class Supervisor:
         paths: Paths,
         metrics: WorkerMetrics,
         leave: threading.Event,
+        gpus: list[str],
+        memory_mb: int,
     ) -> None:
-        """modules: which module runs a kind of job. leave: set when this worker is to stop."""
+        """modules: which module runs a kind of job. leave: set when this worker is to stop. gpus: that it
+        offers, by name. memory_mb: what a run may have, in MiB; 0: no limit."""
         self._claims = claims
         self._modules = modules
         self._paths = paths
         self._metrics = metrics
         self._leave = leave
+        self._gpus = gpus
+        self._memory_mb = memory_mb
 
     def run_pending(self) -> None:
         """Runs the jobs that fit this worker. Raises redis.exceptions.RedisError if none can be claimed."""
-        while not self._leave.is_set() and (claim := self._claims.claim()):
+        while not self._leave.is_set() and self._run_next():
+            pass
+
+    def _run_next(self) -> bool:
+        """Runs a job, if there is one that fits what is free now."""
+        with free_slots(self._gpus) as slots:
+            claim = self._claims.claim(gpus=len(slots.devices))
+            if claim is None:
+                return False
+            slots.keep(claim.resources.gpus)
             about = {"job_id": claim.job_id, "kind": claim.kind, "attempt": claim.attempt}
             log.info("job claimed", extra=about)
             self._metrics.busy.set(1)
             try:
-                outcome = Attempt(claim, self._modules, self._paths, self._leave).run()
+                attempt = Attempt(claim, self._modules, self._paths, self._leave, slots, self._memory_mb)
+                outcome = attempt.run()
             finally:
                 self._metrics.busy.set(0)
             self._metrics.jobs.labels(claim.kind, outcome).inc()
             log.info("job let go", extra={**about, "outcome": outcome})
+            return True

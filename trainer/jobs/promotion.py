@@ -1,0 +1,104 @@
+"""Whether the alias `stable` moves to a version that a job has published: the gates, and why not.
+
+Judged by what the cards say, without torch: a worker's parent process has none.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cgn import aliases
+from cgn.aliases import STABLE, StaleToken
+from cgn.card import MaskBounds, ModelCard, check_name, check_version
+from cgn.errors import CgnInputError
+
+_CARD = "card.json"
+_MOST_REASONS = 3
+
+
+def promote(models_dir: Path, name: str, version: str, token: int) -> str:
+    """Points `stable` at a version if that passes the gates, and says in one line what became of it.
+
+    Gates: the weights are trained, the masks of every class have been measured and are within the card's
+    bounds, and no score of the card of the version that is stable now is higher, or missing in the new one.
+
+    token: the job's fencing token; a worker that has been overtaken moves nothing.
+    """
+    try:
+        stable = aliases.read(models_dir, name).get(STABLE, "")
+        if reasons := _against(models_dir, name, version, stable):
+            return _stays(stable, reasons)
+        aliases.move(models_dir, name, STABLE, version, token)
+    except StaleToken:
+        return "stable stays: a job that began later has moved it"
+    except (OSError, CgnInputError) as error:
+        return f"stable stays: it cannot be moved ({error})"
+    return f"stable is {version} now"
+
+
+def _against(models_dir: Path, name: str, version: str, stable: str) -> list[str]:
+    """What speaks against a version; stable: the one that it would take the place of, if any."""
+    card = _card(models_dir, name, version)
+    reasons = list(_collapse(card))
+    if stable and stable != version:
+        try:
+            before = _card(models_dir, name, stable)
+        except (OSError, CgnInputError):
+            return reasons  # it cannot be served any more, so there is nothing to lose
+        reasons += _worse(card, before)
+    return reasons
+
+
+def _stays(stable: str, reasons: list[str]) -> str:
+    more = f"; and {len(reasons) - _MOST_REASONS} more" if len(reasons) > _MOST_REASONS else ""
+    where = f"stays at {stable}" if stable else "is not set"
+    return f"stable {where}: " + "; ".join(reasons[:_MOST_REASONS]) + more
+
+
+def _card(models_dir: Path, name: str, version: str) -> ModelCard:
+    path = models_dir / check_name(name) / check_version(version) / _CARD
+    return ModelCard.from_json(path.read_text(encoding="utf-8", errors="replace"))
+
+
+def _collapse(card: ModelCard) -> Iterator[str]:
+    """What is wrong with a version by itself."""
+    if not card.trained:
+        yield "its weights were never trained"
+    measured = (card.mask_mean, card.mask_border, card.mask_soft)
+    if not all(measured):
+        yield "its masks have not been measured"
+        return
+    # A run's own look at its masks tells of all classes, also what the bounds do not show: that masks ignore
+    # their noise.
+    if notes := [note for note in card.notes if "collapsed" in note]:
+        yield from notes
+        return
+    for name, bounds, *found in zip(card.class_names, card.mask_bounds, *measured, strict=True):
+        if fault := _fault(bounds, *found):
+            yield f"class {name} has collapsed, {fault}"
+
+
+def _fault(bounds: MaskBounds, mean: float, border: float, soft: float) -> str:
+    if not bounds.lowest <= mean <= bounds.highest:
+        return f"μ_mask {mean:.3f} is not within {bounds.lowest:g} to {bounds.highest:g}"
+    if not border <= bounds.highest_border:
+        return f"border mass {border:.3f} is above {bounds.highest_border:g}"
+    if not soft <= bounds.highest_soft:
+        return f"soft-pixel share {soft:.3f} is above {bounds.highest_soft:g}"
+    return ""
+
+
+def _worse(card: ModelCard, before: ModelCard) -> Iterator[str]:
+    """Scores of both cards that have fallen. Those are accuracies; whatever else stands by is no number."""
+    for row, scores in before.scores.items():
+        for name, old in scores.items():
+            new = card.scores.get(row, {}).get(name)
+            if not _is_number(old) or (new is not None and not _is_number(new)):
+                continue
+            if new is None:
+                yield f"{row}, {name} of {before.version} is {old:g}, it has no such score to compare"
+            elif new < old:
+                yield f"{row}, {name} is {new:g}, below the {old:g} of {before.version}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,93 @@
+"""Scores a classifier on images that it was not trained on.
+
+`python -m trainer.runs.evaluate_classifier --help` lists the options. What the scores are,
+trainer.runs.classifier_scores says.
+"""
+
+import json
+import sys
+
+from cgn import checkpoint
+from cgn.banks import Counterfactuals
+from cgn.card import ModelCard
+from cgn.data import DataError, training_images
+from cgn.device import resolve_device
+from cgn.errors import CgnInputError
+from cgn.policy import Policy
+from cgn.sampler import Sampler
+from cgn.state_dicts import fitted, read_state_dict
+from trainer.runs.classifier import Classifier
+from trainer.runs.classifier_scores import Examination, accuracy
+from trainer.runs.command import Published, RunError, Surroundings, run_command
+from trainer.runs.evaluate_classifier_config import EvaluateClassifierConfig
+from trainer.runs.provenance import provenance
+from trainer.runs.training_data import Images
+
+
+def evaluate_classifier(config: EvaluateClassifierConfig, surroundings: Surroundings) -> Published:
+    """Scores a classifier and writes ``scores.json``, as that of train_classifier but without `train`.
+
+    With a CGN it has `counterfactuals` too: the accuracy by the labels of their shapes.
+
+    Raises:
+        RunError: the weights, the data or the CGN cannot be used, or do not fit each other.
+    """
+    try:
+        validation = training_images(
+            config.dataset, "validation", folder=config.folder, resolution=config.resolution
+        )
+    except DataError as error:
+        raise RunError(f"dataset {config.dataset}: {error}") from None
+    classes, resolution = len(validation.class_names), validation.resolution
+    path = surroundings.file(config.classifier)
+    classifier = Classifier(classes, resolution)
+    try:
+        cure = f"give the weights of train_classifier for {classes} classes at {resolution} pixels"
+        classifier.load_state_dict(fitted(read_state_dict(path), classifier.state_dict(), path, cure))
+    except CgnInputError as error:
+        raise RunError(f"classifier: {error}") from None
+    classifier.to(resolve_device(surroundings.device)).eval()
+
+    scores = Examination(config, validation).scores(classifier)
+    made_by = None
+    if config.model_name:
+        card, images = _counterfactuals(config, surroundings, classes, resolution)
+        made_by = {"name": card.name, "version": card.version, "digest": card.digest}
+        scores["counterfactuals"] = accuracy(classifier, images)
+    for name, values in scores.items():
+        surroundings.reporter.log(
+            f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items())
+        )
+    result = {
+        "scores": scores,
+        "classifier": {"file": str(path), "digest": checkpoint.digest_tensors(classifier.state_dict())},
+        "model": made_by,
+        "data": validation.provenance,
+        "class_names": validation.class_names,
+        **provenance("evaluate_classifier", config, surroundings.version),
+    }
+    target = surroundings.run_dir / "scores.json"
+    target.write_text(json.dumps(result, indent=2))
+    surroundings.reporter.artefact("scores", target)
+    return Published()
+
+
+def _counterfactuals(
+    config: EvaluateClassifierConfig, surroundings: Surroundings, classes: int, resolution: int
+) -> tuple[ModelCard, Images]:
+    try:
+        model = checkpoint.load(surroundings.models_dir, config.model_name, config.model_version)
+    except CgnInputError as error:
+        raise RunError(str(error)) from None
+    card = model.card
+    if (len(card.class_names), card.resolution) != (classes, resolution):
+        raise RunError(
+            f"model_name: {card.name} has {len(card.class_names)} classes at {card.resolution} pixels, the "
+            f"data set {classes} at {resolution}; name a CGN that was trained on this data set"
+        )
+    sampler = Sampler(config.seed, classes, Policy(config.vary, config.labels))
+    return card, Counterfactuals(model, sampler).images(0, config.counterfactuals)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(EvaluateClassifierConfig, evaluate_classifier, "Scores a classifier."))

@@ -1,0 +1,210 @@
+"""Makes one cell of ImageNet's miniature: `python -m trainer.runs.miniature_cell --help`.
+
+The cell `teacher` of a seed trains what all others of the seed begin from and are measured by: the BigGAN,
+the saliency network, the classifier and the judge of masks. It publishes the first two as the start model.
+The other cells train a CGN each, with all losses or without one; see `trainer.reproduce.miniature`.
+The result is ``cell.json`` in the run's directory, and beside it ``cell.png`` of what a CGN's mechanisms drew
+as training went on.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from safetensors.torch import save_file
+
+from cgn import checkpoint
+from cgn.card import ModelCard
+from cgn.data import DataError
+from cgn.device import resolve_device
+from cgn.mechanisms.imagenet import ImagenetCGN, Outputs
+from trainer.reproduce import miniature
+from trainer.reproduce.cells import command, digest, model_of, runs
+from trainer.reproduce.files import write_json
+from trainer.reproduce.locks import alone_in
+from trainer.runs.account import Account
+from trainer.runs.command import Published, RunError, Stopped, Surroundings, run_command
+from trainer.runs.mask_judge import train_judge
+from trainer.runs.miniature_cell_config import TEACHER, MiniatureCellConfig
+from trainer.runs.miniature_scores import ABOUT, CLASSIFIER, IMAGES, JUDGE, load_yardsticks, score
+from trainer.runs.provenance import current_commit, machine
+from trainer.runs.reproduce_cell import RESULT
+from trainer.runs.start_imagenet import start_imagenet
+from trainer.runs.start_imagenet_config import StartImagenetConfig
+from trainer.runs.train_biggan import train_biggan
+from trainer.runs.train_classifier import train_classifier
+from trainer.runs.train_imagenet import train_imagenet
+from trainer.runs.train_saliency import train_saliency
+
+PICTURE = "cell.png"
+IMAGES_OF_A_TRIAL = 20
+_SECONDS_BETWEEN_LOOKS = 1.0  # at a start model that another process makes
+_PARTS = Outputs._fields
+
+
+def miniature_cell(config: MiniatureCellConfig, surroundings: Surroundings) -> Published:
+    """Makes a cell, its start model first if that is missing, and writes its result; publishes its CGN.
+
+    Raises:
+        RunError: the data cannot be used, or a run of the cell failed.
+        Stopped: asked to stop; what was running has written its checkpoint.
+    """
+    start = _started(config, surroundings)
+    name, version = start.name, start.version
+    costs: dict[str, dict[str, float]] = {}
+    if config.row != TEACHER:
+        options = miniature.cgn_config(config, start.version)
+        inner = surroundings.inside("train_imagenet", f"recipe-{digest(config)[:12]}", options)
+        published = train_imagenet(options, inner)
+        name, version = published.model_name, published.model_version
+
+    account = Account()
+    network, card = checkpoint.load_trained(surroundings.models_dir, name, version)
+    assert isinstance(network, ImagenetCGN)
+    device = resolve_device(surroundings.device)
+    folder = _yardsticks_folder(surroundings.models_dir, start)
+    try:
+        yardsticks = load_yardsticks(folder, network.classes, network.resolution, device)
+    except DataError as error:
+        raise RunError(str(error)) from None
+    scores = score(network.to(device).eval(), yardsticks, IMAGES_OF_A_TRIAL if config.trial else IMAGES)
+    account.settle()
+    about = json.loads((folder / ABOUT).read_text())
+    if config.row == TEACHER:
+        costs |= about["costs"]
+    else:
+        costs["train_imagenet"] = _cost(card.training["seconds"], card.training["cpu_seconds"])
+    costs["score"] = _cost(account.seconds, account.cpu_seconds)
+    result = {
+        "cell": config.key,
+        "command": command(config),
+        "trial": config.trial,
+        "digest": digest(config),
+        "seeds": {run: options["seed"] for run, options in runs(config).items()},
+        "model": {"name": start.name, "version": start.version, "digest": start.digest},
+        "cgn": {"name": card.name, "version": card.version, "digest": card.digest},
+        "scores": scores,
+        "yardsticks": {name: value for name, value in about.items() if name != "costs"},
+        "costs": costs,
+        "wall_seconds": round(sum(cost["wall_seconds"] for cost in costs.values()), 1),
+        "cpu_seconds": round(sum(cost["cpu_seconds"] for cost in costs.values()), 1),
+        "commit": current_commit(),
+        "machine": machine(),
+        "data": start.training["biggan"]["data"],
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "runs": runs(config),
+    }
+    if config.row != TEACHER:
+        samples = surroundings.run_dir / "train_imagenet" / "samples"
+        result["picture"] = _draw(samples, card.class_names, surroundings.run_dir / PICTURE)
+        surroundings.reporter.artefact("sample_sheet", surroundings.run_dir / PICTURE)
+    write_json(surroundings.run_dir / RESULT, result)
+    surroundings.reporter.artefact("cell", surroundings.run_dir / RESULT)
+    return Published(name, version)
+
+
+def _started(config: MiniatureCellConfig, surroundings: Surroundings) -> ModelCard:
+    """The card of the start model of a cell's seed, which is trained now if it is not there."""
+    name, version = model_of(config)
+    there = surroundings.models_dir / name / version / checkpoint.CARD
+    while not there.is_file():
+        with alone_in(surroundings.models_dir / name) as alone:
+            if alone and not there.is_file():
+                _make_start(config, surroundings, version)
+        if not alone:
+            if surroundings.stop.requested:
+                raise Stopped
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+    return checkpoint.read_card(surroundings.models_dir, name, version)
+
+
+def _yardsticks_folder(models_dir: Path, start: ModelCard) -> Path:
+    """Where the measures of a start model are: beside its version, which holds a model and nothing else."""
+    return models_dir / start.name / f"yardsticks-{start.version}"
+
+
+def _make_start(config: MiniatureCellConfig, surroundings: Surroundings, version: str) -> None:
+    """Trains the teacher, the saliency network and the yardsticks, and publishes the start model."""
+    name = miniature.start_name(config)
+    biggan_options = miniature.teacher_config(config)
+    teacher = surroundings.inside("train_biggan", version, biggan_options)
+    train_biggan(biggan_options, teacher)
+    saliency_options = miniature.saliency_config(config)
+    saliency = surroundings.inside("train_saliency", version, saliency_options)
+    train_saliency(saliency_options, saliency)
+    classifier_options = miniature.classifier_config(config)
+    classifier = surroundings.inside("train_classifier", version, classifier_options)
+    train_classifier(classifier_options, classifier)
+    account = Account()
+    judge = train_judge(
+        miniature.DATASET,
+        resolve_device(surroundings.device),
+        steps=miniature.judge_steps(config),
+        seed=config.seed,
+    )
+    account.settle()
+
+    told = {
+        run: json.loads((where.run_dir / file).read_text())
+        for run, where, file in (
+            ("train_biggan", teacher, "biggan.json"),
+            ("train_saliency", saliency, "saliency.json"),
+            ("train_classifier", classifier, "scores.json"),
+        )
+    }
+    costs = {run: _cost(found["seconds"], found["cpu_seconds"]) for run, found in told.items()}
+    about = {
+        "judge_iou": round(judge.iou, 4),
+        "classifier_test_accuracy": round(told["train_classifier"]["scores"]["test"]["accuracy"], 4),
+        "saliency_iou": told["train_saliency"]["iou"],
+        "costs": costs | {"mask_judge": _cost(account.seconds, account.cpu_seconds)},
+    }
+    folder = surroundings.models_dir / name / f"yardsticks-{version}"
+    part = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(folder, ignore_errors=True)  # of an attempt that has not published
+    part.mkdir()
+    shutil.copy(classifier.run_dir / CLASSIFIER, part)
+    tensors = judge.segmenter.cpu().state_dict()
+    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, part / JUDGE)
+    write_json(part / ABOUT, about)
+    part.rename(folder)
+    paths = StartImagenetConfig(model_name=name, biggan=str(teacher.run_dir), saliency=str(saliency.run_dir))
+    start_imagenet(paths, surroundings.inside("start_imagenet", version, paths))
+
+
+def _cost(seconds: float, cpu_seconds: float) -> dict[str, float]:
+    return {"wall_seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1)}
+
+
+def _draw(samples: Path, class_names: list[str], path: Path) -> dict[str, Any]:
+    """Puts all sample sheets of a training into one picture without words, and says what is where.
+
+    A column for every step; below each other, for every class what the mechanisms drew of it and their
+    composite. All tiles are square, so that a page can take them apart again.
+    """
+    sheets = sorted(samples.glob("step-*.npz"))
+    columns, labels = [], []
+    for sheet in sheets:
+        with np.load(sheet, allow_pickle=False) as found:
+            labels = found["labels"].tolist()
+            parts = [np.broadcast_to(found[part], (*found[part].shape[:3], 3)) for part in _PARTS]
+        stacked = np.stack(parts, axis=1)  # class, part, height, width, channel
+        columns.append(stacked.reshape(-1, *stacked.shape[3:]))
+    Image.fromarray(np.concatenate(columns, axis=1)).save(path, optimize=True)
+    return {
+        "steps": [int(sheet.stem.removeprefix("step-")) for sheet in sheets],
+        "classes": [class_names[label] for label in labels],
+        "parts": list(_PARTS),
+        "tile": columns[0].shape[1],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(MiniatureCellConfig, miniature_cell, "Makes a cell of ImageNet's miniature."))

@@ -1,0 +1,139 @@
+"""Runs a command and leaves nothing of it behind: guard.py MEMORY_MB COMMAND...
+
+Standard input is a pipe whose other end its starter holds. Once that closes, whatever ended the starter, all
+that the command has started is killed; the same when the command has ended, or has more memory than it may. A
+process that left the group or lost its parent is no exception: Linux gives it to this one.
+
+Ends as the command did, by its exit code or its signal, but with OVER_MEMORY if that was why. MEMORY_MB 0: no
+limit. A file of its own, run as a script: it needs the standard library alone, and is to be quick.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+
+OVER_MEMORY = 41  # no exit code of trainer.runs.reporting
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_SECONDS_BETWEEN_LOOKS = 0.5
+_KILLED_FIRST = b"500"  # of 1000: the system that runs out of memory is to kill the run, not its worker
+
+
+def main() -> None:
+    limit, command = int(sys.argv[1]) << 20, sys.argv[2:]
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):  # sent to the group: the command's affair
+        signal.signal(signum, lambda *_: None)
+    run = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_prepare)
+    status, over = None, False
+    while status is None and not over:
+        ready, _, _ = select.select([0, woken], [], [], _SECONDS_BETWEEN_LOOKS if limit else None)
+        if woken in ready:
+            os.read(woken, 4096)
+        status = _reap(run.pid)
+        if 0 in ready and not os.read(0, 1):
+            break
+        over = bool(limit) and status is None and _memory(limit) > limit
+    if status is None:
+        _kill(run.pid)
+        while status is None:
+            status = _reap(run.pid, wait=True)
+    while children := _children().get(os.getpid()):  # theirs become this process's once they are gone
+        for pid in children:
+            _kill(pid)
+        _reap(run.pid, wait=True)
+    _end_as(OVER_MEMORY << 8 if over else status)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def _prepare() -> None:
+    """In the new process, before it becomes the command."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
+            file.write(_KILLED_FIRST)
+    except OSError:
+        pass
+
+
+def _reap(run: int, *, wait: bool = False) -> int | None:
+    """Takes leave of children that have ended (wait: of one at least); the run's status if it is one."""
+    status = None
+    try:
+        pid, found = os.waitpid(-1, 0 if wait else os.WNOHANG)
+        while pid:
+            status = found if pid == run else status
+            pid, found = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        pass
+    return status
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _children() -> dict[int, list[int]]:
+    """The processes of this machine by their parents'."""
+    found: dict[int, list[int]] = {}
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            found.setdefault(int(fields[1]), []).append(int(name))
+    return found
+
+
+def _memory(limit: int) -> int:
+    """Bytes that all descendants have; exact only if that may be more than the limit."""
+    children, waiting, found = _children(), [os.getpid()], []
+    while waiting:
+        mine = children.get(waiting.pop(), [])
+        waiting += mine
+        found += mine
+    resident = sum(_number(f"/proc/{pid}/statm", b"", 1) for pid in found) * resource.getpagesize()
+    if resident <= limit:  # counts shared pages more than once
+        return resident
+    return sum(_number(f"/proc/{pid}/smaps_rollup", b"Pss:", 1) for pid in found) << 10
+
+
+def _number(path: str, beginning: bytes, field: int) -> int:
+    """A number of the line with this beginning; 0 if its process is gone."""
+    try:
+        with open(path, "rb") as file:
+            for line in file:
+                if line.startswith(beginning):
+                    return int(line.split()[field])
+    except OSError:
+        pass
+    return 0
+
+
+def _end_as(status: int) -> None:
+    if os.WIFSIGNALED(status):
+        signum = os.WTERMSIG(status)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the run's is the one to look at
+        if signum != signal.SIGKILL:
+            signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
+    os._exit(os.WEXITSTATUS(status))
+
+
+if __name__ == "__main__":
+    main()
