@@ -1,38 +1,61 @@
 """The client: images from the generator, jobs from the trainer."""
 
-import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, Self, get_args
-
-import grpc
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import Any, Literal, Self
 
 from cgn_api.v1 import generator_pb2 as pb
-from cgn_api.v1 import trainer_pb2 as jobs_pb
 from cgn_api.v1.generator_pb2_grpc import GeneratorServiceStub
 from cgn_api.v1.trainer_pb2_grpc import TrainerServiceStub
-from cgn_client.composites import Encoding, Output, encoding_number, output_numbers
+from cgn_client.channels import Tls, open_channel
+from cgn_client.composites import (
+    Animation,
+    Encoding,
+    Output,
+    animation_number,
+    encoding_number,
+    output_numbers,
+    path_number,
+)
 from cgn_client.errors import bad_value, clear_errors
+from cgn_client.fields import put
+from cgn_client.jobs import JobCalls
 from cgn_client.results import Result, results_of
+from cgn_client.streams import (
+    Cause,
+    Chunk,
+    Policy,
+    Samples,
+    chunk_of,
+    factors_of,
+    sample_request,
+    samples_of,
+)
 
-JobKind = Literal["train_cgn", "train_classifier", "reproduce_cell"]
 
-
-class Client:
+class Client(JobCalls):
     """Talks to a generator and a trainer; connects at the first call. Safe to share among threads.
 
     Args:
         generator: host:port of GeneratorService.
         trainer: host:port of TrainerService.
         timeout: seconds that a call may take (WatchJob: without limit).
+        token: shown to servers that ask who calls; None: CGN_TOKEN.
+        tls: True, or what TLS is made with; None: as CGN_TLS_CA and its kin say (cgn_client/channels.py).
 
-    Every method raises CgnError.
+    Making one and every method raise CgnError.
     """
 
     def __init__(
-        self, generator: str = "127.0.0.1:50051", trainer: str = "127.0.0.1:50052", timeout: float = 60.0
+        self,
+        generator: str = "127.0.0.1:50051",
+        trainer: str = "127.0.0.1:50052",
+        timeout: float = 60.0,
+        *,
+        token: str | None = None,
+        tls: Tls | bool | None = None,
     ) -> None:
         self._timeout = timeout
-        self._channels = (grpc.insecure_channel(generator), grpc.insecure_channel(trainer))
+        self._channels = tuple(open_channel(address, token, tls) for address in (generator, trainer))
         self._generator: Any = GeneratorServiceStub(self._channels[0])
         self._trainer: Any = TrainerServiceStub(self._channels[1])
 
@@ -55,10 +78,12 @@ class Client:
         *,
         encoding: Encoding = "raw_uint8",
         version: str = "",
+        hard_mask: bool = False,
     ) -> list[Result]:
         """Images of `composites`, which composite() makes, one Result each in their order.
 
-        `version` empty: the newest. The error of an answer that would pass 4 MiB says how many fit.
+        `version` empty: the newest. `hard_mask`: masks are cut at 1/2. The error of an answer
+        that would pass 4 MiB says how many fit.
         """
         if isinstance(composites, pb.Composite):
             raise bad_value("composites", "is a single one; give a list")
@@ -68,9 +93,174 @@ class Client:
             composites=composites,
             outputs=output_numbers(outputs),
             encoding=encoding_number(encoding),
+            hard_mask=hard_mask,
         )
         with clear_errors():
             return results_of(self._generator.Generate(request, timeout=self._timeout))
+
+    def interpolate(
+        self,
+        model: str,
+        start: pb.Composite,
+        end: pb.Composite,
+        outputs: Sequence[Output] = ("composite",),
+        *,
+        midpoints: int = 8,
+        path: Literal["linear", "spherical"] = "linear",
+        encoding: Encoding = "raw_uint8",
+        version: str = "",
+        hard_mask: bool = False,
+    ) -> Generator[Result]:
+        """The images on the way from one composite to another, both included, each as soon as it is made.
+
+        What `end` leaves out, a mechanism or a seed, is the start's.
+        """
+        request = self._interpolation(model, start, end, outputs, midpoints, path, version, hard_mask)
+        request.encoding = encoding_number(encoding)
+        for part in _parts(self._generator.Interpolate, request, timeout=self._timeout):
+            yield from results_of(part.frame.response)
+
+    def animate(
+        self,
+        model: str,
+        start: pb.Composite,
+        end: pb.Composite,
+        output: Output = "composite",
+        *,
+        animation: Animation = "gif",
+        frames_per_second: int = 12,
+        midpoints: int = 24,
+        path: Literal["linear", "spherical"] = "linear",
+        version: str = "",
+        hard_mask: bool = False,
+    ) -> bytes:
+        """The file of an animation from one composite to another; see interpolate()."""
+        request = self._interpolation(model, start, end, [output], midpoints, path, version, hard_mask)
+        request.animation = animation_number(animation)
+        put(request, "frames_per_second", frames_per_second)
+        with clear_errors():
+            parts = self._generator.Interpolate(request, timeout=self._timeout)
+            return b"".join(part.animation for part in parts)
+
+    def _interpolation(
+        self,
+        model: str,
+        start: pb.Composite,
+        end: pb.Composite,
+        outputs: Sequence[Output],
+        midpoints: int,
+        path: str,
+        version: str,
+        hard_mask: bool,
+    ) -> pb.InterpolateRequest:
+        request = pb.InterpolateRequest(
+            model=model,
+            version=version,
+            start=start,
+            end=end,
+            path=path_number(path),
+            outputs=output_numbers(outputs),
+            hard_mask=hard_mask,
+        )
+        put(request, "midpoints", midpoints)
+        return request
+
+    def generate_product(
+        self,
+        model: str,
+        shapes: Iterable[Cause] = (),
+        textures: Iterable[Cause] = (),
+        backgrounds: Iterable[Cause] = (),
+        outputs: Sequence[Output] = ("composite",),
+        *,
+        encoding: Encoding = "raw_uint8",
+        version: str = "",
+        hard_mask: bool = False,
+        start: int = 0,
+    ) -> Generator[Chunk]:
+        """Every combination of sets of factors, each a label or a Factor, in chunks as they are made.
+
+        Backgrounds change fastest, shapes slowest. `start`: number of the first combination, to go on after a
+        break; give all seeds then.
+        """
+        request = pb.GenerateProductRequest(
+            model=model,
+            version=version,
+            shapes=factors_of("shapes", shapes),
+            textures=factors_of("textures", textures),
+            backgrounds=factors_of("backgrounds", backgrounds),
+            outputs=output_numbers(outputs),
+            encoding=encoding_number(encoding),
+            hard_mask=hard_mask,
+        )
+        put(request, "start", start)
+        header = pb.ProductHeader()
+        for part in _parts(self._generator.GenerateProduct, request):
+            if part.HasField("header"):
+                header = part.header
+            else:
+                yield chunk_of(header, part.chunk)
+
+    def sample(
+        self,
+        model: str,
+        policy: Policy | None = None,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        stop: int | None = None,
+        batch: int | None = None,
+        stride: int | None = None,
+        outputs: Sequence[Output] = ("composite",),
+        version: str = "",
+        digest: str = "",
+        hard_mask: bool = False,
+    ) -> Generator[Samples]:
+        """Labelled random counterfactuals, batch by batch, without end unless there is a `stop`.
+
+        Sample i depends on the model's digest, the seed, the policy and i alone. For PyTorch:
+        cgn_client.torch_data.
+        """
+        request = sample_request(
+            model,
+            policy or Policy(),
+            seed=seed,
+            start=start,
+            stop=stop,
+            batch=batch,
+            stride=stride,
+            outputs=outputs,
+            version=version,
+            digest=digest,
+            hard_mask=hard_mask,
+        )
+        header = pb.SampleHeader()
+        for part in _parts(self._generator.Sample, request):
+            if part.HasField("header"):
+                header = part.header
+            else:
+                yield samples_of(header, part.batch)
+
+    def load_model(self, model: str, version: str = "") -> pb.Model:
+        """Loads a version into the generator's memory; returns when it is warm."""
+        request = pb.LoadModelRequest(model=model, version=version)
+        return self._model(self._generator.LoadModel, request)
+
+    def unload_model(self, model: str, version: str = "") -> pb.Model:
+        """Takes a version out of service until load_model()."""
+        request = pb.UnloadModelRequest(model=model, version=version)
+        return self._model(self._generator.UnloadModel, request)
+
+    def delete_model(self, model: str, version: str) -> None:
+        """Removes a version from the generator's disk, for good."""
+        request = pb.DeleteModelRequest(model=model, version=version)
+        with clear_errors():
+            self._generator.DeleteModel(request, timeout=self._timeout)
+
+    def set_alias(self, model: str, alias: str, version: str) -> pb.Model:
+        """Points an alias, "stable", at a version; an empty version takes it away."""
+        request = pb.SetAliasRequest(model=model, alias=alias, version=version)
+        return self._model(self._generator.SetAlias, request)
 
     def list_models(self) -> list[pb.Model]:
         """Every served model version, by name, newest first."""
@@ -86,86 +276,20 @@ class Client:
                     return models
 
     def get_model(self, model: str, version: str = "") -> pb.Model:
-        """One model version; empty: the newest."""
-        request = pb.GetModelRequest(model=model, version=version)
+        """One model version; "latest" or empty: the newest, "stable": the one that was said to be good."""
+        return self._model(self._generator.GetModel, pb.GetModelRequest(model=model, version=version))
+
+    def _model(self, method: Any, request: Any) -> pb.Model:
         with clear_errors():
-            answer: pb.Model = self._generator.GetModel(request, timeout=self._timeout)
-        return answer
-
-    def submit(
-        self,
-        kind: JobKind,
-        *,
-        cpu_threads: int | None = None,
-        gpus: int | None = None,
-        priority: int | None = None,
-        request_id: str = "",
-        validate_only: bool = False,
-        **spec: Any,
-    ) -> jobs_pb.Job:
-        """Queues a job: `submit("train_cgn", dataset="colored_mnist", steps=500)`.
-
-        spec: fields of TrainCgnSpec, TrainClassifierSpec or ReproduceCellSpec; those left out take the
-            server's defaults.
-        request_id: a UUID that makes a repeated call harmless; empty: a fresh one.
-        validate_only: only check, and return the spec with all defaults.
-        """
-        resources = jobs_pb.Resources(cpu_threads=cpu_threads, gpus=gpus)
-        message = jobs_pb.JobSpec(resources=resources, priority=priority)
-        _fill(message, kind, spec)
-        request = jobs_pb.SubmitJobRequest(
-            spec=message, request_id=request_id or str(uuid.uuid4()), validate_only=validate_only
-        )
-        return self._job(self._trainer.SubmitJob, request)
-
-    def get_job(self, job_id: str) -> jobs_pb.Job:
-        """A job as it stands."""
-        return self._job(self._trainer.GetJob, jobs_pb.GetJobRequest(job_id=job_id))
-
-    def list_jobs(self, states: Sequence[jobs_pb.JobState] = ()) -> list[jobs_pb.Job]:
-        """Every job in these states (none given: in any), newest first."""
-        jobs: list[jobs_pb.Job] = []
-        token = ""
-        with clear_errors():
-            while True:
-                request = jobs_pb.ListJobsRequest(page_token=token, states=states)
-                answer = self._trainer.ListJobs(request, timeout=self._timeout)
-                jobs += answer.jobs
-                token = answer.next_page_token
-                if not token:
-                    return jobs
-
-    def cancel(self, job_id: str) -> jobs_pb.Job:
-        """Asks a job to stop; it keeps its last checkpoint."""
-        return self._job(self._trainer.CancelJob, jobs_pb.CancelJobRequest(job_id=job_id))
-
-    def watch(self, job_id: str, after_event_id: str = "") -> Iterator[jobs_pb.JobEvent]:
-        """A job's events, the past ones first (those after `after_event_id`), until the job has ended."""
-        request = jobs_pb.WatchJobRequest(job_id=job_id, after_event_id=after_event_id)
-        with clear_errors():
-            call = self._trainer.WatchJob(request)
-            try:
-                yield from call
-            finally:
-                call.cancel()  # a watcher who stops early leaves no stream behind
-
-    def _job(self, method: Any, request: Any) -> jobs_pb.Job:
-        with clear_errors():
-            job: jobs_pb.Job = method(request, timeout=self._timeout)
-        return job
+            model: pb.Model = method(request, timeout=self._timeout)
+        return model
 
 
-def _fill(message: jobs_pb.JobSpec, kind: JobKind, fields: dict[str, Any]) -> None:
-    if kind not in get_args(JobKind):
-        raise bad_value("kind", f"{kind!r} is unknown; use {', '.join(get_args(JobKind))}")
-    spec: jobs_pb.TrainCgnSpec | jobs_pb.TrainClassifierSpec | jobs_pb.ReproduceCellSpec
-    spec = getattr(message, kind)
-    spec.SetInParent()  # so that a spec of defaults alone still says its kind
-    for name, value in fields.items():
+def _parts(method: Any, request: Any, timeout: float | None = None) -> Iterator[Any]:
+    """The parts of a stream; a reader who stops early leaves no stream behind."""
+    with clear_errors():
+        call = method(request, timeout=timeout)
         try:
-            setattr(spec, name, value)
-        except AttributeError:
-            known = ", ".join(field.name for field in spec.DESCRIPTOR.fields)
-            raise bad_value(f"spec.{kind}.{name}", f"is no field; the fields are {known}") from None
-        except (TypeError, ValueError) as error:
-            raise bad_value(f"spec.{kind}.{name}", f"cannot be {value!r}: {error}") from None
+            yield from call
+        finally:
+            call.cancel()

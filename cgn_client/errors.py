@@ -27,6 +27,7 @@ class CgnError(Exception):
         message: one line for people.
         violations: the fields at fault; empty if it is not the request's fault.
         retry_seconds: when to try again, None if the server did not say.
+        request_id: under which the server's log tells of it; empty if no CGN server answered.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class CgnError(Exception):
         message: str,
         violations: tuple[Violation, ...] = (),
         retry_seconds: float | None = None,
+        request_id: str = "",
     ) -> None:
         super().__init__(f"{code}{f' ({reason})' if reason else ''}: {message}")
         self.code = code
@@ -43,6 +45,7 @@ class CgnError(Exception):
         self.message = message
         self.violations = violations
         self.retry_seconds = retry_seconds
+        self.request_id = request_id
 
 
 def bad_value(field: str, description: str) -> CgnError:
@@ -62,18 +65,21 @@ def clear_errors() -> Iterator[None]:
 
 def _from_call(call: Any) -> CgnError:
     status = rpc_status.from_call(call)
-    reason, retry = "", None
+    reason, request_id, retry = "", "", None
     violations: tuple[Violation, ...] = ()
     for detail in status.details if status else ():
         info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
         wait = error_details_pb2.RetryInfo()
         if detail.Unpack(info):
-            reason = info.reason
+            reason, request_id = info.reason, info.metadata["request_id"]
         elif detail.Unpack(bad):
             violations = tuple(Violation(v.field, v.description) for v in bad.field_violations)
         elif detail.Unpack(wait):
             retry = wait.retry_delay.ToTimedelta().total_seconds()
     message = call.details() or ""
     if call.code() is grpc.StatusCode.UNAVAILABLE and not reason:  # no server has spoken
-        message = f"cannot reach the service; is it running (`make up`), and the address right? ({message})"
-    return CgnError(call.code().name, reason, message, violations, retry)
+        message = (
+            "cannot reach the service; is it running (`make up`), the address right, and TLS (CGN_TLS_CA) "
+            f"as the server has it? ({message})"
+        )
+    return CgnError(call.code().name, reason, message, violations, retry, request_id)

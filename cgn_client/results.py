@@ -16,14 +16,19 @@ class ResolvedFactor:
     """A factor as it was used.
 
     Attributes:
-        label: class index. label_name: class name. seed: of the noise, the server's if none was given.
+        label: class index; 0 of a mixture. label_name: class name; empty of a mixture.
+        seed: of the noise, the server's if none was given.
         cache_hit: True if no forward pass was run for it.
+        mixture: weights of the classes of a mixture by index; empty of a plain label.
+        truncation: what the noise was scaled by.
     """
 
     label: int
     label_name: str
     seed: int
     cache_hit: bool
+    mixture: dict[int, float] = field(default_factory=dict)
+    truncation: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,22 +68,35 @@ def results_of(response: pb.GenerateResponse) -> list[Result]:
             texture=_factor(result.texture) if result.HasField("texture") else None,
             background=_factor(result.background) if result.HasField("background") else None,
             mu_mask=result.mu_mask if result.HasField("mu_mask") else None,
-            images={_name(image): _data(image, response.encoding) for image in result.images},
+            images={output_name(image.output): _data(image, response.encoding) for image in result.images},
         )
         for result in response.results
     ]
 
 
-def _name(image: pb.Image) -> str:
-    return pb.Output.Name(image.output).removeprefix("OUTPUT_").lower()
+def output_name(output: pb.Output) -> str:
+    """The name of an output's enum value."""
+    return pb.Output.Name(output).removeprefix("OUTPUT_").lower()
+
+
+def array_of(data: bytes, encoding: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Raw data as a read-only array."""
+    array: NDArray[Any] = np.frombuffer(data, _RAW_TYPES[encoding])
+    return array.reshape(shape)
 
 
 def _factor(factor: pb.ResolvedFactor) -> ResolvedFactor:
-    return ResolvedFactor(factor.label_index, factor.label_name, factor.seed, factor.cache_hit)
+    return ResolvedFactor(
+        factor.label_index,
+        factor.label_name,
+        factor.seed,
+        factor.cache_hit,
+        {part.label_index: part.weight for part in factor.mixture},
+        factor.truncation,
+    )
 
 
 def _data(image: pb.Image, encoding: int) -> NDArray[Any] | bytes:
     if encoding not in _RAW_TYPES:
         return image.data
-    array: NDArray[Any] = np.frombuffer(image.data, _RAW_TYPES[encoding])
-    return array.reshape(image.height, image.width, image.channels)
+    return array_of(image.data, encoding, (image.height, image.width, image.channels))

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from cgn_api.v1 import trainer_pb2
-from cgn_client import CgnError, Client
+from cgn_client import CgnError, Client, describe
 from common.settings import REPO
 from deploy.compose import ComposeError
 from deploy.counterfactuals import counterfactual_sheet
 from deploy.headline import Metrics, generator_lines, trainer_lines
-from deploy.job_progress import JobProgress
+from deploy.job_progress import JobProgress, fitted
 from deploy.local import LocalStack, StackError, sigterm_as_ctrl_c
 
 VARIANTS = ("colored_mnist", "double_colored_mnist", "wildlife_mnist")
@@ -87,7 +87,7 @@ def _draw(client: Client, model: str, version: str, path: Path) -> None:
 def _train(client: Client) -> tuple[str, str]:
     """Trains a CGN as a job; name and version of the model that it published."""
     job = client.submit("train_cgn", **TRAINING)
-    _say(f"\ntraining job {job.job_id}: a CGN on {TRAINING['dataset']}, {TRAINING['steps']} steps")
+    _say("\n" + fitted(f"queued {describe(job)}"))
     with JobProgress() as progress:
         for event in client.watch(job.job_id):
             progress.show(event)

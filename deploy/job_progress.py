@@ -1,24 +1,22 @@
-"""Shows a job's events as they come: a progress bar on a terminal, else a line every few seconds."""
+"""Shows a job's events as they come, within the terminal's width; where there is no terminal, 80 columns."""
 
+import shutil
 import sys
-import time
+import textwrap
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from tqdm import tqdm
 
 from cgn_api.v1 import trainer_pb2
-
-_SECONDS_BETWEEN_LINES = 5.0
+from common.progress import Progress
 
 
 class JobProgress:
     """Progress of one job, from entering the context to leaving it."""
 
     def __init__(self) -> None:
-        self._is_terminal = sys.stderr.isatty()
-        self._bar: Any = None  # made at the first progress event, which knows the total
-        self._next_line = 0.0
+        self._shown: Progress | None = None  # made at the first progress event, which knows the total
 
     def __enter__(self) -> Self:
         return self
@@ -29,8 +27,8 @@ class JobProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        if self._shown:
+            self._shown.close()
 
     def show(self, event: trainer_pb2.JobEvent) -> None:
         """Shows one event."""
@@ -40,30 +38,23 @@ class JobProgress:
             case "state_change":
                 change = event.state_change
                 state = trainer_pb2.JobState.Name(change.state).removeprefix("JOB_STATE_").lower()
-                self._write(f"  {state}{f': {change.message}' if change.message else ''}")
+                self._write(f"{state}{f': {change.message}' if change.message else ''}")
             case "artefact":
                 size = -(-event.artefact.bytes // 1024)
-                self._write(f"  wrote {event.artefact.path} ({size} KiB)")
+                self._write(f"wrote {event.artefact.path} ({size} KiB)")
             case "log_line":
-                self._write(f"  {event.log_line}")
+                self._write(event.log_line)
 
     def _show_progress(self, progress: trainer_pb2.Progress) -> None:
-        values = {name: f"{value:.3g}" for name, value in sorted(progress.values.items())}
-        if progress.HasField("mu_mask"):
-            values = {"mean mask": f"{progress.mu_mask:.3f}", **values}
-        if self._is_terminal:
-            if self._bar is None:
-                self._bar = tqdm(total=progress.total_steps, unit="step", dynamic_ncols=True)
-            self._bar.set_postfix(values, refresh=False)
-            self._bar.update(progress.step - self._bar.n)
-            return
-        now, is_last = time.monotonic(), progress.step == progress.total_steps
-        if now >= self._next_line or is_last:
-            self._next_line = now + _SECONDS_BETWEEN_LINES
-            shown = "  ".join(f"{name} {value}" for name, value in values.items())
-            eta = "" if is_last else f"  {progress.eta_seconds:.0f} s to go"
-            self._write(f"  step {progress.step}/{progress.total_steps}  {shown}{eta}")
+        self._shown = self._shown or Progress(progress.total_steps, 0, self._write)
+        words = [f"mean mask {progress.mu_mask:.3f}"] if progress.HasField("mu_mask") else []
+        self._shown.tell(progress.step, progress.eta_seconds, words)
 
     def _write(self, line: str) -> None:
-        tqdm.write(line, file=sys.stdout)  # keeps clear of the bar
+        tqdm.write(fitted(f"  {line}"), file=sys.stdout)  # keeps clear of the bar
         sys.stdout.flush()
+
+
+def fitted(line: str) -> str:
+    """A line broken so that it fits the terminal."""
+    return textwrap.fill(line, shutil.get_terminal_size().columns, subsequent_indent="    ")

@@ -7,6 +7,7 @@ folders, healthcheck and order of start come from there.
 import argparse
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -30,6 +31,12 @@ _POLL_SECONDS = 0.3
 # A service that ends more often than this is not helped by starting it again.
 _RESTARTS = 3
 _RESTARTS_WITHIN_SECONDS = 60.0
+_REDIS_STARTS = re.compile(
+    r"\d+:[CM] .{20,30} [#*] "
+    r"(oO0OoO0OoO0Oo|Redis version=|Configuration loaded|Server initialized|WARNING Memory overcommit"
+    r"|WARNING: The TCP backlog|WARNING You have Transparent Huge Pages)",
+    re.IGNORECASE,
+)
 
 
 class ServiceEndedError(StackError):
@@ -118,6 +125,7 @@ class LocalStack:
     def follow(self, write: Callable[[str], None]) -> NoReturn:
         """Writes the services' log lines behind their services' names; starts again what ends.
 
+        What every Redis says as it starts, also on how to set up a server's kernel, is in its log file alone.
         ServiceEndedError once a service ends whose `restart` in the compose file does not ask for that,
         or one that was started again too often.
         """
@@ -131,7 +139,7 @@ class LocalStack:
             while True:
                 ended = [s for s in self._services if self._processes[s.name].exit_code() is not None]
                 for name, log in logs.items():
-                    for line in _whole_lines(log):
+                    for line in filter(_is_news, _whole_lines(log)):
                         for part in as_text(line).split("\n"):
                             write(f"{name:<{width}} | {part}")
                 for service in ended:
@@ -244,6 +252,10 @@ def _whole_lines(log: BinaryIO) -> Iterator[str]:
             log.seek(-len(line), os.SEEK_CUR)
             return
         yield line.decode(errors="replace").rstrip()
+
+
+def _is_news(line: str) -> bool:
+    return not _REDIS_STARTS.match(line)
 
 
 def _is_free(port: int) -> bool:

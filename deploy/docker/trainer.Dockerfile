@@ -16,7 +16,7 @@ COPY services services
 COPY trainer trainer
 
 # The user owns the folders that volumes take the place of, so that the volumes are writable.
-RUN useradd --uid 10001 --no-create-home cgn && mkdir -p models && chown -R cgn:cgn models
+RUN useradd --uid 10001 --no-create-home cgn && mkdir -p models runs && chown -R cgn:cgn models runs
 USER 10001
 
 EXPOSE 50052 9102

@@ -11,7 +11,7 @@ COPY requirements.txt constraints.txt ./
 # torch alone from its own index; what it needs, and the rest of the role, at the pinned versions from PyPI.
 RUN pip install --no-deps --index-url "$TORCH_INDEX" -c requirements.txt torch \
     && pip install -c requirements.txt \
-        torch numpy safetensors pillow tqdm celery redis prometheus-client
+        torch numpy safetensors pillow tqdm pytorch-pretrained-biggan scipy celery redis prometheus-client
 
 COPY cgn cgn
 COPY common common
