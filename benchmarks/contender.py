@@ -1,0 +1,58 @@
+"""What is measured in a process of its own.
+
+Two of them would not be alone in one: with more OpenMP threads than cores in a process, those of each of them
+sleep between the parts of a forward pass, and each is slower than it is by itself.
+"""
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, Self
+
+from trainer.runs.memory import keep_memory
+
+Work = Callable[[int], object]  # of a turn, given its number
+
+
+class Contender:
+    """A process that does some work whenever it is asked to, and sleeps in between.
+
+    Args:
+        prepare: a function that can be imported; called there once, it gives the work by name.
+        arguments: its arguments.
+    """
+
+    def __init__(self, prepare: Callable[..., dict[str, Work]], *arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, there = context.Pipe()
+        self._process = context.Process(target=_serve, args=(there, prepare, arguments), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.join()
+
+    def seconds(self, name: str, turn: int) -> float:
+        """How long that work takes there."""
+        self._pipe.send((name, turn))
+        while not self._pipe.poll(1.0):
+            if not self._process.is_alive():
+                raise RuntimeError(f"the process of {name} has died; what it said is above")
+        return float(self._pipe.recv())
+
+
+def _serve(pipe: Connection, prepare: Callable[..., dict[str, Work]], arguments: tuple[Any, ...]) -> None:
+    keep_memory()
+    work = prepare(*arguments)
+    while True:
+        name, turn = pipe.recv()
+        start = time.perf_counter()
+        work[name](turn)
+        pipe.send(time.perf_counter() - start)

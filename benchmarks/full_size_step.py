@@ -1,0 +1,130 @@
+"""What a step of training an ImageNet CGN takes at full size: `python -m benchmarks.full_size_step`.
+
+256 pixels, one picture, one pass, all losses of a preset. Weights are random: four BigGANs of one calibrated
+set of weights, U²-Net and VGG16. Random weights cost what trained ones do. Written are the time of each step,
+the first of which also gets its memory from the system, and the most memory that the process has had.
+"""
+
+import argparse
+import json
+import resource
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cgn.authors_weights import AUTHORS_SIZES
+from cgn.mechanisms.biggan import calibrate
+from cgn.mechanisms.imagenet import MODULES, ImagenetCGN, ImagenetSizes
+from common.settings import REPO, device_from_env
+from trainer.runs.imagenet_team import Team
+from trainer.runs.imagenet_training import Training
+from trainer.runs.memory import keep_memory
+from trainer.runs.provenance import current_commit, machine
+from trainer.runs.train_imagenet_config import PRESETS, TrainImagenetConfig
+
+OUTPUT = REPO / "docs" / "results" / "imagenet_step.json"
+
+
+def random_cgn(sizes: ImagenetSizes, seed: int) -> ImagenetCGN:
+    """A CGN as training begins, all of its BigGANs alike, of random weights."""
+    torch.manual_seed(seed)
+    network = ImagenetCGN(sizes)
+    calibrate(network.f_shape, seed, rows=2)
+    for module in MODULES.values():
+        getattr(network, module).load_state_dict(network.f_shape.state_dict())
+    return network
+
+
+def save_random_vgg16(path: Path, seed: int, *, batch_norm: bool) -> None:
+    """Writes random weights of VGG16's convolutions as torchvision's state dict has them."""
+    from torchvision.models.vgg import cfgs, make_layers  # type: ignore[import-untyped]
+
+    torch.manual_seed(seed)
+    features = make_layers(cfgs["D"], batch_norm=batch_norm)
+    for layer in features:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)  # else features vanish with depth
+    torch.save({f"features.{name}": t for name, t in features.state_dict().items()}, path)
+
+
+def measure(preset: str, steps: int, seed: int, sizes: ImagenetSizes) -> dict[str, Any]:
+    """Takes the steps and tells of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        vgg16 = Path(folder) / "vgg16.pth"
+        save_random_vgg16(vgg16, seed, batch_norm=PRESETS[preset].features == "vgg16_bn")
+        config = TrainImagenetConfig(
+            preset=preset, seed=seed, steps=steps, accumulation=1, batch_size=1, vgg16_weights=str(vgg16)
+        )
+        training = Training(config, random_cgn(sizes, seed), Team(device_from_env()))
+    taken: list[dict[str, Any]] = []
+    for step in range(steps):
+        wall, cpu = time.perf_counter(), time.process_time()
+        told = training.step(step)
+        assert told is not None
+        taken.append(
+            {
+                "seconds": round(time.perf_counter() - wall, 2),
+                "cpu_seconds": round(time.process_time() - cpu, 2),
+                "mu_mask": told.mu_mask,
+                "values": told.values,
+            }
+        )
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # on Linux
+    learnt = [p for p in training.network.parameters() if p.requires_grad]
+    return {
+        "preset": preset,
+        "settings": asdict(config.settings),
+        "resolution": sizes.resolution,
+        "weights": "random",
+        "parameters": sum(p.numel() for p in training.network.parameters()),
+        "parameters_trained": sum(p.numel() for p in learnt),
+        "steps": taken,
+        "peak_rss_gib": round(kilobytes / 2**20, 2),
+    }
+
+
+def main(argv: Sequence[str] | None = None, sizes: ImagenetSizes = AUTHORS_SIZES) -> int:
+    """Prints a line, writes the JSON, and returns the exit code.
+
+    Args:
+        argv: the options; by default the process's.
+        sizes: of the networks.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--preset", choices=list(PRESETS), default="code")
+    parser.add_argument("--steps", type=int, default=2, help="steps taken, 1 or more (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and noise (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write")
+    given = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(given)
+    if arguments.steps < 1:
+        parser.error(f"--steps: must be 1 or more, is {arguments.steps}")
+    keep_memory()  # as runs do
+    told = measure(arguments.preset, arguments.steps, arguments.seed, sizes)
+    last = told["steps"][-1]
+    print(
+        f"one step of one picture of {sizes.resolution} pixels, random weights: {last['seconds']:.1f} s "
+        f"({last['cpu_seconds']:.1f} s of CPU time), peak memory {told['peak_rss_gib']:.1f} GiB"
+    )
+    result = {
+        "what": "a step of training an ImageNet CGN with all losses, one picture and one pass",
+        "command": f"python -m benchmarks.full_size_step {shlex.join(given)}".rstrip(),
+        "commit": current_commit(),
+        "machine": machine(),
+        **told,
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

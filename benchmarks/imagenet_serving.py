@@ -1,0 +1,188 @@
+"""The ImageNet family's composites, as served and in the authors' formulation, side by side.
+
+The authors' formulation is one image at a time through four BigGANs and two U²-Nets, eager: the unconstrained
+cGAN and the saliency of the background are computed and thrown away. Weights are random and calibrated (see
+`cgn.mechanisms.biggan.calibrate`), which costs the same as trained ones. Memory is that of one process that
+only makes composites: its peak less what it has after `import torch`.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from benchmarks.results import Result
+from benchmarks.sizes import Sizes
+from cgn import checkpoint
+from cgn.card import MaskBounds
+from cgn.factors import Factor, noise_of, weights_of
+from cgn.families import Precision, build_network
+from cgn.mechanisms.biggan import calibrate
+from cgn.mechanisms.imagenet import MODULES, ImagenetCGN
+from trainer.runs.memory import keep_memory
+
+ARCHITECTURE = {
+    "ch": 128, "z_dim": 128, "u2net_inner": 0, "u2net_outer": 0, "reference": 1, "mend_truncation": 0,
+}  # fmt: skip
+CLASSES, RESOLUTION = 1000, 256
+NAME = "random_imagenet"
+ROUNDS = 7  # composites of each kind, in turns; the first warms up
+EQUAL_ROWS = 4  # pictures whose difference is measured
+FLOAT32_GOAL, BFLOAT16_GOAL, MEMORY_GOAL, EXACT = 2.5, 5.0, 0.6, 1e-4
+LEAST_DEVIATION = 0.2  # of pictures, without which equality would say nothing
+
+_MEASURE_MEMORY = "--memory-of"
+
+
+def imagenet_rows(sizes: Sizes) -> list[Result]:
+    """Row 11: time, equality and memory of one composite of 256 pixels a side."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        publish_random(root)
+        return [*_times_and_equality(root), _memory(root)]
+
+
+def publish_random(root: Path, ch: int = ARCHITECTURE["ch"]) -> None:
+    """Publishes a CGN of calibrated random weights, full-size unless ch is less; its card says so."""
+    torch.manual_seed(0)
+    architecture = ARCHITECTURE | {"ch": ch}
+    network = build_network("imagenet", architecture, CLASSES, RESOLUTION)
+    first, *others = (getattr(network, module) for module in MODULES.values())
+    calibrate(first, seed=0)
+    for i, other in enumerate(others, start=1):  # the same statistics, but other pictures of a class
+        other.load_state_dict(first.state_dict())
+        other.embeddings.weight.data.copy_(first.embeddings.weight.roll(i, dims=1))
+    names = [f"class {i}" for i in range(CLASSES)]
+    checkpoint.publish(
+        root,
+        network,
+        dtype=torch.float32,
+        name=NAME,
+        version="v1",
+        family="imagenet",
+        architecture=architecture,
+        class_names=names,
+        resolution=RESOLUTION,
+        latent_size=ARCHITECTURE["z_dim"],
+        mask_bounds=[MaskBounds(0.01, 0.99, highest_border=1.0, highest_soft=1.0)] * CLASSES,
+        mask_mean=[],
+        mask_border=[],
+        mask_soft=[],
+        trained=False,
+        notes=["random weights"],
+    )
+
+
+def authors_composite(network: ImagenetCGN, factor: Factor) -> torch.Tensor:
+    """One composite (1, 3, R, R) as the authors' code makes it, everything computed."""
+    u_NL = torch.from_numpy(noise_of([factor], network.latent, truncated=True))
+    y_NC = torch.from_numpy(weights_of([factor.label], network.classes))
+    with torch.no_grad():
+        network.biggan_GT(u_NL, y_NC, factor.truncation)
+        outputs = network(u_NL, y_NC, factor.truncation)
+        network.u2net(outputs.background)
+    return outputs.composite
+
+
+def _served(root: Path, precision: Precision) -> Callable[[Factor], torch.Tensor]:
+    model = checkpoint.load(root, NAME, precision=precision)
+
+    def composite(factor: Factor) -> torch.Tensor:
+        return model.generate([factor], [factor], [factor]).composite
+
+    return composite
+
+
+def _authors(root: Path) -> Callable[[Factor], torch.Tensor]:
+    network, _ = checkpoint.load_trained(root, NAME)
+    assert isinstance(network, ImagenetCGN)
+    network.eval()
+    return lambda factor: authors_composite(network, factor)
+
+
+def _times_and_equality(root: Path) -> list[Result]:
+    kinds = {"authors": _authors(root), "float32": _served(root, "float32")}
+    kinds["bfloat16"] = _served(root, "bfloat16")
+    factors = [Factor(37 * i % CLASSES, i) for i in range(EQUAL_ROWS)]
+    pictures = {
+        kind: torch.cat([composite(factor) for factor in factors]) for kind, composite in kinds.items()
+    }
+    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for i in tqdm(range(ROUNDS), desc="composites in turns", leave=False):
+        for kind, composite in kinds.items():
+            start = time.perf_counter()
+            composite(Factor(i, 1000 + i))
+            seconds[kind].append(time.perf_counter() - start)
+    took = {kind: statistics.median(some[1:]) for kind, some in seconds.items()}
+    exact = pictures["authors"]
+    assert float(exact.std()) > LEAST_DEVIATION
+    assert not torch.allclose(exact[0], exact[1], atol=0.1)
+    worst = float((pictures["float32"] - exact).abs().max())
+    rms = float((pictures["bfloat16"] - exact).square().mean().sqrt())
+
+    def time_row(kind: str, goal: float, met: bool | None) -> Result:
+        ratio = took["authors"] / took[kind]
+        measure = f"seconds per composite of 256 px, {kind}, beside the authors' formulation"
+        baseline = round(took["authors"], 3)
+        return Result(
+            f"11/{kind}", measure, round(took[kind], 3), "s", baseline, round(ratio, 2),
+            f">= {goal:g}x", ratio >= goal if met is None else met,
+        )  # fmt: skip
+
+    return [
+        time_row("float32", FLOAT32_GOAL, None),
+        time_row("bfloat16", BFLOAT16_GOAL, None),
+        Result(
+            "11/equality", "largest difference of a float32 composite from the authors' formulation",
+            worst, "of [-1, 1]", None, None, f"<= {EXACT:g}", worst <= EXACT,
+        ),
+        Result(
+            "11/bfloat16-error", "root mean square difference of a bfloat16 composite from it",
+            round(rms, 4), "of [-1, 1]", None, None, "reported", None,
+        ),
+    ]  # fmt: skip
+
+
+def _memory(root: Path) -> Result:
+    peaks = {kind: _peak_of(root, kind) for kind in ("authors", "float32")}
+    share = peaks["float32"] / peaks["authors"]
+    return Result(
+        "11/memory", "peak memory of a process that makes composites, less that of import torch",
+        round(peaks["float32"] / 2**20), "MiB", round(peaks["authors"] / 2**20), round(1 / share, 2),
+        f"<= {MEMORY_GOAL:.0%} of the authors' formulation", share <= MEMORY_GOAL,
+    )  # fmt: skip
+
+
+def _peak_of(root: Path, kind: str) -> int:
+    """Bytes that a fresh process takes at most for three composites, less what `import torch` takes."""
+    command = [sys.executable, "-m", "benchmarks.imagenet_serving", _MEASURE_MEMORY, kind, str(root)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    told: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    return int(told["bytes"])
+
+
+def _resident(which: str) -> int:
+    """Bytes of this process: now ("VmRSS") or at most ("VmHWM"). getrusage's peak begins as the parent's."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split(f"{which}:")[1].split()[0])
+
+
+def _measure_memory(kind: str, root: Path) -> None:
+    before = _resident("VmRSS")
+    keep_memory()
+    composite = _authors(root) if kind == "authors" else _served(root, "float32")
+    for seed in range(3):
+        composite(Factor(0, seed))
+    print(json.dumps({"bytes": _resident("VmHWM") - before}))
+
+
+if __name__ == "__main__":
+    _measure_memory(sys.argv[2], Path(sys.argv[3]))

@@ -1,0 +1,60 @@
+"""Counterfactuals as one writes them down: an eager forward pass of each mechanism for every image.
+
+The trained form of the mechanisms, with batch norm, doubled pixels and roll as the paper has them, in eval
+mode and without gradients, and equation 2. Nothing is shared between images and nothing is kept.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from cgn import checkpoint
+from cgn.composer import compose
+from cgn.mechanisms.mnist import LATENT, MnistCGN, one_hot
+
+_COLUMNS = (LATENT, LATENT, LATENT, 1, 1, 1, 2, 2)  # of causes: noise, labels, rolls
+
+
+class Plain:
+    """A CGN of the MNIST family in its trained form.
+
+    Causes of N images are one float32 tensor (N, 103), so that servers can batch them: noise of shape,
+    texture and background, their labels, and the rolls of texture and background.
+    """
+
+    def __init__(self, models_dir: Path, name: str) -> None:
+        network, self.card = checkpoint.load_trained(models_dir, name)
+        assert isinstance(network, MnistCGN)
+        self.network = network.eval()
+
+    def causes(self, labels: Sequence[Sequence[int]], seed: int) -> torch.Tensor:
+        """Noise and rolls drawn for N images whose labels of shape, texture and background are given."""
+        generator = torch.Generator().manual_seed(seed)
+        label_N3 = torch.tensor(labels).T
+        images = len(label_N3)
+        u_NL = torch.randn(images, 3 * LATENT, generator=generator)
+        roll_N4 = torch.randint(self.network.resolution, (images, 4), generator=generator)
+        return torch.cat([u_NL, label_N3, roll_N4], dim=1)
+
+    def fresh(self, images: int, seed: int) -> torch.Tensor:
+        """Causes with random labels."""
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.randint(self.network.classes, (3, images), generator=generator)
+        return self.causes(labels.tolist(), seed)
+
+    @torch.no_grad()
+    def composites(self, causes_NK: torch.Tensor) -> torch.Tensor:
+        """Images (N, 3, R, R), float32 in [-1, 1]."""
+        network = self.network
+        *noise, y_s, y_t, y_b, roll_t, roll_b = causes_NK.split(_COLUMNS, dim=1)
+        labels = [one_hot(y[:, 0].long(), network.classes) for y in (y_s, y_t, y_b)]
+        m = network.shape(noise[0], labels[0])
+        f = network.texture(noise[1], labels[1], roll_t.long())
+        b = network.background(noise[2], labels[2], roll_b.long())
+        return compose(m, f, b)
+
+    def pixels(self, causes_NK: torch.Tensor) -> torch.Tensor:
+        """The same as uint8 (N, R, R, 3)."""
+        levels = self.composites(causes_NK).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+        return levels.permute(0, 2, 3, 1).contiguous()

@@ -1,0 +1,140 @@
+"""The generator as a process: how soon it serves, whether it answers beside heavy work, whether it grows."""
+
+import resource
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import grpc
+import numpy as np
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from scipy import stats
+
+from benchmarks import imagenet_serving, servers
+from benchmarks.results import Result, at_most
+from benchmarks.sizes import Sizes
+from cgn_api.v1 import generator_pb2 as pb
+from cgn_api.v1.generator_pb2_grpc import GeneratorServiceStub
+
+START_GOAL = 2.0  # times `import torch, grpc`
+HEALTH_GOAL = 100.0  # ms
+CACHE_MB = 8  # small, so that it is full soon
+_BLOCKS = 24  # of the time memory is watched: the mean of each is one point
+_HEALTH_EVERY = 0.05  # seconds
+
+
+def start(sizes: Sizes) -> list[Result]:
+    """Row 8: seconds from the start to SERVING."""
+    ours, imports = [], []
+    with servers.one_model() as models:
+        for _ in range(sizes.starts):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-c", "import torch, grpc"], check=True)
+            imports.append(time.perf_counter() - began)
+            began = time.perf_counter()
+            with servers.generator(models):
+                ours.append(time.perf_counter() - began)
+    mine, baseline = statistics.median(ours), statistics.median(imports)
+    what = "start of the generator to SERVING, an MNIST model on disk, beside `import torch, grpc`"
+    return [
+        Result(
+            "8", what, round(mine, 2), "s", round(baseline, 2), round(baseline / mine, 3),
+            f"<= {START_GOAL:g}x", mine <= START_GOAL * baseline,
+        )
+    ]  # fmt: skip
+
+
+def health(sizes: Sizes) -> list[Result]:
+    """Row 9: what a health check takes while composites of 256 pixels are made."""
+    with TemporaryDirectory(prefix="cgn-bench-") as folder:
+        models = Path(folder) / "models"
+        imagenet_serving.publish_random(models, ch=128 if sizes.full_width else 8)
+        with servers.generator(models, model=imagenet_serving.NAME) as server:
+            milliseconds, images = _checks_beside_work(server.options[1], sizes.health_seconds)
+    assert images > 0  # else nothing was going on
+    p99 = float(np.percentile(milliseconds, 99))
+    what = f"health check while batches of 256 px run, p99 of {len(milliseconds)}"
+    return [at_most("9", what, "ms", p99, HEALTH_GOAL)]
+
+
+def _checks_beside_work(address: str, seconds: float) -> tuple[list[float], int]:
+    """Milliseconds of each health check, and how many images were made meanwhile."""
+    done, images = threading.Event(), 0
+
+    def work() -> None:
+        nonlocal images
+        with grpc.insecure_channel(address) as channel:
+            stub = GeneratorServiceStub(channel)
+            while not done.is_set():
+                request = pb.GenerateRequest(
+                    model=imagenet_serving.NAME,
+                    outputs=[pb.OUTPUT_COMPOSITE],
+                    encoding=pb.ENCODING_RAW_UINT8,
+                )
+                for _ in range(2):
+                    factor = pb.Factor(label_index=0)
+                    request.composites.add(shape=factor, texture=factor, background=factor)
+                images += len(stub.Generate(request).results)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    milliseconds = []
+    try:
+        with grpc.insecure_channel(address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            end = time.monotonic() + seconds
+            while time.monotonic() < end or not images:
+                began = time.perf_counter()
+                stub.Check(health_pb2.HealthCheckRequest(), timeout=60)
+                milliseconds.append(1000 * (time.perf_counter() - began))
+                time.sleep(_HEALTH_EVERY)
+    finally:
+        done.set()
+        worker.join()
+    return milliseconds, images
+
+
+def memory(sizes: Sizes) -> list[Result]:
+    """Row 10: bytes per second that the process grows by once its cache is full."""
+    settings = {"CGN_ROW_CACHE_MB": str(CACHE_MB)}
+    with servers.one_model() as models, servers.generator(models, **settings) as server:
+        server.load(seed=0, seconds=sizes.memory_seconds / 4, warm_up=0)  # the cache is full then
+        load = threading.Thread(
+            target=server.load, kwargs={"seed": 1, "seconds": sizes.memory_seconds + 5, "warm_up": 0}
+        )
+        load.start()
+        began, seen = time.monotonic(), []
+        while (at := time.monotonic() - began) < sizes.memory_seconds:
+            seen.append((at, _resident_mib(server.pid)))
+            time.sleep(0.05)
+        load.join()
+    slope, margin = slope_with_interval(seen)
+    low, high = slope - margin, slope + margin
+    what = f"growth under fresh load, caches full; 95 % interval {low:.2g} to {high:.2g}"
+    return [
+        Result(
+            "10", what, float(f"{slope:.3g}"), "MiB/min", None, None, "interval contains 0", low <= 0 <= high
+        )
+    ]
+
+
+def slope_with_interval(seen: list[tuple[float, float]]) -> tuple[float, float]:
+    """Growth per minute of (seconds, value), and the half width of its 95 % interval.
+
+    Neighbouring readings are alike, so the means of blocks are what the line is laid through.
+    """
+    blocks = np.array_split(np.array(seen), _BLOCKS)
+    times, values = np.array([block.mean(axis=0) for block in blocks]).T
+    if np.ptp(values) == 0:
+        return 0.0, 0.0
+    line = stats.linregress(times / 60, values)
+    return float(line.slope), float(stats.t.ppf(0.975, _BLOCKS - 2) * line.stderr)
+
+
+def _resident_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20

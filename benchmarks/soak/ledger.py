@@ -1,0 +1,106 @@
+"""What the clients have written down: was every call answered once, and rightly?"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.soak.client import ALLOWED, pixel_hash
+from cgn.engine import Engine, Row
+from cgn.model import CGN
+from cgn.noise import MECHANISMS
+from cgn.pixels import compose_uint8, to_uint8
+
+_AT_ONCE = 1000  # images that are drawn again together
+
+
+@dataclass
+class Verdict:
+    """What the ledgers say.
+
+    Attributes:
+        calls: that have begun.
+        ends: what they ended by, by status.
+        lost: calls of clients that were not killed, and that never ended.
+        twice: calls that ended more than once.
+        strange: calls that ended by what they may not end by, with its details.
+        images: that were drawn again and compared.
+        wrong: those that differ.
+    """
+
+    calls: int = 0
+    ends: dict[str, int] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)
+    images: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether there is nothing to complain of."""
+        return not (self.lost or self.twice or self.strange or self.wrong)
+
+
+def judge(ledgers: Iterable[Path], killed: set[Path], models: Mapping[str, CGN]) -> Verdict:
+    """Reads the ledgers and draws every image again.
+
+    ledgers: one per client process. killed: those of clients that were killed, whose last calls may lack
+    an end. models: all that were ever served, by digest.
+    """
+    verdict = Verdict()
+    images: list[tuple[str, Any]] = []
+    for path in ledgers:
+        open_calls: set[str] = set()
+        ended: set[str] = set()
+        for line in path.read_text().splitlines():
+            told = json.loads(line)
+            name, end = told["id"], told.get("end")
+            if end is None:
+                verdict.calls += 1
+                open_calls.add(name)
+                continue
+            verdict.ends[end] = verdict.ends.get(end, 0) + 1
+            if name in ended:
+                verdict.twice.append(name)
+            ended.add(name)
+            open_calls.discard(name)
+            if end == "OK" and told["kind"] != "bad":
+                images += [(name, image) for image in told["images"]]
+            elif end not in ALLOWED[told["kind"]]:
+                verdict.strange.append(f"{told['kind']} {name}: {end}, {told.get('details')}")
+        if path not in killed:
+            verdict.lost += sorted(open_calls)
+    _compare(images, models, verdict)
+    return verdict
+
+
+def _compare(images: list[tuple[str, Any]], models: Mapping[str, CGN], verdict: Verdict) -> None:
+    engine = Engine(threads=1)
+    for model in models.values():
+        engine.add(model)
+    images.sort(key=lambda image: image[1][1])  # what shares rows, together
+    for start in range(0, len(images), _AT_ONCE):
+        part = images[start : start + _AT_ONCE]
+        wanted = {row for _, (digest, factors, _) in part for row in _rows(digest, factors)}
+        pixels = engine.submit(list(wanted)).future.result()
+        drawn: dict[Row, NDArray[np.uint8]] = {
+            row: to_uint8(found) for row, found in zip(wanted, pixels, strict=True)
+        }
+        for name, (digest, factors, told) in part:
+            m, f, b = (drawn[row] for row in _rows(digest, factors))
+            verdict.images += 1
+            if pixel_hash(compose_uint8(m[:, :, :1], f, b).tobytes()) != told:
+                verdict.wrong.append(f"{name}: {digest} {factors}")
+    engine.close()
+
+
+def _rows(digest: str, factors: list[list[int]]) -> list[Row]:
+    return [
+        Row(digest, mechanism, label, seed)
+        for mechanism, (label, seed) in zip(MECHANISMS, factors, strict=True)
+    ]

@@ -1,0 +1,156 @@
+"""One soak: a generator with its Redis and its models, clients that load it, and what is done to them."""
+
+import json
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from benchmarks.soak.growth import Memory, Slope
+from benchmarks.soak.ledger import Verdict, judge
+from cgn import checkpoint
+from cgn.model import CGN
+from common.settings import REPO
+from tests.integration.generator_process import GeneratorProcess
+from tests.processes import ModuleProcess, free_port, wait_for
+from tests.random_model import publish_random
+from tests.redis_process import CACHE_FLAGS, LocalRedis
+
+_STEADY = "colored_mnist"  # of the shipped models
+_CLIENTS = 2
+_ROW_CACHE_MB = 4  # small, so that the caches are full early
+_REDIS_FLAGS = (*CACHE_FLAGS, "--maxmemory", "16mb")
+_WARM_SHARE = 1 / 3  # of a run, before memory is looked at
+
+
+class Run:
+    """A generator, its Redis, its models and its clients."""
+
+    def __init__(self, directory: Path, module: str, seconds: float, seed: int, threads: int) -> None:
+        directory.mkdir()
+        self.directory = directory
+        self.seconds = seconds
+        self.models: dict[str, CGN] = {}
+        self.killed: set[Path] = set()
+        self.faults: dict[str, int] = {}
+        self._random = random.Random(seed)
+        self._threads = threads
+        self._versions = 0
+        self._started = 0
+        self._root = directory / "models"
+        self._steady()
+        self.publish()
+        self._redis_port = free_port()
+        self._redis = LocalRedis(self._redis_port, directory / "redis", _REDIS_FLAGS)
+        self.generator = GeneratorProcess(
+            self._root, self._redis.url, module, CGN_ROW_CACHE_MB=str(_ROW_CACHE_MB)
+        )
+        self._clients: list[tuple[ModuleProcess, Path]] = []
+
+    def run(self, faults: bool) -> Slope:
+        """The load, with or without faults; how memory grew."""
+        began = time.monotonic()
+        end = began + self.seconds
+        with Memory(self.generator.process.pid) as memory:
+            for _ in range(_CLIENTS):
+                self._start_client(end)
+            while time.monotonic() < end:
+                assert self.generator.process.poll() is None, self.generator.log()
+                time.sleep(min(self.seconds / 40, max(0.0, end - time.monotonic())))
+                if faults and end - time.monotonic() > self.seconds / 20:
+                    fault = self._random.choice([
+                        self.kill_client, self.kill_redis, self.hang_redis, self.spoil_redis, self.publish,
+                    ])  # fmt: skip
+                    self.faults[fault.__name__] = self.faults.get(fault.__name__, 0) + 1
+                    fault()
+                    while len(self._clients) < _CLIENTS:
+                        self._start_client(end)
+            for client, _ in self._clients:
+                client.process.wait(self.seconds + 300)
+            return memory.since(began + _WARM_SHARE * self.seconds)
+
+    def verdict(self) -> Verdict:
+        """What the clients' ledgers say."""
+        return judge(sorted(self.directory.glob("ledger-*")), self.killed, self.models)
+
+    def close(self) -> int:
+        """Stops everything; the generator's exit status."""
+        for client, _ in self._clients:
+            if client.process.poll() is None:
+                client.kill()
+        self.generator.client.close()
+        status = self.generator.stop() if self.generator.process.poll() is None else -1
+        self._redis.stop()
+        return status
+
+    def kill_client(self) -> None:
+        """Kills a client in the middle of its calls."""
+        client, ledger = self._clients.pop(self._random.randrange(len(self._clients)))
+        if client.process.poll() is None:
+            client.kill()
+            self.killed.add(ledger)
+
+    def kill_redis(self) -> None:
+        """Kills Redis, and starts it again a moment later."""
+        self._redis.process.kill()
+        self._redis.process.wait()
+        time.sleep(self._random.uniform(0, 2))
+        self._redis = LocalRedis(self._redis_port, self.directory / "redis", _REDIS_FLAGS)
+
+    def hang_redis(self) -> None:
+        """Stops Redis from answering for a while."""
+        self._redis.process.send_signal(signal.SIGSTOP)
+        time.sleep(self._random.uniform(0.1, 3))
+        self._redis.process.send_signal(signal.SIGCONT)
+
+    def spoil_redis(self) -> None:
+        """Damages values in Redis."""
+        with redis.Redis.from_url(self._redis.url) as connection:
+            for _ in range(100):
+                key: Any = connection.randomkey()
+                if key:
+                    value: Any = connection.get(key) or b"?"
+                    connection.set(key, value[:-1] + bytes([value[-1] ^ 1]))
+
+    def publish(self) -> None:
+        """Publishes a new version of the model that changes, and takes the one before the last away."""
+        self._versions += 1
+        name = f"v{self._versions}"
+        publish_random(self._root, "changing", name, seed=self._versions)
+        self._know("changing", name)
+        if self._versions > 2:
+            old = self._root / "changing" / f"v{self._versions - 2}"
+            old.rename(self.directory / f"old-{old.name}")
+
+    def _steady(self) -> None:
+        (version,) = sorted((REPO / "models" / _STEADY).iterdir())[-1:]
+        target = self._root / "steady" / version.name
+        shutil.copytree(version, target)
+        card = json.loads((target / checkpoint.CARD).read_text())
+        (target / checkpoint.CARD).write_text(json.dumps(card | {"name": "steady"}))
+        self._know("steady", version.name)
+
+    def _know(self, name: str, version: str) -> None:
+        model = checkpoint.load(self._root, name, version)
+        self.models[model.card.digest] = model
+
+    def _start_client(self, end: float) -> None:
+        self._started += 1
+        ledger = self.directory / f"ledger-{self._started}.jsonl"
+        ledger.touch()
+        client = ModuleProcess(
+            "benchmarks.soak.client",
+            self.generator.address,
+            str(ledger),
+            *("--seed", str(1000 * self._started), "--threads", str(self._threads)),
+            *("--seconds", str(max(0.1, end - time.monotonic()))),
+            log=self.directory / f"client-{self._started}.log",
+            env={},
+        )
+        self._clients.append((client, ledger))
+        if self._started <= _CLIENTS:
+            wait_for("the client's first call", ledger.read_text)
