@@ -1,4 +1,4 @@
-"""A published CGN with random weights, for tests; its card says that it was never trained."""
+"""Published CGNs with random weights, for tests; their cards say that they were never trained."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,8 @@ import torch
 from cgn import checkpoint
 from cgn.card import MaskBounds, ModelCard
 from cgn.families import build_network
+from cgn.mechanisms.biggan import BigGAN, calibrate
+from cgn.mechanisms.imagenet import MODULES, ImagenetCGN
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
@@ -40,3 +42,48 @@ def publish_random(
     }
     network = build_network("mnist", {"width": width}, len(class_names), resolution)
     return checkpoint.publish(root, network, name=name, version=version, **(card | fields))
+
+
+ANIMALS = ["otter", "ostrich", "oyster", "owl"]
+ANIMAL_IDS = ["n02444819", "n01518878", "n07690000", "n01621127"]
+TINY_IMAGENET = {
+    "ch": 8,
+    "z_dim": 16,
+    "u2net_inner": 2,
+    "u2net_outer": 4,
+    "reference": 1,
+    "mend_truncation": 0,
+}
+
+
+def publish_random_imagenet(
+    root: Path, name: str, version: str = "v1", *, seed: int = 0, **architecture: int
+) -> tuple[ModelCard, ImagenetCGN]:
+    """Publishes a CGN of the ImageNet family at 32 pixels, and returns it in its trained form too."""
+    torch.manual_seed(seed)
+    sizes = TINY_IMAGENET | architecture
+    network = build_network("imagenet", sizes, len(ANIMALS), 32).eval()
+    assert isinstance(network, ImagenetCGN)
+    for i, module in enumerate(MODULES.values()):
+        if isinstance(biggan := getattr(network, module, None), BigGAN):
+            calibrate(biggan, seed + i)
+    card = checkpoint.publish(
+        root,
+        network,
+        dtype=torch.float32,
+        name=name,
+        version=version,
+        family="imagenet",
+        architecture=sizes,
+        class_names=ANIMALS,
+        class_ids=ANIMAL_IDS,
+        resolution=32,
+        latent_size=sizes["z_dim"],
+        mask_bounds=[MaskBounds(0.01, 0.99, highest_border=0.9, highest_soft=1.0)] * len(ANIMALS),
+        mask_mean=[],
+        mask_border=[],
+        mask_soft=[],
+        trained=False,
+        notes=["random weights, for tests"],
+    )
+    return card, network

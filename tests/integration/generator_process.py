@@ -16,8 +16,10 @@ _WARM_UP_ROWS = 3  # of each model that is loaded
 class GeneratorProcess(ModuleProcess):
     """`python -m services.generator` on free ports; ready when made, stopped at the end of `with`."""
 
-    def __init__(self, models_dir: Path, cache_url: str = "none", **env: str) -> None:
-        port, self._metrics_port = free_port(), free_port()
+    def __init__(
+        self, models_dir: Path, cache_url: str = "none", module: str = "services.generator", **env: str
+    ) -> None:
+        port, self._metrics_port = int(env.get("CGN_GENERATOR_PORT", free_port())), free_port()
         self.address = f"127.0.0.1:{port}"
         settings = {
             "CGN_MODELS_DIR": str(models_dir),
@@ -28,9 +30,9 @@ class GeneratorProcess(ModuleProcess):
             "CGN_DEVICE": "cpu",
         }
         log = models_dir.parent / f"generator-{port}.log"
-        super().__init__("services.generator", log=log, env=settings | env)
+        super().__init__(module, log=log, env=settings | env)
         try:
-            wait_for("the generator to serve", self._serving)
+            wait_for("the generator to serve", self._serving, 180.0)
         except BaseException:
             self.kill()
             raise
@@ -38,7 +40,7 @@ class GeneratorProcess(ModuleProcess):
 
     def _serving(self) -> bool:
         assert self.process.poll() is None, self.log()
-        return probe(self.address, 1.0) == "SERVING"
+        return probe(self.address, 1.0, self.env) == "SERVING"
 
     def metrics(self) -> dict[str, float]:
         """The sums of all samples by sample name, and by `name{label value}` for each of its labels."""

@@ -110,6 +110,8 @@ def test_make_up_stops_everything_at_the_end(tmp_path: Path, end: signal.Signals
         assert len(services) == 2
         assert command.stop(end) == 0
         assert command.log().endswith("stopped\n")
+        assert "oO0OoO0OoO0Oo" in (tmp_path / "log/redis-jobs.log").read_text()
+        assert "redis-jobs  |" not in command.log() and "overcommit" not in command.log()
     assert not [pid for pid in services if alive(pid)]
 
 
@@ -144,7 +146,7 @@ def test_make_up_starts_again_what_died(tmp_path: Path) -> None:
             assert f"\n{name} ended (killed by SIGKILL); starting it again\n" in command.log()
         # The new worker's lines are shown too, and are for reading; the files keep the JSON.
         ready = re.compile(
-            r"^worker      \| \d\d:\d\d:\d\d ready worker=\S+ threads=\d+ gpus=0$", re.MULTILINE
+            r"^worker      \| \d\d:\d\d:\d\d ready worker=\S+ threads=\d+ gpus=0 memory_mb=\d+$", re.MULTILINE
         )
         wait_for("its line", lambda: len(ready.findall(command.log())) == 2)
         assert (tmp_path / "log" / "worker.log").read_text().count('"message": "ready"') == 2

@@ -19,6 +19,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from PIL import Image
 
 from cgn.sheets import SCALE
+from cgn_api.v1 import generator_pb2 as pb
+from cgn_api.v1 import generator_pb2_grpc as pb_grpc
 from cgn_client import CgnError, Client, Factor, composite
 from cgn_client.composites import Encoding, Output
 from deploy.counterfactuals import counterfactual_sheet
@@ -169,7 +171,9 @@ def test_reflection_and_health(generator: GeneratorProcess) -> None:
         services = list(database.get_services())
         assert {"cgn_api.v1.GeneratorService", "grpc.health.v1.Health"} <= set(services)
         service = DescriptorPool(database).FindServiceByName("cgn_api.v1.GeneratorService")
-        assert {"Generate", "ListModels", "GetModel"} == set(service.methods_by_name)
+        assert set(service.methods_by_name) == set(
+            pb.DESCRIPTOR.services_by_name["GeneratorService"].methods_by_name
+        )
     assert probe(generator.address, 3.0) == "SERVING"
 
 
@@ -295,5 +299,36 @@ def test_sigterm_answers_what_it_has_taken(models_dir: Path) -> None:
         asked = [composite(i % 10, i % 9, i % 8, seed=i) for i in range(1000)]
         answer = threads.submit(Client(generator.address).generate, "tiny", asked)
         wait_for("work", lambda: generator.metrics()["cgn_batch_rows_sum"] > before)
+        generator.process.terminate()
+        with Client(generator.address) as late:
+            refused = wait_for("a refusal", lambda: _refusal(late))
+        assert "UNAVAILABLE" in refused
         assert generator.stop() == 0
         assert len(answer.result()) == 1000
+
+
+def _refusal(client: Client) -> str | None:
+    try:
+        client.generate("tiny", [composite(1, 2, 3)])
+    except CgnError as error:
+        return str(error)
+    return None
+
+
+def test_ended_calls_do_not_hold_the_shutdown(models_dir: Path) -> None:
+    """Neither a call whose caller gave up, nor a refused one, nor a good one."""
+    with GeneratorProcess(models_dir) as generator:
+        request = pb.GenerateRequest(model="tiny", outputs=[pb.OUTPUT_COMPOSITE])
+        for seed in range(1000):
+            same = pb.Factor(label_index=seed % 10, seed=seed)
+            request.composites.append(pb.Composite(shape=same, texture=same, background=same))
+        with grpc.insecure_channel(generator.address) as channel:
+            stub = pb_grpc.GeneratorServiceStub(channel)
+            call = stub.Generate.future(request)
+            wait_for("work", lambda: generator.metrics()["cgn_batch_rows_sum"] > 3)
+            assert call.cancel()
+            with pytest.raises(grpc.RpcError):
+                stub.GetModel(pb.GetModelRequest(model="no_such"))
+            stub.GetModel(pb.GetModelRequest(model="tiny"))
+        assert generator.stop() == 0
+        assert "the grace has ended" not in generator.log()

@@ -191,7 +191,9 @@ def test_absent_and_hanging_redis_only_slow_things(models_dir: Path, cache: Loca
         assert all(pictures(results) == expected for results in answers)
         metrics = generator.metrics()
         # Only the first of them asked Redis: after it, Redis is left alone until it answers again.
-        assert metrics["cgn_rows_total{computed}"] == 600 and metrics["cgn_row_cache_errors_total{redis}"] > 0
+        # Rows of an answer that is still held, on its way perhaps, are shared with the next.
+        assert metrics["cgn_rows_total{computed}"] + metrics.get("cgn_rows_total{shared}", 0.0) == 600
+        assert metrics["cgn_row_cache_errors_total{redis}"] > 0
         assert "cgn_row_cache_misses_total{redis}" not in metrics
         cache.process.send_signal(signal.SIGCONT)
         wait_for("Redis in use again", lambda: generator.log().count("row cache in Redis is up") == 2)

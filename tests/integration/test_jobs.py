@@ -1,11 +1,10 @@
 """The job records in a real Redis: queue, leases, fencing, event log."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -17,9 +16,9 @@ from tests.processes import free_port
 from tests.redis_process import JOBS_FLAGS, LocalRedis
 from trainer.jobs.claims import Claim, Claims, LeaseLost
 from trainer.jobs.events import Artefact, Body, Event, LogLine, Progress, StateChange
-from trainer.jobs.queue import JobQueue, OtherSpec, UnknownJob
-from trainer.jobs.record import Job, JobSpec, Resources
-from trainer.jobs.scripts import MOST_EVENTS, MOST_LOSSES, RECORD_SECONDS
+from trainer.jobs.lua import MOST_EVENTS, MOST_LOSSES
+from trainer.jobs.queue import JobQueue, Refused, UnknownJob, Wanted
+from trainer.jobs.record import JobSpec, Resources
 from trainer.jobs.states import TRANSITIONS, JobState
 from trainer.worker.outbox import Outbox
 
@@ -76,10 +75,10 @@ def states_of(events: list[Event]) -> list[JobState]:
 async def test_a_request_id_queues_one_job_only(queue: JobQueue) -> None:
     jobs = await asyncio.gather(*(queue.submit(spec(), REQUEST) for _ in range(8)))
     assert len({job.job_id for job in jobs}) == 1
-    with pytest.raises(OtherSpec) as caught:
+    with pytest.raises(Refused) as caught:
         await queue.submit(spec(steps=11), REQUEST)
-    assert caught.value.job_id == jobs[0].job_id
-    assert len(await queue.page(list(JobState), 10)) == 1
+    assert (caught.value.why, caught.value.about) == ("other", jobs[0].job_id)
+    assert len(await queue.page(Wanted(), 10)) == 1
 
 
 async def test_claims_go_by_priority_then_age_and_fit_the_offer(queue: JobQueue, claims: Claims) -> None:
@@ -90,7 +89,7 @@ async def test_claims_go_by_priority_then_age_and_fit_the_offer(queue: JobQueue,
     large = await queue.submit(spec(threads=3, priority=50))
     graphics = await queue.submit(spec(gpus=1, priority=50))
     order = [urgent, large, graphics, first, second, idle]
-    places = {job.job_id: job.queue_position for job in await queue.page(list(JobState), 10)}
+    places = {job.job_id: job.queue_position for job in await queue.page(Wanted(), 10)}
     assert [places[job.job_id] for job in order] == [1, 2, 3, 4, 5, 6]
     got = [claimed(claims).job_id for _ in range(4)]
     assert got == [job.job_id for job in (urgent, first, second, idle)]
@@ -165,26 +164,10 @@ async def test_records_of_another_release_are_read_as_far_as_they_go(
     bad = await queue.submit(spec())
     sync.hset(f"cgn:job:{bad.job_id}", "cpu_threads", "many")
     sync.hset(key, "progress", json.dumps(newer))
-    assert [listed.job_id for listed in await queue.page(list(JobState), 10)] == [job.job_id]
+    assert [listed.job_id for listed in await queue.page(Wanted(), 10)] == [job.job_id]
     claim.release(JobState.SUCCEEDED, "")
     bodies = [event.body for event in await history(queue, job.job_id)]
     assert bodies[4:] == [expected, StateChange(JobState.SUCCEEDED, "")]
-
-
-async def test_records_are_forgotten_long_after_the_end(
-    queue: JobQueue, claims: Claims, sync: redis.Redis
-) -> None:
-    old, new, waiting = [await queue.submit(spec()) for _ in range(3)]
-    for _ in range(2):
-        claimed(claims).release(JobState.SUCCEEDED, "")
-    sync.hincrbyfloat(f"cgn:job:{old.job_id}", "end_time", -RECORD_SECONDS - 1)
-    assert [await queue.forget() for _ in range(2)] == [1, 0]
-    listed = await queue.page(list(JobState), 10)
-    assert [job.job_id for job in listed] == [waiting.job_id, new.job_id]
-    assert (await queue.overview()).counts["train_cgn", JobState.SUCCEEDED] == 1
-    assert sync.keys(f"cgn:job:{old.job_id}*") == []
-    with pytest.raises(UnknownJob):
-        await queue.get(old.job_id)
 
 
 async def test_no_job_is_claimed_twice(queue: JobQueue, server: LocalRedis) -> None:
@@ -265,6 +248,46 @@ async def test_a_job_that_keeps_losing_its_worker_fails_but_handing_back_is_free
     assert f"lost {MOST_LOSSES} times" in found.message
 
 
+async def test_a_job_that_gets_on_is_forgiven_the_workers_it_lost(queue: JobQueue, sync: redis.Redis) -> None:
+    job = await queue.submit(spec())
+    short = Claims(sync, "host:1", Resources(2, 0), lease_seconds=0.0)
+    for number in range(MOST_LOSSES + 2):
+        claimed(short).append([Artefact("checkpoint", f"{job.job_id}/checkpoint-{number}", 1)])
+        assert [lost.state for lost in await queue.reclaim()] == [JobState.PENDING]
+    for number in range(MOST_LOSSES - 1):
+        # The same checkpoint again, or an earlier one, is no step ahead; nor is a run that is killed.
+        claim = claimed(short)
+        claim.append([Artefact("checkpoint", f"{job.job_id}/checkpoint-{number}", 1)])
+        claim.release(JobState.PENDING, "the run was killed", reason="KILLED", lost=True)
+    found = await queue.get(job.job_id)
+    assert (found.state, found.reason) == (JobState.FAILED, "KILLED")
+    assert found.message.startswith("given up: the run was killed")
+
+
+async def test_events_whose_answer_was_lost_are_written_once(
+    queue: JobQueue, claims: Claims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await queue.submit(spec())
+    claim = claimed(claims)
+    outbox = Outbox(claim)
+    append = claim._append
+
+    def lose_answer(**call: Any) -> None:
+        append(**call)
+        raise redis.ConnectionError("the answer was lost")
+
+    outbox.put(LogLine("first"))
+    with monkeypatch.context() as patch:
+        patch.setattr(claim, "_append", lose_answer)
+        with pytest.raises(redis.ConnectionError):
+            outbox.flush()
+    outbox.put(LogLine("second"))
+    outbox.flush()
+    claim.release(JobState.SUCCEEDED, "")
+    bodies = [event.body for event in await history(queue, job.job_id)]
+    assert bodies[2:-1] == [LogLine("first"), LogLine("second")]
+
+
 async def test_cancel(queue: JobQueue, claims: Claims, sync: redis.Redis) -> None:
     waiting = await queue.submit(spec())
     assert (await queue.cancel(waiting.job_id)).state is JobState.CANCELLED
@@ -331,21 +354,6 @@ async def test_the_log_is_capped_and_the_end_is_told_all_the_same(queue: JobQueu
     assert events[-1].body == StateChange(JobState.SUCCEEDED, "")
 
 
-async def test_pages_are_newest_first_and_by_state(queue: JobQueue, claims: Claims) -> None:
-    jobs = [await queue.submit(spec(priority=-i)) for i in range(6)]
-    claimed(claims)
-    newest_first = [job.job_id for job in reversed(jobs)]
-
-    def ids(page: list[Job]) -> list[str]:
-        return [job.job_id for job in page]
-
-    first = await queue.page(list(JobState), 4)
-    assert ids(first) == newest_first[:4]
-    assert ids(await queue.page(list(JobState), 4, before=first[-1].sequence)) == newest_first[4:]
-    assert ids(await queue.page([JobState.RUNNING], 4)) == [jobs[0].job_id]
-    assert ids(await queue.page([JobState.FAILED], 4)) == []
-
-
 async def test_overview_counts_and_shows_what_runs(queue: JobQueue, claims: Claims) -> None:
     for _ in range(3):
         await queue.submit(spec())
@@ -368,22 +376,3 @@ async def test_workers_come_and_go(queue: JobQueue, claims: Claims) -> None:
     assert [(worker.name, worker.offer) for worker in await queue.workers()] == [("host:1", Resources(2, 0))]
     claims.withdraw()
     assert await queue.workers() == []
-
-
-async def test_an_accepted_job_outlives_a_killed_redis(tmp_path: Path) -> None:
-    port = free_port()
-    with LocalRedis(port, tmp_path, JOBS_FLAGS) as server:
-        async with async_client(server.url) as connection:
-            job = await JobQueue(connection).submit(spec(), REQUEST)
-            server.process.kill()
-            await asyncio.to_thread(server.process.wait)
-            with LocalRedis(port, tmp_path, JOBS_FLAGS):
-                # The same client, with its broken connection in the pool, works again.
-                assert await JobQueue(connection).get(job.job_id) == job
-                assert (await JobQueue(connection).submit(spec(), REQUEST)).job_id == job.job_id
-
-
-def test_a_redis_that_cannot_start_says_why(server: LocalRedis, tmp_path: Path) -> None:
-    taken = int(server.url.rpartition(":")[2].partition("/")[0])
-    with pytest.raises(RuntimeError, match="did not start"), contextlib.closing(client(server.url)):
-        LocalRedis(taken, tmp_path)

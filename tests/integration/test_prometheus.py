@@ -1,5 +1,6 @@
 """The real Prometheus: it accepts our rules, scrapes every process, and finds every metric the rules name."""
 
+import contextlib
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cgn_client import Client, composite
+from cgn_client import CgnError, Client, composite
 from common.settings import REPO
 from deploy.local import LocalStack
 from tests.processes import wait_for
@@ -105,8 +106,14 @@ def test_a_live_scrape_has_every_metric_that_a_rule_names(stack: LocalStack) -> 
     wait_for("targets up", lambda: prometheus.targets() == dict.fromkeys(expected, "up"))
 
     with Client(stack.address("generator"), stack.address("trainer")) as client:
-        short: dict[str, Any] = {"steps": 1, "batch_size": 4, "train_images": 100, "publish_collapsed": True}
-        client.submit("train_cgn", model_name="short", dataset="colored_mnist", **short)
+        # Long enough for a scrape of what is told of running jobs only.
+        some: dict[str, Any] = {
+            "steps": 5000,
+            "batch_size": 4,
+            "train_images": 100,
+            "publish_collapsed": True,
+        }
+        client.submit("train_cgn", model_name="some", dataset="colored_mnist", **some)
 
         def all_rules_have_something() -> bool:
             # Rates need two scrapes of a moving counter, so the calls go on.
@@ -117,10 +124,19 @@ def test_a_live_scrape_has_every_metric_that_a_rule_names(stack: LocalStack) -> 
         recorded = {rule["record"] for rule in rules() if "record" in rule}
         wait_for("a sample of every recording rule", all_rules_have_something, seconds=90)
 
+    with Client(stack.address("generator"), timeout=0.2) as hasty:
+
+        def a_refusal_is_told() -> bool:
+            with contextlib.suppress(CgnError):
+                hasty.generate("random", [composite(1, 2, 3) for _ in range(1000)])
+            return "cgn_refusals_total" in prometheus.metric_names()
+
+        wait_for("a refusal for want of time", a_refusal_is_told)
+
     named = {name for rule in rules() for name in re.findall(r"\bcgn_\w+|\bup\b", rule["expr"])}
     assert {"cgn_mu_mask_lowest", "cgn_mask_border_highest", "cgn_mask_soft_highest"} <= named
-    assert {"cgn_workers", "cgn_requests_total", "up"} <= named
-    assert named <= prometheus.metric_names()
+    assert {"cgn_workers", "cgn_requests_total", "up", "cgn_job_idle_seconds", "cgn_job_mu_mask"} <= named
+    wait_for("every metric that a rule names", lambda: named <= prometheus.metric_names(), seconds=90)
     assert {rule["health"] for group in prometheus.get("rules")["groups"] for rule in group["rules"]} == {
         "ok"
     }

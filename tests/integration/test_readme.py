@@ -32,6 +32,7 @@ def test_the_python_examples_work_as_pasted(
         assert "mu_mask 0." in capsys.readouterr().out
         exec(job.replace("Client()", client), {})
         said = capsys.readouterr().out
+        assert ": train_cgn, model_name my_digits, dataset double_colored_mnist, steps 20" in said
         assert "step 20 of 20, mu_mask 0." in said
         assert "published my_digits, version job-" in said
 

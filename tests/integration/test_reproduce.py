@@ -171,7 +171,7 @@ def test_what_cannot_be_made_is_refused_in_one_line(
     monkeypatch.setenv("CGN_MODELS_DIR", str(tmp_path / "models"))
     for options, says in (
         (("--cell", "colored/gun/0"), "error: CELL: 'colored/gun/0': method: must be one of"),
-        (("--images-seen", "-1"), "error: images_seen: must be 1 or more; 0: the recipe's"),
+        (("--images-seen", "-1"), "error: images_seen: must be 1 to 2^32 - 1; 0: the recipe's"),
         (("--model", "nobody"), "error: model: no model 'nobody'"),
         (
             ("--model", "tiny"),
@@ -214,7 +214,8 @@ def test_a_job_makes_a_cell_and_publishes_the_cgn_of_its_seed(tmp_path: Path) ->
         ended = client.get_job(job.job_id)
         assert ended.state == pb.JOB_STATE_SUCCEEDED, ended.message
         (cell,) = [artefact for artefact in ended.artefacts if artefact.kind == "cell"]
-        result = json.loads((stack.folder("runs") / cell.path).read_text())
+        client.fetch(job.job_id, cell.path, tmp_path / "cell.json")
+        result = json.loads((tmp_path / "cell.json").read_text())
         assert result["cell"] == "colored/original_cgn/0"
         (model,) = [artefact for artefact in ended.artefacts if artefact.kind == "model"]
         assert (stack.folder("models") / model.path / "card.json").is_file()

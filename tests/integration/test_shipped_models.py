@@ -13,6 +13,7 @@ from cgn.factors import Factor
 from cgn.model import CGN
 from cgn.noise import Mechanism
 from common.settings import REPO
+from tests.shipped import SHIPPED
 
 SEEDS = range(64)
 PALETTES = {"colored_mnist": COLORED_PALETTE, "double_colored_mnist": OBJECT_PALETTE}
@@ -22,7 +23,7 @@ every_model = pytest.mark.parametrize("name", VARIANTS)
 
 @cache
 def model(name: str) -> CGN:
-    return checkpoint.load(REPO / "models", name, "v2")
+    return checkpoint.load(REPO / "models", name, SHIPPED[name])
 
 
 @cache
@@ -45,7 +46,7 @@ def true_masks() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 @every_model
 def test_it_is_trained_and_its_masks_are_masks(name: str) -> None:
     card = model(name).card
-    assert card.trained and (card.name, card.version) == (name, "v2")
+    assert card.trained and (card.name, card.version) == (name, SHIPPED[name])
     masks = rows(name, "shape")
     for bounds, mu_mask in zip(card.mask_bounds, masks.mean(axis=(1, 2, 3, 4)), strict=True):
         assert bounds.lowest < mu_mask < bounds.highest

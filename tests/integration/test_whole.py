@@ -40,7 +40,7 @@ def test_training_is_cancelled_and_resumed_and_its_model_served(
         ended = client.get_job(job.job_id)
         assert ended.state == jobs_pb.JOB_STATE_CANCELLED
         (checkpoint,) = [artefact for artefact in ended.artefacts if artefact.kind == "checkpoint"]
-        run_dir = stack.folder("runs") / job.job_id
+        (run_dir,) = (stack.folder("runs") / job.job_id).glob("attempt-*")
         (left,) = run_dir.glob("checkpoint-*.safetensors")
         assert left.name in checkpoint.path
         _resumes(run_dir, step=int(left.stem.removeprefix("checkpoint-")))

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -11,104 +10,25 @@ from urllib.request import urlopen
 import pytest
 from celery import Celery  # type: ignore[import-untyped]
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from common.redis import async_client
-from tests.processes import ModuleProcess, alive, free_port, wait_for
+from tests.integration.worker_jobs import (
+    StartWorker,
+    ended,
+    going,
+    log_lines,
+    pids,
+    submit,
+    until,
+)
+from tests.processes import ModuleProcess, alive, wait_for
 from tests.redis_process import JOBS_FLAGS, LocalRedis
-from trainer.jobs.events import LogLine, StateChange, decode
+from trainer.jobs.directories import artefact_file, take_over
+from trainer.jobs.events import StateChange, decode
 from trainer.jobs.queue import JobQueue
-from trainer.jobs.record import Job, JobSpec, Resources
+from trainer.jobs.reasons import Reason
+from trainer.jobs.record import JobSpec, Resources
 from trainer.jobs.states import JobState
-from trainer.jobs.wakeup import QUEUE, celery_app, wake
-
-LEASE_SECONDS = 3.0
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[LocalRedis]:
-    with LocalRedis(free_port(), tmp_path / "redis", JOBS_FLAGS) as server:
-        yield server
-
-
-@pytest.fixture
-def celery(server: LocalRedis) -> Celery:
-    return celery_app(server.url)
-
-
-@pytest.fixture
-async def redis(server: LocalRedis) -> AsyncIterator[Redis]:
-    async with async_client(server.url) as connection:
-        yield connection
-
-
-@pytest.fixture
-def queue(redis: Redis) -> JobQueue:
-    return JobQueue(redis)
-
-
-StartWorker = Callable[[], ModuleProcess]
-
-
-@pytest.fixture
-def start_worker(tmp_path: Path, server: LocalRedis) -> Iterator[StartWorker]:
-    started: list[ModuleProcess] = []
-
-    def start() -> ModuleProcess:
-        env = {
-            "CGN_JOBS_URL": server.url,
-            "CGN_WORKER_METRICS_PORT": str(free_port()),
-            "CGN_RUNS_DIR": str(tmp_path / "runs"),
-            "CGN_MODELS_DIR": str(tmp_path / "models"),
-        }
-        log = tmp_path / f"worker-{len(started)}.log"
-        worker = ModuleProcess("tests.runs.worker", str(LEASE_SECONDS), log=log, env=env)
-        started.append(worker)
-        return worker
-
-    yield start
-    for worker in started:
-        if worker.process.poll() is None:
-            worker.kill()
-
-
-async def submit(queue: JobQueue, celery: Celery, name: str = "counted", **config: float) -> str:
-    spec = JobSpec("train_cgn", {"model_name": name, "lr_generator": 0.05, **config}, Resources(1, 0))
-    job = await queue.submit(spec)
-    await asyncio.to_thread(wake, celery)
-    return job.job_id
-
-
-async def until(queue: JobQueue, job_id: str, true: Callable[[Job], bool]) -> Job:
-    """Waits for a job to be so; pytest's own time limit ends a wait that is in vain."""
-    while True:
-        try:
-            job = await queue.get(job_id)
-        except RedisError:  # away, in the tests that kill it
-            job = None
-        if job and true(job):
-            return job
-        await asyncio.sleep(0.05)
-
-
-async def ended(queue: JobQueue, job_id: str) -> Job:
-    return await until(queue, job_id, lambda job: job.state.ended)
-
-
-async def going(queue: JobQueue, job_id: str) -> Job:
-    """Waits until the job has made a checkpoint in this attempt."""
-    return await until(queue, job_id, lambda job: job.state is JobState.RUNNING and bool(job.artefacts))
-
-
-async def log_lines(queue: JobQueue, job_id: str) -> list[str]:
-    return [event.body.line async for event in queue.events(job_id) if isinstance(event.body, LogLine)]
-
-
-async def pids(queue: JobQueue, redis: Redis, job_id: str, word: str = "pid") -> list[int]:
-    """What the run told of process ids, while it still runs."""
-    entries: Any = await redis.xrange(f"cgn:job:{job_id}:events")
-    found = [re.search(rf'"{word} (\d+)', fields.get("data", "")) for _, fields in entries]
-    return [int(match[1]) for match in found if match]
+from trainer.jobs.wakeup import QUEUE, wake
 
 
 async def test_a_job_runs_to_its_published_model(
@@ -117,7 +37,8 @@ async def test_a_job_runs_to_its_published_model(
     worker = start_worker()
     job_id = await submit(queue, celery, steps=20, checkpoint_every=10)
     job = await ended(queue, job_id)
-    assert (job.state, job.message) == (JobState.SUCCEEDED, "")
+    assert job.state is JobState.SUCCEEDED
+    assert job.message.startswith("stable stays")  # counting makes no card to judge by
     assert (job.model_name, job.model_version) == ("counted", f"job-{job_id}")
     assert (tmp_path / "models" / job.model_name / job.model_version / "card.json").exists()
     paths = [(artefact.kind, artefact.path) for artefact in job.artefacts]
@@ -129,9 +50,11 @@ async def test_a_job_runs_to_its_published_model(
     ]
     assert job.progress
     assert (job.progress.step, job.progress.total_steps, job.progress.mu_mask) == (20, 20, 0.25)
-    (line,) = await log_lines(queue, job_id)
+    line, waits, gpus = await log_lines(queue, job_id)
     assert "begins at step 0, threads 1" in line
-    assert (tmp_path / "runs" / job_id / "log.txt").read_text() == line + "\n"
+    assert (waits, gpus) == ("waits passive", "GPUs ")
+    log = artefact_file(tmp_path / "runs", f"{job_id}/log.txt")
+    assert log and log.read_text() == f"{line}\n{waits}\n{gpus}\n"
     assert "torch" not in Path(f"/proc/{worker.process.pid}/maps").read_text()
     with urlopen(f"http://127.0.0.1:{worker.env['CGN_WORKER_METRICS_PORT']}/metrics") as page:
         metrics = page.read().decode()
@@ -139,16 +62,17 @@ async def test_a_job_runs_to_its_published_model(
     assert "cgn_worker_busy 0.0" in metrics
 
 
-async def test_a_run_that_fails_or_is_killed_says_why_and_the_worker_goes_on(
+async def test_a_run_that_fails_or_is_killed_time_and_again_says_why_and_the_worker_goes_on(
     queue: JobQueue, celery: Celery, start_worker: StartWorker
 ) -> None:
     worker = start_worker()
     failing = await submit(queue, celery, "fail")
     crashing = await submit(queue, celery, "crash")
     good = await submit(queue, celery, steps=1)
-    assert (await ended(queue, failing)).message == "the digits are gone; bring them back"
+    failed = await ended(queue, failing)
+    assert (failed.message, failed.reason) == ("the digits are gone; bring them back", Reason.RUN_ERROR)
     crashed = await ended(queue, crashing)
-    assert crashed.state is JobState.FAILED
+    assert (crashed.state, crashed.reason, crashed.attempt) == (JobState.FAILED, Reason.KILLED, 3)
     assert "killed by SIGKILL" in crashed.message
     assert "memory" in crashed.message
     assert (await ended(queue, good)).state is JobState.SUCCEEDED
@@ -162,16 +86,16 @@ async def test_a_full_disk_or_an_unknown_kind_fails_the_job_and_the_worker_goes_
 ) -> None:
     full = await submit(queue, celery, steps=10_000)
     unknown = await queue.submit(JobSpec("dance", {}, Resources(1, 0)))
-    (tmp_path / "runs" / full).mkdir(parents=True)
-    (tmp_path / "runs" / full / "log.txt").symlink_to("/dev/full")
+    directory = take_over(tmp_path / "runs", full, 0)
+    (directory / "config.json").symlink_to("/dev/full")
     worker = start_worker()
     good = await submit(queue, celery, steps=1)
     assert (await ended(queue, good)).state is JobState.SUCCEEDED
     stranger = await ended(queue, unknown.job_id)
-    assert stranger.state is JobState.FAILED
+    assert (stranger.state, stranger.reason) == (JobState.FAILED, Reason.WORKER_UNFIT)
     assert "knows no jobs of kind dance" in stranger.message
     failed = await ended(queue, full)
-    assert (failed.state, failed.attempt) == (JobState.FAILED, 1)
+    assert (failed.state, failed.attempt, failed.reason) == (JobState.FAILED, 1, Reason.DISK_FULL)
     assert "No space left on device" in failed.message
     assert worker.stop() == 0
 
@@ -200,7 +124,8 @@ async def test_cancelling_a_running_job_keeps_its_checkpoint_and_ends_all_its_pr
     job = await ended(queue, job_id)
     assert (job.state, job.message) == (JobState.CANCELLED, "cancelled")
     checkpoints = [artefact for artefact in job.artefacts if artefact.kind == "checkpoint"]
-    assert int((tmp_path / "runs" / checkpoints[-1].path).read_text()) >= 5
+    kept = artefact_file(tmp_path / "runs", checkpoints[-1].path)
+    assert kept and int(kept.read_text()) >= 5
     (child,) = await pids(queue, redis, job_id)
     wait_for("the run's processes to end", lambda: not alive(child) and not alive(grandchild))
 
@@ -232,11 +157,12 @@ async def test_the_job_of_a_killed_worker_is_resumed_and_its_run_does_not_outliv
     queue: JobQueue, celery: Celery, redis: Redis, start_worker: StartWorker
 ) -> None:
     doomed = start_worker()
-    job_id = await submit(queue, celery, steps=60, checkpoint_every=10)
+    job_id = await submit(queue, celery, "parent", steps=60, checkpoint_every=10)
     await going(queue, job_id)
-    (child,) = await pids(queue, redis, job_id)
+    run = [*await pids(queue, redis, job_id), *await pids(queue, redis, job_id, "grandchild")]
+    assert len(run) == 2
     doomed.kill()
-    wait_for("the run to die with its worker", lambda: not alive(child))
+    wait_for("the run to die with its worker", lambda: not any(map(alive, run)))
     start_worker()
     while not await queue.reclaim():
         await asyncio.sleep(0.1)

@@ -16,7 +16,7 @@ from tests.processes import ModuleProcess, free_port, wait_for
 class TrainerProcess(ModuleProcess):
     """`python -m services.trainer` on free ports."""
 
-    def __init__(self, jobs_url: str, directory: Path) -> None:
+    def __init__(self, jobs_url: str, directory: Path, **env: str) -> None:
         self.port, self.metrics_port = free_port(), free_port()
         self.worker_env = {
             "CGN_JOBS_URL": jobs_url,
@@ -25,10 +25,15 @@ class TrainerProcess(ModuleProcess):
             "CGN_MODELS_DIR": str(directory / "models"),
         }
         ports = {"CGN_TRAINER_PORT": str(self.port), "CGN_TRAINER_METRICS_PORT": str(self.metrics_port)}
-        super().__init__("services.trainer", log=directory / "trainer.log", env=self.worker_env | ports)
+        super().__init__("services.trainer", log=directory / "trainer.log", env=self.worker_env | ports | env)
         self.address = f"127.0.0.1:{self.port}"
         self.channel = grpc.insecure_channel(self.address)
         self.stub = pb_grpc.TrainerServiceStub(self.channel)
+
+    def restart(self) -> None:
+        """Kills the service and starts it again, at the same address."""
+        self.kill()
+        self.process = ModuleProcess("services.trainer", log=self._log_path, env=self.env).process
 
     def wait_for_health(self, expected: str) -> None:
         def healthy() -> bool:

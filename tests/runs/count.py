@@ -5,7 +5,8 @@ steps done. The model's name says how it behaves:
   fail      gives up at step 2 with a reason
   crash     is killed by a signal at step 2
   stubborn  ignores SIGTERM
-  parent    starts a process of its own first and tells its pid
+  parent    starts a process of its own first, in a session of its own, and tells its pid
+  hungry    takes a gigabyte of memory at step 2
 """
 
 import os
@@ -24,18 +25,23 @@ def count(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
     if config.model_name == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if config.model_name == "parent":
-        grandchild = subprocess.Popen(["sleep", "1000"])
+        grandchild = subprocess.Popen(["sleep", "1000"], start_new_session=True)
         reporter.log(f"grandchild {grandchild.pid}")
     checkpoints = sorted(surroundings.run_dir.glob("checkpoint-*.txt"))
     done = int(checkpoints[-1].read_text()) if surroundings.resume and checkpoints else 0
     reporter.log(f"pid {os.getpid()}, begins at step {done}, threads {os.environ.get('OMP_NUM_THREADS')}")
-    reporter.begin(done, config.steps)
+    reporter.log(f"waits {os.environ.get('OMP_WAIT_POLICY')}")
+    reporter.log(f"GPUs {os.environ.get('CUDA_VISIBLE_DEVICES')}")
+    taken: list[bytes] = []
+    reporter.begin(done, config.steps, images_per_step=config.batch_size)
     while done < config.steps:
         time.sleep(config.lr_generator)
         done += 1
         reporter.progress(done, {"loss": 1 / done}, mu_mask=0.25)
         if config.model_name == "fail" and done == 2:
             raise RunError("the digits are gone; bring them back")
+        if config.model_name == "hungry" and done == 2:
+            taken.append(b"x" * (1 << 30))
         if config.model_name == "crash" and done == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         if done % config.checkpoint_every == 0 or surroundings.stop.requested:

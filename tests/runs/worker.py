@@ -1,4 +1,4 @@
-"""The worker of the tests: `python -m tests.runs.worker LEASE_SECONDS` counts where the real one trains.
+"""The worker of the tests: `python -m tests.runs.worker LEASE_SECONDS` counts and adds up where others train.
 
 It is the real worker in all but its table of which module runs which kind of job.
 """
@@ -9,6 +9,8 @@ from common import logs
 from common.settings import WorkerSettings
 from trainer.worker.app import run_worker
 
+MODULES = {"train_cgn": "tests.runs.count", "train_imagenet": "tests.runs.team"}
+
 if __name__ == "__main__":
     logs.setup("worker")
-    run_worker(WorkerSettings.from_env(), {"train_cgn": "tests.runs.count"}, float(sys.argv[1]))
+    run_worker(WorkerSettings.from_env(), MODULES, float(sys.argv[1]))

@@ -145,6 +145,20 @@ def test_a_row_is_the_same_alone_and_among_others(dtype: torch.dtype) -> None:
     assert float((together - x).square().mean().sqrt()) < rounding
 
 
+@pytest.mark.parametrize("places", range(1, 16, 2))
+def test_rows_do_not_depend_on_where_in_memory_the_weights_lie(places: int) -> None:
+    def moved(tensor: torch.Tensor) -> torch.Tensor:
+        """The same values, as many float32 places into an allocation: so they lie in a mapped file."""
+        memory = torch.empty(places + tensor.numel())
+        memory[places:] = tensor.flatten()
+        return memory[places:].view(tensor.shape)
+
+    weights = {name: moved(tensor) for name, tensor in trained(SMALL).state_dict().items()}
+    assert torch.equal(
+        ServedBigGAN(SMALL, weights)(*causes(SMALL), 0.5), served(trained(SMALL))(*causes(SMALL), 0.5)
+    )
+
+
 def test_the_served_form_keeps_none_of_the_trained_one() -> None:
     weights = {name: tensor.clone() for name, tensor in trained(SMALL).state_dict().items()}
     before = served(trained(SMALL))(*causes(SMALL), 1.0)

@@ -1,8 +1,24 @@
-"""The client stands alone: it imports neither torch nor the services."""
+"""The client stands alone: it imports neither torch nor the services, and tells of bad values by itself."""
 
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cgn_client import CgnError, Client, composite
+from cgn_client import Factor as TypedFactor
+from cgn_client import Policy as TypedPolicy
+from cgn_client import Way as TypedWay
+
+# As those see them who do not check types.
+Factor: Any = TypedFactor
+Policy: Any = TypedPolicy
+Way: Any = TypedWay
 
 
 def test_client_imports_nothing_heavy() -> None:
@@ -14,3 +30,57 @@ def test_client_imports_nothing_heavy() -> None:
     repo = Path(__file__).resolve().parents[2]
     ran = subprocess.run([sys.executable, "-c", code], cwd=repo, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: composite(Factor(-1)), "shape.label_index: must be an integer, 0 to 2^32 - 1, is -1"),
+        (lambda: composite(Factor(1.5)), "shape.label_index: must be an integer, 0 to 2^32 - 1, is 1.5"),
+        (lambda: composite(texture=Factor(1, seed=2**64)), "texture.seed: must be an integer, 0 to 2^64 - 1"),
+        (lambda: composite(Factor({1: "half"})), "shape.mixture.weight: must be a number, is 'half'"),
+        (lambda: composite(Factor(1, way=Way(2, "x"))), "shape.way.share: must be a number, is 'x'"),
+        (lambda: composite(Factor(1, truncation="x")), "shape.truncation: must be a number, is 'x'"),
+        (lambda: sample(Policy(bank_masks=-4)), "policy.bank_masks: must be an integer, 0 to 2^32"),
+        (lambda: sample(Policy(jitter="no")), "policy.jitter: must be true or false, is 'no'"),
+        (lambda: sample(batch=-1), "batch: must be an integer, 0 to 2^32 - 1, is -1"),
+        (lambda: interpolate(midpoints=-1), "midpoints: must be an integer, 0 to 2^32 - 1, is -1"),
+        (lambda: product(start=-1), "start: must be an integer, 0 to 2^64 - 1, is -1"),
+        (lambda: train(steps=-5), "spec.train_cgn.steps: must be an integer, 0 to 2^32 - 1, is -5"),
+        (lambda: train(dataset=3), "spec.train_cgn.dataset: must be text, is 3"),
+        (lambda: train(gpus=-1), "spec.resources.gpus: must be an integer, 0 to 2^32 - 1, is -1"),
+        (lambda: train(priority="high"), "spec.priority: must be an integer, -2^31 to 2^31 - 1, is 'high'"),
+        (lambda: train(job_labels={"run": 7}), "spec.labels: must be texts by texts, has 'run': 7"),
+        (lambda: train(step=5), "spec.train_cgn.step: is no field; the fields are model_name, dataset"),
+    ],
+)
+def test_a_value_that_cannot_be_sent_is_named_with_what_can(call: Callable[[], Any], says: str) -> None:
+    with pytest.raises(CgnError, match=re.escape(says)) as caught:
+        call()
+    (violation,) = caught.value.violations
+    assert says.startswith(f"{violation.field}: {violation.description[:10]}")
+
+
+def test_numbers_of_numpy_can_be_sent() -> None:
+    factor = composite(Factor(np.int64(3), seed=np.uint64(2**64 - 1), truncation=np.float32(0.5))).shape
+    assert (factor.label_index, factor.seed, factor.truncation) == (3, 2**64 - 1, 0.5)
+
+
+def sample(policy: Any = None, **options: Any) -> None:
+    with Client() as client:
+        next(client.sample("any", policy, **options))
+
+
+def interpolate(**options: Any) -> None:
+    with Client() as client:
+        next(client.interpolate("any", composite(1), composite(2), **options))
+
+
+def product(**options: Any) -> None:
+    with Client() as client:
+        next(client.generate_product("any", [1], [2], [3], **options))
+
+
+def train(**options: Any) -> None:
+    with Client() as client:
+        client.submit("train_cgn", **options)

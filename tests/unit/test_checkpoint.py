@@ -1,10 +1,12 @@
 """Models on disk: published whole or not at all, and refused when anything is wrong with them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from cgn import checkpoint
 from cgn.checkpoint import CheckpointError, VersionExists
@@ -28,7 +30,7 @@ def test_what_was_published_is_what_is_loaded(root: Path) -> None:
     again = checkpoint.load(root, "tiny")
     factors = [Factor(3, 5)]
     assert torch.equal(model.rows("texture", factors), again.rows("texture", factors))
-    assert model.resident_bytes("shape") > 0
+    assert model.network.resident_bytes("shape") > 0
 
 
 def test_a_model_of_other_classes_and_64_pixels_is_loaded_as_its_card_says(tmp_path: Path) -> None:
@@ -54,6 +56,17 @@ def test_an_impossible_card_publishes_nothing(root: Path) -> None:
     with pytest.raises(CgnInputError, match="name"):
         publish_random(root, "../../etc")
     assert checkpoint.versions(root) == [("tiny", "v1")]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-7], lambda data: data[:-1] + bytes([data[-1] ^ 1])])
+def test_what_cannot_be_read_back_is_not_published(
+    root: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setattr(checkpoint, "save_tensors", lambda tensors: damage(save(tensors)))
+    before = sorted(root.rglob("*"))
+    with pytest.raises(CheckpointError, match="cannot be read as written|is not what was to be written"):
+        publish_random(root, "other")
+    assert sorted(path for path in root.rglob("*") if path != root / "other") == before
 
 
 def test_the_newest_version_is_the_one_made_last(root: Path) -> None:
@@ -86,7 +99,7 @@ def test_one_flipped_bit_is_noticed(root: Path) -> None:
     [
         ({"architecture": {"width": 16}}, "the card needs"),
         ({"architecture": {"depth": 8}}, "width"),
-        ({"family": "imagenet"}, "known: mnist"),
+        ({"family": "diffusion"}, "known: mnist, imagenet"),
         ({"resolution": 64}, "lacks"),
         ({"resolution": 48}, "resolution: 48 must be 32 or 64"),
         ({"latent_size": 16}, "latent_size must be 32"),

@@ -19,7 +19,9 @@ from cgn.collapse import (
 from cgn.data import VARIANTS, make_variant
 from cgn.families import build_network
 from common.settings import REPO
-from services.generator.answer import border_and_soft
+from services.generator.tally import measures
+from tests.shipped import SHIPPED
+from trainer.runs.collapse_report import summary
 
 SOUND, GROSS = sound_bounds(0.04, 0.35), gross_bounds(0.04, 0.35)
 Masks = NDArray[np.float32]
@@ -82,7 +84,7 @@ def test_the_figures_that_the_bounds_are_chosen_by(digits: list[Masks]) -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_shipped_models_pass_with_room_as_their_cards_say(name: str) -> None:
-    model = checkpoint.load(REPO / "models", name, "v2")
+    model = checkpoint.load(REPO / "models", name, SHIPPED[name])
     measures = measure_network(model.network)
     assert verdict(model.card.class_names, measures, SOUND) == []
     assert all(map(has_room, measures))
@@ -135,6 +137,19 @@ def test_a_faulty_class_is_told_from_the_sound_ones(digits: list[Masks]) -> None
     measures = [measure(1 - m if label in (2, 7) else m) for label, m in enumerate(digits)]
     faults = verdict([f"d{label}" for label in range(10)], measures, SOUND)
     assert {fault.class_name for fault in faults} == {"d2", "d7"}
+    said = summary(faults, 10)
+    assert said.startswith("the masks of classes d2, d7 have collapsed: ") and said.count("border mass") == 1
+
+
+def test_a_summary_tells_every_kind_of_fault_once() -> None:
+    empty, still = MaskMeasures(0, 0, 0, 0.1), MaskMeasures(0.01, 0, 0, 0)
+    assert summary(verdict(["a", "b"], [empty, still], SOUND), 2) == (
+        "the masks of all 2 classes have collapsed: μ_mask 0.000 to 0.010 is below 0.03, the mask is empty; "
+        "variation 0.000 is below 0.005, the mask ignores its noise, all shapes of the class are one "
+        "(class b)"
+    )
+    many = summary(verdict([f"c{i}" for i in range(13)], [empty] * 12 + [still], SOUND), 40)
+    assert "classes c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 3 more have collapsed" in many
 
 
 def test_the_interval_moves_the_bounds() -> None:
@@ -165,8 +180,10 @@ def test_measuring_a_network_leaves_it_as_it_was() -> None:
 
 def test_served_masks_are_measured_alike_in_both_data_types() -> None:
     m = np.random.default_rng(0).random((32, 32, 1), np.float32)
-    border, soft = border_and_soft(m)
     expected = measure(m[None, :, :, 0])
-    assert (border, soft) == pytest.approx((expected.border, expected.soft), abs=1e-4)
-    assert border_and_soft(np.rint(m * 255).astype(np.uint8)) == pytest.approx((border, soft), abs=5e-3)
-    assert border_and_soft(np.zeros((32, 32, 1), np.uint8)) == (0, 0)
+    (measured,) = measures([m])
+    assert measured == pytest.approx((expected.mean, expected.border, expected.soft), abs=1e-4)
+    levels = np.rint(m * 255).astype(np.uint8)
+    crowd = list(measures([levels, np.zeros_like(levels), *[levels] * 99]))
+    assert crowd[0] == pytest.approx(measured, abs=5e-3) and crowd[1] == (0, 0, 0)
+    assert len(crowd) == 101 and set(crowd[2:]) == {crowd[0]}

@@ -2,21 +2,23 @@
 
 import argparse
 import dataclasses
+import importlib.util
 import math
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import grpc
 import pytest
 
 from cgn_api.v1 import trainer_pb2 as pb
+from cgn_client.jobs import JobKind
 from services.errors import ApiError
 from services.trainer.specs import job_spec, spec_message
 from tests.processes import REPO
-from trainer.jobs.kinds import KINDS
+from trainer.jobs.kinds import KINDS, MODULES
 from trainer.jobs.record import Resources
 from trainer.runs.config import (
     FieldError,
@@ -24,8 +26,12 @@ from trainer.runs.config import (
     config_from_dict,
     given_arguments,
 )
+from trainer.runs.evaluate_classifier_config import EvaluateClassifierConfig
+from trainer.runs.generate_dataset_config import GenerateDatasetConfig
+from trainer.runs.import_weights_config import ImportWeightsConfig
 from trainer.runs.train_cgn_config import TrainCgnConfig
 from trainer.runs.train_classifier_config import TrainClassifierConfig
+from trainer.runs.train_ensemble_config import TrainEnsembleConfig
 
 CLASSIFIER = {"model_name": "colored_mnist"}
 BOTH = {"train_on": "original+counterfactual"}
@@ -55,13 +61,21 @@ def test_kinds_and_resources_are_those_of_the_proto() -> None:
     oneof = pb.JobSpec.DESCRIPTOR.oneofs_by_name["kind"]
     assert [field.name for field in oneof.fields] == list(KINDS)
     assert [field.name for field in pb.Resources.DESCRIPTOR.fields] == names(Resources)
+    assert list(get_args(JobKind)) == list(KINDS)  # what the client offers
+
+
+def test_every_kind_has_a_run_of_its_name() -> None:
+    for kind, module in MODULES.items():
+        assert importlib.util.find_spec(module), module
+        assert all(name in ("", *names(KINDS[kind].config)) for name in KINDS[kind].uses_model)
+        assert not KINDS[kind].publishes or "model_name" in names(KINDS[kind].config)
 
 
 @pytest.mark.parametrize(
     ("cls", "values", "field", "says"),
     [
-        (TrainCgnConfig, {"steps": 0}, "steps", "1 or more, is 0"),
-        (TrainCgnConfig, {"steps": "9"}, "steps", "an integer, is '9'"),
+        (TrainCgnConfig, {"steps": 0}, "steps", "1 to 2^32 - 1, is 0"),
+        (TrainCgnConfig, {"steps": "9"}, "steps", "an integer, 1 to 2^32 - 1, is '9'"),
         (TrainCgnConfig, {"steps": True}, "steps", "an integer"),
         (TrainCgnConfig, {"batch_size": 1025}, "batch_size", "1 to 1024"),
         (TrainCgnConfig, {"seed": 2**63}, "seed", "0 to 2^63 - 1"),
@@ -70,7 +84,7 @@ def test_kinds_and_resources_are_those_of_the_proto() -> None:
         (TrainCgnConfig, {"weight_mask": -0.1}, "weight_mask", "0 or more"),
         (TrainCgnConfig, {"weight_style": math.nan}, "weight_style", "0 or more"),
         (TrainCgnConfig, {"weight_binary": math.inf}, "weight_binary", "0 or more"),
-        (TrainCgnConfig, {"train_images": 99}, "train_images", "100 or more; 0: all of the split"),
+        (TrainCgnConfig, {"train_images": 99}, "train_images", "100 to 2^32 - 1; 0: all of the split"),
         (TrainCgnConfig, {"dataset": "mnist"}, "dataset", '"wildlife_mnist"'),
         (TrainCgnConfig, {"model_name": "../etc"}, "model_name", "a lowercase letter"),
         (TrainCgnConfig, {"model_name": "a\n"}, "model_name", "a lowercase letter"),
@@ -94,8 +108,8 @@ def test_kinds_and_resources_are_those_of_the_proto() -> None:
         (TrainClassifierConfig, {}, "model_name", 'train_on is "counterfactual"'),
         (TrainClassifierConfig, CLASSIFIER | {"model_version": ".."}, "model_version", "the newest"),
         (TrainClassifierConfig, CLASSIFIER | {"learning_rate": 11}, "learning_rate", "at most 10"),
-        (TrainClassifierConfig, CLASSIFIER | {"images_seen": 0}, "images_seen", "1 or more, is 0"),
-        (TrainClassifierConfig, CLASSIFIER | {"cf_ratio": 0}, "cf_ratio", "1 to 1e+06"),
+        (TrainClassifierConfig, CLASSIFIER | {"images_seen": 0}, "images_seen", "1 to 2^32 - 1, is 0"),
+        (TrainClassifierConfig, CLASSIFIER | {"cf_ratio": 0}, "cf_ratio", "1 to 1000000, is 0"),
         (TrainClassifierConfig, CLASSIFIER | {"vary": "shape"}, "vary", '"texture+background"'),
         (TrainClassifierConfig, CLASSIFIER | {"labels": "all"}, "labels", '"permuted"'),
         (TrainClassifierConfig, CLASSIFIER | {"bank_masks": -1}, "bank_masks", "0: fresh ones"),
@@ -105,6 +119,23 @@ def test_kinds_and_resources_are_those_of_the_proto() -> None:
         (TrainClassifierConfig, ORACLE | {"dataset": "folder"}, "folder", "must be the path"),
         (TrainClassifierConfig, ORACLE | {"folder": "x"}, "folder", "must be empty"),
         (TrainClassifierConfig, ORACLE | {"resolution": 64}, "resolution", "must be 32"),
+        (TrainEnsembleConfig, BOTH | CLASSIFIER | {"members": 1}, "members", "2 to 32, is 1"),
+        (TrainEnsembleConfig, {"members": 2}, "model_name", 'train_on is "counterfactual"'),
+        (TrainEnsembleConfig, CLASSIFIER | {"seed": 2**63 - 2}, "seed", "5 below 2^63"),
+        (GenerateDatasetConfig, {}, "model_name", "must name a CGN to draw the images"),
+        (GenerateDatasetConfig, CLASSIFIER | {"format": "zip"}, "format", '"webdataset"'),
+        (GenerateDatasetConfig, CLASSIFIER | {"shard_images": 0}, "shard_images", "1 to 100000"),
+        (EvaluateClassifierConfig, {"classifier": ""}, "classifier", "a path"),
+        (EvaluateClassifierConfig, {"dataset": "folder"}, "folder", "must be the path"),
+        (ImportWeightsConfig, {}, "file", "must be the path of the weights"),
+        (
+            ImportWeightsConfig,
+            {"file": "x", "weights": "biggan"},
+            "u2net",
+            'be given, as weights is "biggan"',
+        ),
+        (ImportWeightsConfig, {"file": "x", "u2net": "y"}, "u2net", 'be empty, as weights is "cgn"'),
+        (ImportWeightsConfig, {"file": "x", "weights": "mnist"}, "dataset", "must be given"),
         (Resources, {"cpu_threads": 257}, "cpu_threads", "1 to 256"),
         (Resources, {"gpus": 9}, "gpus", "0 to 8"),
     ],
@@ -131,7 +162,8 @@ def test_command_line_takes_every_field_and_tells_its_range_and_default() -> Non
     given = parser.parse_args(["--steps", "7", "--lr-generator", "0.5", "--model-name", "x"])
     assert given_arguments(names, given) == {"model_name": "x", "steps": 7, "lr_generator": 0.5}
     text = " ".join(parser.format_help().split())
-    assert f"images per step: 1 to 1024 (default: {TrainCgnConfig().batch_size})" in text
+    default = f"{TrainCgnConfig().lr_generator:g}"
+    assert f"learning rate of the mechanisms: above 0, at most 1 (default: {default})" in text
 
 
 def spec(**fields: Any) -> pb.JobSpec:
@@ -195,7 +227,7 @@ def test_a_run_tells_by_its_exit_code_and_last_line_how_it_ended(tmp_path: Path)
     assert failed.stderr.splitlines()[-1] == "error: the digits are gone; bring them back"
     assert "Traceback" not in failed.stderr
     bad = run_count(*where, "--steps", "0")
-    assert (bad.returncode, bad.stderr) == (2, "error: steps: must be 1 or more, is 0\n")
+    assert (bad.returncode, bad.stderr) == (2, "error: steps: must be 1 to 2^32 - 1, is 0\n")
     config = tmp_path / "config.json"
     config.write_text('{"steps": 3, "colour": 1}')
     unknown = run_count(*where, "--config", str(config))

@@ -1,6 +1,5 @@
 """Factors: labels that are mixtures, noise on the way between two seeds, truncation."""
 
-import dataclasses
 import math
 from typing import Any
 
@@ -109,7 +108,7 @@ def test_rows_of_other_causes_have_other_keys() -> None:
         {"way": Way(8, 0.5, "spherical")},
         {"truncation": 0.5},
     ]
-    rows = [row, *(dataclasses.replace(row, **changes) for changes in others)]
+    rows = [row, *(row._replace(**changes) for changes in others)]
     assert len({r.key("uint8", "cpu") for r in rows}) == len(set(rows)) == len(rows)
-    assert row.key("uint8", "cpu") == dataclasses.replace(row).key("uint8", "cpu")
+    assert row.key("uint8", "cpu") == row._replace().key("uint8", "cpu")
     assert (rows[1].factor.label, rows[3].factor.way) == (((3, 0.5), (4, 0.5)), Way(8, 0.5))

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,21 @@ from cgn.checkpoint import CheckpointError
 from cgn.errors import CgnInputError
 from tests.processes import REPO
 from tests.random_model import publish_random
-from trainer.reproduce import page, table
-from trainer.reproduce.cells import SEEDS, command, digest, model_cell, model_of, planned, runs, selected
+from trainer.reproduce import miniature, page, table
+from trainer.reproduce.cells import (
+    SEEDS,
+    classifier_config,
+    command,
+    digest,
+    model_cell,
+    model_of,
+    planned,
+    runs,
+    selected,
+)
 from trainer.reproduce.files import Results
 from trainer.reproduce.locks import alone_in
-from trainer.reproduce.methods import METHODS, VARIANTS
+from trainer.reproduce.methods import IDEAS, METHODS, VARIANTS
 from trainer.reproduce.ship import ship
 from trainer.runs.config import FieldError
 from trainer.runs.reproduce_cell_config import ReproduceCellConfig as Cell
@@ -68,21 +79,45 @@ def write_some(results: Results) -> None:
 
 def test_every_variant_method_and_seed_has_a_cell_and_each_cgn_comes_before_its_users() -> None:
     cells = planned()
-    assert len({cell.key for cell in cells}) == len(cells) == len(VARIANTS) * len(METHODS) * len(SEEDS)
+    in_table = len(VARIANTS) * len(METHODS) * len(SEEDS)
+    assert len({cell.key for cell in cells}) == len(cells) == in_table + len(IDEAS) + len(miniature.planned())
     for place, cell in enumerate(cells):
         trained_by = model_cell(cell)
         assert trained_by is None or cells.index(trained_by) <= place
     assert {cell.seed for cell in cells[: len(VARIANTS) * len(METHODS)]} == {0}
 
 
+def test_an_idea_is_the_row_of_counterfactuals_with_one_option_changed() -> None:
+    row = asdict(classifier_config(Cell(variant="double_colored", method="cgn", seed=1)))
+    for idea in IDEAS:
+        options = asdict(classifier_config(Cell(variant="double_colored", method=idea, seed=1)))
+        assert len([name for name in row if options[name] != row[name]]) == 1
+
+
+def test_ideas_are_shown_beside_the_row_that_they_change(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    for method, test in (("cgn", 96.5), ("no_jitter", 90.25)):
+        cell = Cell(variant="double_colored", method=method, seed=1)
+        results.write(cell, classifier_result(cell, test, test - 1))
+    table.write(results)
+    shown = [line for line in page.render(tmp_path).splitlines() if "jitter" in line or "CGN only" in line]
+    assert shown[-2].startswith("| CGN only | 95.50 | 96.50 |")
+    assert shown[-1].startswith("| no jitter of shape and colours | 89.25 | 90.25 |")
+    assert "no_jitter" not in json.loads((tmp_path / "table2.json").read_text())["double_colored"]
+
+
 def test_a_name_selects_a_cell_of_any_seed_and_a_pattern_those_that_are_planned() -> None:
     assert selected("wildlife/cgn/17") == [Cell(variant="wildlife", method="cgn", seed=17)]
     assert [cell.key for cell in selected("colored/cgn/*")] == [f"colored/cgn/{seed}" for seed in SEEDS]
-    assert {cell.variant for cell in selected("colored/*")} == {"colored"}
+    assert {cell.key.split("/")[0] for cell in selected("colored/*")} == {"colored"}
+    assert [cell.key for cell in selected("imagenet/miniature/full/3")] == ["imagenet/miniature/full/3"]
+    assert selected("imagenet/*") == miniature.planned()
     for bad, says in (
-        ("colored/cgn", "variant/method/seed"),
-        ("colored/cgn/x", "variant/method/seed"),
+        ("colored/cgn", "must be like colored/model/0"),
+        ("colored/cgn/x", "must be like colored/model/0"),
         ("grey/cgn/0", "variant: must be one of"),
+        ("imagenet/miniature/gun/0", "row: must be one of"),
+        ("imagenet/miniature/full", "must be like colored/model/0"),
         ("colored/gun/0", "method: must be one of"),
         ("colored/cgn/-1", "seed: must be 0 to"),
         ("grey/*", "matches no cell"),
@@ -209,15 +244,18 @@ def test_the_page_is_written_between_its_marks(tmp_path: Path) -> None:
     results = Results(tmp_path)
     write_some(results)
     table.write(results)
-    (tmp_path / page.PAGE).write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
-    page.write(results)
+    readme = tmp_path / "readme"
+    for file in (tmp_path / page.PAGE, readme):
+        file.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
+    page.write(results, readme)
+    assert page.shown(readme) == page.accuracies(tmp_path)
     text = (tmp_path / page.PAGE).read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
     assert "| CGN only | 95.00 ± 1.41 (worst of 2: 94.00) | – | – |" in text
     assert "| better on validation | CGN only | – | – |" in text
     assert "| its share of the oracle gap | 94.1 % | – | – |" in text
     assert "| colored | 0, 1 | 0, 1 | 10.0 | 10.0 | 15.0 |" in text
-    page.write(results)
+    page.write(results, readme)
     assert (tmp_path / page.PAGE).read_text() == text
 
 
@@ -226,6 +264,7 @@ def test_the_repository_s_table_and_page_are_those_of_its_cells() -> None:
     assert json.loads((RESULTS / table.TABLE).read_text()) == gathered, "run `make reproduce-table`"
     assert json.loads((RESULTS / table.SUMMARY).read_text()) == summary, "run `make reproduce-table`"
     assert page.shown(RESULTS / page.PAGE) == page.render(RESULTS).strip("\n"), "run `make reproduce-table`"
+    assert page.shown(REPO / "README.md") == page.accuracies(RESULTS), "run `make reproduce-table`"
 
 
 def test_a_folder_belongs_to_one_process_until_that_ends(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The row cache by itself: values, bounds, tiers, a Redis that is not there."""
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from cgn.engine import Row
 from common.metrics import GeneratorMetrics
-from services.generator.row_cache import KEY_PREFIX, MemoryTier, RowCache, pack, unpack
+from services.generator.redis_tier import KEY_PREFIX, pack, unpack
+from services.generator.row_cache import MemoryTier, RowCache
 from tests.processes import free_port
 from tests.redis_process import CACHE_FLAGS, LocalRedis
 
@@ -157,3 +159,43 @@ def test_a_full_redis_only_counts_errors(tmp_path: Path) -> None:
         cached = Cached(0, full.url)
         cached.run(fill)
         assert (cached.value("cgn_row_cache_errors_total", tier="redis") or 0) > 0
+
+
+def test_a_redis_that_hangs_costs_no_more_than_is_allowed_and_is_left_alone(server: LocalRedis) -> None:
+    cached = Cached(0, server.url)
+
+    async def body(cache: RowCache) -> None:
+        await fill(cache)
+        while len(await cache.get(ROWS, "uint8")) < len(ROWS):
+            await asyncio.sleep(0.05)
+        assert cached.value("cgn_row_cache_up") == 1
+        server.process.send_signal(signal.SIGSTOP)
+        assert not await cache.get(ROWS, "uint8", within=0.05)  # less than Redis is waited for at most
+        while cached.value("cgn_row_cache_up"):  # that it hangs for all is found out beside the requests
+            await asyncio.sleep(0.05)
+        assert not await cache.get(ROWS, "uint8")
+        server.process.send_signal(signal.SIGCONT)
+        while not cached.value("cgn_row_cache_up"):
+            await asyncio.sleep(0.05)
+        assert len(await cache.get(ROWS, "uint8")) == len(ROWS)
+
+    try:
+        cached.run(body)
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    assert (cached.value("cgn_row_cache_errors_total", tier="redis") or 0) >= 2
+
+
+def test_writes_wait_in_a_bounded_queue_and_are_dropped_beyond_it(server: LocalRedis) -> None:
+    rows = [Row(DIGEST, "texture", 0, seed) for seed in range(70)]
+
+    async def body(cache: RowCache) -> None:
+        for row in rows:  # 70 MiB before anything can be written
+            cache.put(row, np.zeros((512, 683, 3), np.uint8))
+        dropped = cached.value("cgn_row_cache_dropped_total")
+        assert dropped is not None and 5 <= dropped <= 7
+        while not await cache.get(rows, "uint8"):  # the others are written, a few at a time
+            await asyncio.sleep(0.05)
+
+    cached = Cached(0, server.url)
+    cached.run(body)

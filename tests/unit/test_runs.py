@@ -1,7 +1,9 @@
 """Runs without any service: they train, publish, stop, resume, and refuse what they cannot use."""
 
+import dataclasses
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,11 +15,13 @@ import torch
 from PIL import Image
 
 from cgn import checkpoint
+from tests.processes import REPO
 from tests.random_model import publish_random
 from trainer.runs.checkpoints import Checkpoints
+from trainer.runs.collapse_report import CollapseReport
 from trainer.runs.command import RunError, Stopped, Surroundings
 from trainer.runs.provenance import provenance
-from trainer.runs.reporting import Reporter, StopFlag
+from trainer.runs.reporting import DISK_FULL, Reporter, StopFlag
 from trainer.runs.train_cgn import train_cgn
 from trainer.runs.train_cgn_config import TrainCgnConfig
 
@@ -63,7 +67,7 @@ def test_a_cgn_is_trained_and_published(tmp_path: Path, capsys: pytest.CaptureFi
     assert {"adversarial", "binary", "mask", "style"} <= set(logged[0]["values"])  # the joint stage
     lines = [event["line"] for event in said if event["event"] == "log"]
     stages = [line.split(":")[0] for line in lines if ": training" in line]
-    assert stages == ["step 0", "step 2", "step 3"]
+    assert stages == ["step 0", "step 3", "step 4"]
     kinds = [event["kind"] for event in said if event["event"] == "artefact"]
     assert kinds.count("sample_sheet") == 2
     assert kinds.count("checkpoint") == 2
@@ -71,7 +75,7 @@ def test_a_cgn_is_trained_and_published(tmp_path: Path, capsys: pytest.CaptureFi
     assert Image.open(tmp_path / "v1/samples/step-0000008.png").width > 500
 
 
-@pytest.mark.parametrize("stopped_after", [1, 3, 6])  # in the first stage, the second, the third
+@pytest.mark.parametrize("stopped_after", [1, 4, 6])  # in the first stage, the second, the third
 def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path, stopped_after: int) -> None:
     train_cgn(TINY, surroundings(tmp_path, "whole"))
     first = surroundings(tmp_path, "broken")
@@ -114,6 +118,22 @@ def test_a_published_version_is_not_replaced(tmp_path: Path) -> None:
         train_cgn(TINY, surroundings(tmp_path))
 
 
+def test_a_run_that_was_taken_over_publishes_nothing(tmp_path: Path) -> None:
+    overtaken = surroundings(tmp_path)
+    look = CollapseReport.look
+
+    def take_over(*args: Any, **options: Any) -> Any:  # the last that the run writes
+        found = look(*args, **options)
+        overtaken.run_dir.rename(tmp_path / "v2")
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CollapseReport, "look", take_over)
+        with pytest.raises(checkpoint.CheckpointError, match="taken over"):
+            train_cgn(TINY, overtaken)
+    assert not list((tmp_path / "models" / "my_cgn").iterdir())
+
+
 def test_losses_that_blow_up_end_the_run_with_the_cure(tmp_path: Path) -> None:
     config = TrainCgnConfig(steps=3, weight_style=1e39, **SMALL)
     with pytest.raises(RunError, match="lower lr_generator"):
@@ -147,6 +167,39 @@ def test_a_checkpoint_with_a_flipped_bit_changes_nothing(tmp_path: Path) -> None
     assert bool((holder.weight == 7.0).all())
 
 
+def test_a_checkpoint_with_a_changed_step_is_passed_over(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, TINY, {"layer": torch.nn.Linear(3, 3)})
+    checkpoints.save(4)
+    path = checkpoints.save(5)
+    path.write_bytes(path.read_bytes().replace(b'"step":"5"', b'"step":"9"'))
+    step, told = checkpoints.resume()
+    assert (step, told) == (4, [f"{path.name} is damaged (seal); not used"])
+
+
+def test_a_full_disk_costs_checkpoints_and_then_the_run_but_leaves_no_half_file(tmp_path: Path) -> None:
+    """No file of the run may have more than 100 kB; the collapse report has a few, the weights do not fit."""
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(dataclasses.asdict(TINY)))
+    run = subprocess.run(
+        [sys.executable, "-m", "trainer.runs.train_cgn", "--config", str(config), "--jsonl"]
+        + ["--run-dir", str(tmp_path / "v1"), "--models-dir", str(tmp_path / "models"), "--version", "v1"],
+        cwd=REPO,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = events(run.stdout)
+    assert run.returncode == DISK_FULL == said[-1]["code"], run.stderr
+    assert "File too large" in run.stderr.splitlines()[-1]
+    lines = [event["line"] for event in said if event["event"] == "log"]
+    assert sum("no checkpoint was written, the disk is full" in line for line in lines) == 2
+    steps = [event["step"] for event in said if event["event"] == "progress"]
+    assert steps[-1] == TINY.steps
+    assert not list(tmp_path.rglob("*.part")) + list(tmp_path.rglob("checkpoint-*"))
+    assert not list((tmp_path / "models" / "my_cgn").iterdir())
+
+
 def command(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "trainer.runs.train_cgn", "--run-dir", str(tmp_path / "run"), "--jsonl"]
@@ -166,7 +219,8 @@ def test_sigterm_keeps_a_checkpoint_that_the_command_resumes(tmp_path: Path) -> 
     run.send_signal(signal.SIGTERM)
     out, _ = run.communicate(timeout=60)
     assert run.returncode == 3
-    assert events(out)[-2]["kind"] == "checkpoint"
+    checkpoint_told, _, end = events(out)[-3:]
+    assert (checkpoint_told["kind"], end["code"]) == ("checkpoint", 3)
     assert len(list((tmp_path / "run").glob("checkpoint-*.safetensors"))) == 1
     assert not (tmp_path / "models").exists()
 
@@ -200,7 +254,7 @@ def test_resume_without_a_run_to_continue_is_refused(tmp_path: Path) -> None:
 
 def test_a_bad_option_is_one_line_that_names_it(tmp_path: Path) -> None:
     for options, says in (
-        (("--steps", "0"), "error: steps: must be 1 or more, is 0"),
+        (("--steps", "0"), "error: steps: must be 1 to 2^32 - 1, is 0"),
         (("--dataset", "mnist"), "error: dataset: must be one of"),
         (("--lr-generator", "-1"), "error: lr_generator: must be above 0, at most 1, is -1.0"),
         (("--model-name", "../x"), "error: model_name: must be a lowercase letter"),

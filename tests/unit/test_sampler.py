@@ -52,6 +52,25 @@ def test_uniform_labels_are_uniform_and_independent(banks: dict[str, Any]) -> No
         assert stats.chi2_contingency(table).pvalue > 0.001
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.75, 1.0])
+def test_labels_agree_at_the_rate_asked_and_independently(rate: float) -> None:
+    plan = Sampler(5, 10, Policy(labels="other", agreement=rate)).plan(0, 20_000)
+    agrees = {m: plan[m].labels == plan["shape"].labels for m in MECHANISMS[1:]}
+    for mechanism, agree in agrees.items():
+        assert agree.mean() == pytest.approx(rate, abs=0.015)
+        if rate < 1:  # those that do not agree are of all other classes alike
+            ahead = (plan[mechanism].labels - plan["shape"].labels)[~agree] % 10
+            assert stats.chisquare(np.bincount(ahead, minlength=10)[1:]).pvalue > 0.001
+    assert (agrees["texture"] & agrees["background"]).mean() == pytest.approx(rate * rate, abs=0.015)
+
+
+def test_a_rate_that_cannot_be_is_refused() -> None:
+    with pytest.raises(CgnInputError, match="agreement: 1.5 is not within 0 to 1"):
+        Policy(labels="other", agreement=1.5)
+    with pytest.raises(CgnInputError, match='agreement: is of "other" labels'):
+        Policy(agreement=0.5)
+
+
 @pytest.mark.parametrize(("classes", "group"), [(10, 100), (3, 102)])
 def test_permuted_labels_are_those_of_a_balanced_group_of_shapes(classes: int, group: int) -> None:
     ratio = 2

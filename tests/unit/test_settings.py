@@ -19,7 +19,7 @@ def test_defaults_work_on_one_machine() -> None:
     ports = [generator.port, generator.metrics_port, trainer.port, trainer.metrics_port, worker.metrics_port]
     assert ports == [50051, 9101, 50052, 9102, 9103]
     assert generator.cache_url != trainer.jobs_url == worker.jobs_url
-    assert generator.row_cache_bytes == 256 * 2**20 and generator.host == "127.0.0.1"
+    assert generator.row_cache_bytes == 256 * 2**20 and generator.edge.host == "127.0.0.1"
     assert GeneratorSettings.from_env({"CGN_GENERATOR_PORT": "", "CGN_CACHE_URL": " "}) == generator
 
 
@@ -42,6 +42,8 @@ def test_values_are_read() -> None:
         (GeneratorSettings, "CGN_GENERATOR_PORT", "0", "1 to 65535"),
         (GeneratorSettings, "CGN_ROW_CACHE_MB", "-1", "0 to"),
         (GeneratorSettings, "CGN_ROW_TTL_SECONDS", "0", "1 to"),
+        (GeneratorSettings, "CGN_MEGAPIXELS_IN_FLIGHT", "0", "1 to"),
+        (GeneratorSettings, "CGN_GRACE_SECONDS", "1", "2 to"),
         (GeneratorSettings, "CGN_DEVICE", "tpu", "auto, cpu"),
         (GeneratorSettings, "CGN_CACHE_URL", "127.0.0.1:6380", 'redis://host:port/db or "none"'),
         (GeneratorSettings, "CGN_MODELS_DIR", __file__, "must be a directory"),

@@ -40,7 +40,7 @@ def test_a_folder_of_images_gives_a_model_with_its_classes(
     model = checkpoint.load(tmp_path / "models", "my_cgn")
     assert model.card.class_names == ["ant", "bee", "cow"] and model.card.resolution == resolution
     assert len(model.card.mask_bounds) == len(model.card.mask_soft) == 3
-    assert any(note.startswith("the masks of classes ant, bee, cow have") for note in model.card.notes)
+    assert any(note.startswith("the masks of all 3 classes have") for note in model.card.notes)
     assert f"--folder '{folder}'" in model.card.training["command"]
 
 

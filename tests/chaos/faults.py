@@ -1,0 +1,176 @@
+"""What may go wrong while a job runs. A fault mends itself before it returns: then the job must end well."""
+
+import json
+import os
+import random
+import resource
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from tests.chaos.job import ChaosJob
+from tests.chaos.stack import SERVICES, Stack, Stuck, wait_until
+from tests.processes import alive
+from trainer.jobs.wakeup import QUEUE, celery_app, wake
+
+_NO_CHECKPOINT = "no checkpoint was written, the disk is full"
+_ROOM = 10_000_000  # bytes of a file: for a log or a model, not for a checkpoint of three times as much
+
+
+class TooLate(Exception):
+    """There was nothing left to disturb: the job had ended, or was between two workers."""
+
+
+def kill_worker(stack: Stack, job: ChaosJob, random: random.Random) -> None:
+    """Kill -9 of the worker; its run may not outlive it."""
+    holder = _holder(stack, job)
+    run = stack.runs_of(holder)
+    stack.kill(holder)
+    wait_until("the run to end with its worker", lambda: not any(map(alive, run)), 60.0)
+    stack.start(holder)
+
+
+def kill_run(stack: Stack, job: ChaosJob, random: random.Random) -> None:
+    """Kill -9 of a process of the run: its guard, or what trains."""
+    run = stack.runs_of(_holder(stack, job))
+    if not run:
+        raise TooLate
+    with suppress(ProcessLookupError):
+        os.kill(random.choice(run), signal.SIGKILL)
+
+
+def kill_trainer(stack: Stack, job: ChaosJob, random: random.Random) -> None:
+    stack.kill("trainer")
+    time.sleep(random.uniform(0, 2))
+    stack.start("trainer")
+
+
+def kill_redis(stack: Stack, job: ChaosJob, random: random.Random) -> None:
+    stack.kill("redis")
+    time.sleep(random.uniform(0, 3))
+    stack.start("redis")
+
+
+def kill_everything(stack: Stack, job: ChaosJob, random: random.Random) -> None:
+    """Kill -9 of the whole stack, in any order, and a new start."""
+    run = [pid for name in SERVICES for pid in stack.runs_of(name)]
+    for name in random.sample(SERVICES, len(SERVICES)):
+        stack.kill(name)
+    wait_until("the run to end with its worker", lambda: not any(map(alive, run)), 60.0)
+    for name in SERVICES:
+        stack.start(name)
+
+
+def stop_worker(stack: Stack, job: ChaosJob, random: random.Random) -> None:
+    """SIGSTOP of the worker, with its run or without, for longer than its lease; then it goes on."""
+    holder, token = _holder(stack, job), stack.record(job.job_id).get("token")
+    stopped = [stack.pid(holder), *random.choice(([], stack.runs_of(holder)))]
+    try:
+        for pid in stopped:
+            _signal(pid, signal.SIGSTOP)
+
+        def taken_away() -> bool:
+            record = stack.record(job.job_id)
+            return bool(record) and record.get("token") != token
+
+        wait_until("the lease of a stopped worker to run out", taken_away)
+        time.sleep(random.uniform(0, 5))
+    finally:
+        for pid in stopped:
+            _signal(pid, signal.SIGCONT)
+
+
+def end_worker(stack: Stack, job: ChaosJob, random: random.Random) -> None:
+    """SIGTERM of the worker: it hands the job back and leaves in good order."""
+    holder = _holder(stack, job)
+    run = stack.runs_of(holder)
+    os.kill(stack.pid(holder), signal.SIGTERM)
+    wait_until("the worker to leave", lambda: stack.exit_code(holder) is not None)
+    code, left = stack.exit_code(holder), [pid for pid in run if alive(pid)]
+    stack.start(holder)
+    if code != 0 or left:
+        raise Stuck(f"a worker that was to leave ended with exit code {code} and left {left}")
+
+
+def deliver_twice(stack: Stack, job: ChaosJob, random: random.Random) -> None:
+    """Wake-ups that nobody sent, and the same submission again."""
+    for _ in range(random.randint(2, 5)):
+        wake(celery_app(stack.jobs_url))
+    again = job.submit(stack)
+    if again != job.job_id:
+        raise Stuck(f"the request of job {job.job_id} gave another job, {again}")
+
+
+def deliver_again(stack: Stack, job: ChaosJob, random: random.Random) -> None:
+    """The wake-up of a worker that never acknowledged it comes again, the visibility timeout being over."""
+    aside = f"{QUEUE}-aside"
+    celery_app(stack.jobs_url).send_task("cgn.wake", queue=aside, ignore_result=True)
+    message = json.loads(str(stack.redis.rpop(aside)))
+    message["properties"]["delivery_info"]["routing_key"] = QUEUE
+    tag = message["properties"]["delivery_tag"]
+    stack.redis.hset("unacked", tag, json.dumps([message, QUEUE, QUEUE]))
+    stack.redis.zadd("unacked_index", {tag: 0.0})
+    wait_until("Celery to deliver it again", lambda: not stack.redis.zscore("unacked_index", tag))
+
+
+def fill_disk(stack: Stack, job: ChaosJob, random: random.Random) -> None:
+    """No file of the run may grow to a checkpoint's size until a checkpoint has failed for that."""
+    run = stack.runs_of(_holder(stack, job))
+    if len(run) < 2:
+        raise TooLate
+    trains = run[1]
+    try:
+        before = resource.prlimit(trains, resource.RLIMIT_FSIZE)
+        resource.prlimit(trains, resource.RLIMIT_FSIZE, (_ROOM, before[1]))
+    except ProcessLookupError:
+        raise TooLate from None
+    told = job.times_told(_NO_CHECKPOINT)
+    wait_until("a checkpoint to fail", lambda: job.times_told(_NO_CHECKPOINT) > told or not alive(trains))
+    # A quick run may have gone on to its end by now, for which there was room; the ledger says how it ended.
+    with suppress(ProcessLookupError):
+        resource.prlimit(trains, resource.RLIMIT_FSIZE, before)
+    if job.times_told(_NO_CHECKPOINT) == told:
+        raise TooLate
+
+
+def set_clock(stack: Stack, job: ChaosJob, random: random.Random) -> None:
+    """The wall clock jumps by up to a day, back or ahead."""
+    if not stack.clock.works:
+        raise TooLate
+    stack.clock.set(random.randint(-86_400, 86_400))
+    time.sleep(random.uniform(0, 5))
+
+
+Fault = Callable[[Stack, ChaosJob, random.Random], None]
+
+FAULTS: Mapping[str, Fault] = {
+    fault.__name__: fault
+    for fault in (
+        kill_worker,
+        kill_run,
+        kill_trainer,
+        kill_redis,
+        kill_everything,
+        stop_worker,
+        end_worker,
+        deliver_twice,
+        deliver_again,
+        fill_disk,
+        set_clock,
+    )
+}
+
+
+def _holder(stack: Stack, job: ChaosJob) -> str:
+    if stack.record(job.job_id).get("state") != "RUNNING":
+        raise TooLate
+    holder = stack.holder(job.job_id)
+    if holder is None:
+        raise TooLate
+    return holder
+
+
+def _signal(pid: int, signum: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signum)

@@ -1,0 +1,90 @@
+"""`make bench`: every row measures something real and tells it in one form. No speed is asserted here."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import servers
+from benchmarks.__main__ import GROUPS, main
+from benchmarks.process_life import slope_with_interval
+
+
+def measured(row: str, out: Path) -> list[dict[str, Any]]:
+    """What a row tells, measured on next to nothing, after a check of its form."""
+    assert main(["--tiny", "--id", row, "--out", str(out)]) == 0
+    told = json.loads(out.read_text())
+    assert told["command"].startswith(f"python -m benchmarks --tiny --id {row}") and told["machine"]["cpu"]
+    results: list[dict[str, Any]] = told["results"]
+    assert results
+    for result in results:
+        assert set(result) == {"id", "measure", "value", "unit", "baseline", "ratio", "goal", "met"}
+        assert result["id"].split("/")[0] == row and result["measure"] and result["unit"]
+        if result["goal"].endswith("x") and result["goal"].startswith(">= "):
+            assert result["ratio"] == pytest.approx(result["value"] / result["baseline"], rel=0.01)
+            assert result["met"] == (result["ratio"] >= float(result["goal"][3:-1]))
+    return results
+
+
+def ids(results: list[dict[str, Any]]) -> list[str]:
+    return [result["id"] for result in results]
+
+
+def test_fresh_composites_are_compared_and_equal(tmp_path: Path) -> None:
+    results = measured("1", tmp_path / "bench.json")
+    assert ids(results) == ["1/float32", "1/bfloat16", "1/equality", "1/bfloat16-error"]
+    assert results[2]["met"] and results[2]["value"] > 0
+    assert 0 < results[3]["value"] < 0.02
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("row", "some"),
+    [
+        ("2", "2/bfloat16"),
+        ("3", "3"),
+        ("4", "4/single"),
+        ("6", "6/cold-redis"),
+        ("7", "7/goodput"),
+        ("8", "8"),
+        ("9", "9"),
+        ("10", "10"),
+    ],
+)
+def test_every_row_is_measured(tmp_path: Path, row: str, some: str) -> None:
+    assert some in ids(measured(row, tmp_path / "bench.json"))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(not servers.BENCH_PYTHON.exists(), reason="make bench installs the other servers")
+def test_other_servers_are_measured(tmp_path: Path) -> None:
+    results = measured("5", tmp_path / "bench.json")
+    kinds = ("fresh", "repeats", "single")
+    assert ids(results) == [f"5/{other}-{kind}" for other in ("litserve", "bentoml") for kind in kinds]
+    assert all(result["value"] > 0 and result["baseline"] > 0 for result in results)
+
+
+def test_growth_is_told_from_noise() -> None:
+    draw = np.random.default_rng(0)
+    seconds = np.arange(0, 120, 0.05)
+    noise = 500 + draw.normal(0, 2, len(seconds))
+    slope, margin = slope_with_interval(list(zip(seconds, noise, strict=True)))
+    assert abs(slope) <= margin
+    slope, margin = slope_with_interval(list(zip(seconds, noise + seconds / 60, strict=True)))
+    assert slope - margin > 0 and slope == pytest.approx(1, abs=0.3)
+    assert slope_with_interval([(at, 500.0) for at in seconds]) == (0, 0)
+
+
+@pytest.mark.parametrize("wrong", ["12", "0", "imagenets", "1/nothing"])
+def test_a_row_that_there_is_not_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setitem(GROUPS, "1", lambda sizes: [])
+    with pytest.raises(SystemExit) as ended:
+        main(["--tiny", "--id", wrong, "--out", str(tmp_path / "bench.json")])
+    assert ended.value.code == 2 and "--id" in capsys.readouterr().err
+    assert not (tmp_path / "bench.json").exists()

@@ -1,0 +1,48 @@
+"""The README's table of speed: it is what the committed results say, missed goals and all."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks import page
+from benchmarks.__main__ import with_earlier
+from benchmarks.results import Result
+
+RESULT = {"id": "4", "measure": "a|b", "value": 1234.5, "unit": "images/s", "baseline": 617.25, "ratio": 2.0}
+TOLD = {
+    "command": "python -m benchmarks",
+    "commit": "0123456789abcdef",
+    "machine": {"cpu": "Some CPU", "threads": 2},
+    "results": [
+        RESULT | {"goal": ">= 3x", "met": False},
+        RESULT | {"id": "10", "baseline": None, "ratio": None, "goal": "reported", "met": None},
+    ],
+}
+
+
+def test_the_readme_s_table_is_that_of_the_results() -> None:
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert text.split(page.BEGIN)[1].split(page.END)[0].strip("\n") == page.render(page.RESULTS)
+
+
+def test_a_missed_goal_is_shown_as_missed(tmp_path: Path) -> None:
+    (tmp_path / "bench.json").write_text(json.dumps(TOLD))
+    missed, reported = page.render(tmp_path).splitlines()[2:4]
+    assert missed == r"| 4 | a\|b | 1,234 images/s | 617.2 | 2x | >= 3x | **no** |"
+    assert reported == r"| 10 | a\|b | 1,234 images/s |  |  |  |  |"
+    (source,) = [line for line in page.render(tmp_path).splitlines() if line.startswith("- ")]
+    assert source.endswith("Some CPU, 2 threads: `python -m benchmarks` of commit 0123456789")
+
+
+def test_a_row_measured_anew_joins_the_others_of_the_machine(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    told = {"command": "all", "commit": "a", "machine": {"cpu": "Some CPU"}}
+    first, other = (
+        Result(id, "", value, "", None, None, "", None) for id, value in (("4", 1.0), ("10", 2.0))
+    )
+    file.write_text(json.dumps(with_earlier(None, told, [first, other])))
+    again = with_earlier(file, told | {"command": "one"}, [replace(first, value=3.0)])
+    assert [(row["id"], row["value"]) for row in again["results"]] == [("4", 3.0), ("10", 2.0)]
+    assert [(run["command"], run["ids"]) for run in again["measured"]] == [("one", ["4"]), ("all", ["10"])]
+    elsewhere = with_earlier(file, told | {"machine": {"cpu": "Another"}}, [first])
+    assert [row["id"] for row in elsewhere["results"]] == ["4"]

@@ -1,0 +1,113 @@
+"""Runs that score classifiers: one that is there, and several that are trained together."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.random_model import publish_random
+from trainer.runs.classifier import Classifier
+from trainer.runs.command import RunError, Stopped, Surroundings
+from trainer.runs.evaluate_classifier import evaluate_classifier
+from trainer.runs.evaluate_classifier_config import EvaluateClassifierConfig
+from trainer.runs.reporting import Reporter, StopFlag
+from trainer.runs.train_classifier import train_classifier
+from trainer.runs.train_classifier_config import TrainClassifierConfig
+from trainer.runs.train_ensemble import Ensemble, train_ensemble
+from trainer.runs.train_ensemble_config import TrainEnsembleConfig
+
+SHORT: dict[str, Any] = {"images_seen": 96, "batch_size": 32, "train_on": "original"}
+
+
+@pytest.fixture(autouse=True)
+def bundled_digits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CGN_DATA_DIR", raising=False)
+    monkeypatch.setenv("CGN_RUNS_DIR", str(tmp_path / "runs"))
+    torch.set_num_threads(1)
+
+
+def surroundings(folder: Path, run: str, *, resume: bool = False) -> Surroundings:
+    run_dir, models_dir = folder / "runs" / run, folder / "models"
+    run_dir.mkdir(exist_ok=True, parents=True)
+    reporter = Reporter(run_dir, models_dir, jsonl=True)
+    return Surroundings(run_dir, models_dir, "cpu", "v1", resume, reporter, StopFlag())
+
+
+def scores_of(where: Surroundings) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((where.run_dir / "scores.json").read_text())
+    return found
+
+
+def test_a_trained_classifier_scores_as_when_it_was_trained(tmp_path: Path) -> None:
+    publish_random(tmp_path / "models", "tiny")
+    trained = surroundings(tmp_path, "trained")
+    train_classifier(TrainClassifierConfig(**SHORT), trained)
+    where = surroundings(tmp_path, "scored")
+    config = EvaluateClassifierConfig(
+        classifier="trained/classifier.safetensors", model_name="tiny", counterfactuals=50
+    )
+    evaluate_classifier(config, where)
+    before, now = scores_of(trained)["scores"], scores_of(where)["scores"]
+    assert now == {name: values for name, values in before.items() if name != "train"} | {
+        "counterfactuals": now["counterfactuals"]
+    }
+    assert 0 <= now["counterfactuals"]["accuracy"] <= 1
+    assert scores_of(where)["model"]["name"] == "tiny"
+
+
+def test_what_cannot_be_scored_is_told(tmp_path: Path) -> None:
+    where = surroundings(tmp_path, "scored")
+    with pytest.raises(RunError, match=r"classifier: .*cannot be read"):
+        evaluate_classifier(EvaluateClassifierConfig(classifier="none/c.safetensors"), where)
+    torch.save(Classifier(3).state_dict(), tmp_path / "three.pth")
+    with pytest.raises(RunError, match="for 10 classes at 32 pixels"):
+        evaluate_classifier(EvaluateClassifierConfig(classifier=str(tmp_path / "three.pth")), where)
+
+
+def test_members_are_single_classifiers_and_their_mean_decides(tmp_path: Path) -> None:
+    where = surroundings(tmp_path, "ensemble")
+    train_ensemble(TrainEnsembleConfig(**SHORT, members=2, seed=3), where)
+    alone = surroundings(tmp_path, "alone")
+    train_classifier(TrainClassifierConfig(**SHORT, seed=4), alone)
+    weights = [
+        load_file(path / "classifier.safetensors") for path in (where.run_dir / "member-01", alone.run_dir)
+    ]
+    assert all(torch.equal(weights[0][name], tensor) for name, tensor in weights[1].items())
+    found = scores_of(where)
+    assert found["members"][1] == scores_of(alone)["scores"]
+    assert set(found["scores"]) == set(found["members"][1]) - {"train"}
+
+    members = [Classifier(10), Classifier(10)]
+    together = Ensemble(members).eval()
+    x_NCHW = torch.rand(4, 3, 32, 32)
+    with torch.no_grad():
+        mean = sum(member.eval()(x_NCHW).softmax(1) for member in members) / 2
+        assert torch.allclose(together(x_NCHW).exp(), mean, atol=1e-6)
+
+
+def test_an_interrupted_ensemble_keeps_the_members_it_has(tmp_path: Path) -> None:
+    config = TrainEnsembleConfig(**SHORT, members=2)
+    where = surroundings(tmp_path, "ensemble")
+
+    class StopInSecond(StopFlag):
+        @property
+        def requested(self) -> bool:
+            return (where.run_dir / "member-01").exists()
+
+        @requested.setter
+        def requested(self, value: bool) -> None:
+            pass
+
+    stopping = Surroundings(
+        where.run_dir, where.models_dir, "cpu", "v1", False, where.reporter, StopInSecond()
+    )
+    with pytest.raises(Stopped):
+        train_ensemble(config, stopping)
+    first = where.run_dir / "member-00" / "classifier.safetensors"
+    written = first.stat().st_mtime_ns
+    train_ensemble(config, surroundings(tmp_path, "ensemble", resume=True))
+    assert first.stat().st_mtime_ns == written
+    assert len(scores_of(where)["members"]) == 2
