@@ -7,19 +7,27 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+BENCH_VENV := .venv-bench
+BENCH_STAMP := $(BENCH_VENV)/.installed
 REQUIREMENTS := requirements.txt requirements-dev.txt constraints.txt
 PYTHON ?=
 ARGS ?=
 CELL ?=
 MODEL ?=
+WEIGHTS ?=
+ID ?=
+N ?= 100000
+ROUNDS ?= 50
+MINUTES ?=
 
-.PHONY: help demo up test test-long lint lint-python lint-types lint-protos lint-docker lint-compose \
-        lint-rules data train reproduce reproduce-table ship bench-cost bench-banks pictures protos
+.PHONY: help import demo up test test-long lint lint-python lint-types lint-protos lint-docker lint-compose \
+        lint-rules data train reproduce reproduce-table ship bench bench-table bench-cost bench-banks chaos fuzz \
+        soak pictures sheets token protos
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## Show it all: sheets of counterfactuals, a training job, metrics (5 minutes)
+demo: $(STAMP) ## Show it all: sheets of counterfactuals, a training job, metrics (1 to 5 minutes)
 	@$(PY) -m deploy.demo
 
 up: $(STAMP) ## Run the whole stack in the foreground; Ctrl-C stops it
@@ -63,11 +71,18 @@ lint-rules:
 data: $(STAMP) ## Download the full MNIST and the textures of Wildlife MNIST into var/data
 	@$(PY) -m cgn.data.download
 
+import: $(STAMP) ## Make a model of the authors' weights; ARGS="--help" shows how
+	@$(PY) -m cgn.import_weights $(ARGS)
+
+# As the worker sets it for its runs (trainer/worker/attempt.py).
+train reproduce: export OMP_WAIT_POLICY ?= passive
+
 train: $(STAMP) ## Train a CGN without any service; ARGS="--help" shows the settings
 	@$(PY) -m trainer.runs.train_cgn $(ARGS)
 
 reproduce: $(STAMP) ## Make what is missing in docs/results; CELL=colored/cgn/0 that one again, MODEL=name with any CGN
-	@$(PY) -m trainer.reproduce $(if $(CELL),--cell '$(CELL)') $(if $(MODEL),--model '$(MODEL)') $(ARGS)
+	@$(PY) -m trainer.reproduce $(if $(CELL),--cell '$(CELL)') $(if $(MODEL),--model '$(MODEL)') \
+	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(ARGS)
 
 reproduce-table: $(STAMP) ## Gather docs/results/table2.json from the results that are there
 	@$(PY) -m trainer.reproduce --table $(ARGS)
@@ -75,14 +90,35 @@ reproduce-table: $(STAMP) ## Gather docs/results/table2.json from the results th
 ship: $(STAMP) ## Make the CGNs of the results the repository's models; ARGS="v3" is the version
 	@$(PY) -m trainer.reproduce.ship $(ARGS)
 
+bench: $(if $(filter-out 5 5/%,$(ID)),$(STAMP),$(BENCH_STAMP)) ## Measure speed side by side (20 minutes); ID=4 runs one row
+	@$(PY) -m benchmarks $(if $(ID),--id '$(ID)') $(ARGS)
+
+bench-table: $(STAMP) ## Write the README's table of speed from docs/results/bench.json and soak.json
+	@$(PY) -m benchmarks.page
+
 bench-cost: $(STAMP) ## Time the CGN training recipe beside the authors'
 	@$(PY) -m benchmarks.training_cost $(ARGS)
 
 bench-banks: $(STAMP) ## What recombining banks of rows costs and saves; ARGS="--help" shows the settings
 	@$(PY) -m benchmarks.recombination $(ARGS)
 
+chaos: $(STAMP) ## Disturb ROUNDS training jobs by faults at random moments; ARGS="--seed 1" draws others
+	@$(PY) -m tests.chaos --rounds $(ROUNDS) $(ARGS)
+
+soak: $(STAMP) ## Mixed load with faults, and a ledger of every answer; MINUTES=60 sets how long (default 10)
+	@$(PY) -m benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
 pictures: $(STAMP) ## Draw docs/images: data sets, mechanisms, counterfactuals, training
 	@CGN_DATA_DIR= $(PY) -m deploy.pictures $(ARGS)
+
+fuzz: $(STAMP) ## Send bad input to both servers; N=100000 is how much, ARGS="--seed 1" sends other
+	@$(PY) -m tests.fuzz $(N) $(ARGS)
+
+token: $(STAMP) ## Make a token for a caller; ARGS="name --role generate" >> tokens.toml
+	@$(PY) -m services.edge.new_token $(ARGS)
+
+sheets: $(STAMP) ## Draw sheets of any model: mechanisms, counterfactuals; ARGS="wildlife_mnist --random 24"
+	@$(PY) -m deploy.sheets $(ARGS)
 
 protos: $(STAMP) ## Generate cgn_api/ from protos/
 	@$(PY) -m grpc_tools.protoc --proto_path=protos --python_out=. --pyi_out=. --grpc_python_out=. \
@@ -113,4 +149,12 @@ $(STAMP): $(REQUIREMENTS)
 	         /^Installing collected/ { print "  unpacking all of them"; fflush() }'
 # So that the environment's Python finds the packages from any folder.
 	@$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "cgn-serving.pth").write_text("$(CURDIR)\n")'
+	@touch $@
+
+# The servers that ours is compared to pin other versions of what we use. Torch and the like they share.
+$(BENCH_STAMP): $(STAMP) requirements-bench.txt
+	@$(PY) -m venv $(BENCH_VENV)
+	@$(PY) -c 'import pathlib, sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > "$$($(BENCH_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
+	@$(BENCH_VENV)/bin/python -m pip install --disable-pip-version-check --no-input -q -r requirements-bench.txt
 	@touch $@
