@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from cgn.model import CGN
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
+_MAPPED_BYTES = 16 * 2**20  # read of a weights file, after which it is mapped anew
 _COUNTER = "num_batches_tracked"  # of steps; changes no row
 
 
@@ -251,16 +253,29 @@ def resident_bytes(root: Path, card: ModelCard, precision: Precision = "float32"
 
 
 class WeightsFile(Mapping[str, torch.Tensor]):
-    """The tensors of a safetensors file, each read when it is asked for. Raises SafetensorError, OSError."""
+    """The tensors of a safetensors file, each read when it is asked for. Raises SafetensorError, OSError.
+
+    The library maps the file, and what has been read of a mapping counts as the process's memory for as long
+    as the mapping lasts: so it is made anew from time to time.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = safe_open(path, framework="pt")
+        descriptor = os.open(path, os.O_RDONLY)  # a version that is deleted can be read to its end
+        weakref.finalize(self, os.close, descriptor)
+        self._path = f"/dev/fd/{descriptor}"
+        self._map()
         self._names = dict.fromkeys(self._file.keys())  # in order, and quick to look up
+
+    def _map(self) -> None:
+        self._file, self._read = safe_open(self._path, framework="pt"), 0
 
     def __getitem__(self, name: str) -> torch.Tensor:
         if name not in self._names:
             raise KeyError(name)
+        if self._read > _MAPPED_BYTES:
+            self._map()
         tensor: torch.Tensor = self._file.get_tensor(name)
+        self._read += tensor.nbytes
         return tensor
 
     def __iter__(self) -> Iterator[str]:

@@ -61,9 +61,7 @@ class ServedImagenet(Network):
         self._sizes, self._weights, self._device, self._dtype = sizes, weights, device, dtype
         if sizes.reference:
             self.mechanisms = (*MECHANISMS, "reference")
-        tensors = dict(Part(weights, MASK_NETWORK))
-        u2net = build_u2net(tensors, MASK_NETWORK, sizes.u2net, align_corners=True)
-        self.shape = ServedShape(self._biggan("shape"), folded(u2net).to(device, dtype))
+        self.shape = ServedShape(self._biggan("shape"), self._u2net())
         self.texture, self.background = self._biggan("texture"), self._biggan("background")
         self.reference: ServedBigGAN | None = None
 
@@ -82,6 +80,11 @@ class ServedImagenet(Network):
 
     def resident_bytes(self, mechanism: Mechanism) -> int:
         return 0 if getattr(self, mechanism) is None else super().resident_bytes(mechanism)
+
+    def _u2net(self) -> nn.Module:
+        tensors = dict(Part(self._weights, MASK_NETWORK))
+        u2net = build_u2net(tensors, MASK_NETWORK, self._sizes.u2net, align_corners=True)
+        return folded(u2net).to(self._device, self._dtype)
 
     def _biggan(self, mechanism: Mechanism) -> ServedBigGAN:
         return ServedBigGAN(

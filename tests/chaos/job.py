@@ -12,14 +12,14 @@ from cgn_api.v1 import trainer_pb2 as pb
 from tests.chaos.stack import PATIENCE_SECONDS, Stack, Stuck
 
 MODEL = "chaos"
-STEPS = 14
+STEPS = 60  # longer on any machine than what watches it takes to act
 SPEC: Mapping[str, Any] = {
     "model_name": MODEL,
     "dataset": "double_colored_mnist",
     "steps": STEPS,
     "batch_size": 4,
     "train_images": 100,
-    "checkpoint_every": 2,
+    "checkpoint_every": 3,
     "sample_every": 1000,
     "publish_collapsed": True,  # so few steps make no masks
 }
