@@ -87,6 +87,7 @@ class Engine:
         self._changed = threading.Condition()
         self._closed = False
         self._pass_began: float | None = None
+        self._last_ended: float | None = None  # when the last pass did, if it left work
         self._thread = self._start()
 
     def add(self, model: CGN) -> None:
@@ -159,7 +160,8 @@ class Engine:
         """Raises Late if rows cannot be there in time."""
         new = Counter((row.digest, row.mechanism) for row in rows if not self._orders.knows(row))
         own = sum(self._times.seconds(kind, count) for kind, count in new.items())
-        queued = self._orders.queue.ahead(own)
+        if queued := self._orders.queue.ahead(own):
+            own, queued = own * self._times.pace(), queued * self._times.pace()
         left = deadline - time.monotonic()
         if left < max(0.0, own + queued):
             what = f"these rows take {own:.3g} s, after {queued:.3g} s of others"
@@ -182,7 +184,7 @@ class Engine:
         except BaseException as error:
             with self._changed:
                 left, self._orders = self._orders.open(), Orders(self._times.row_seconds)
-                self._pass_began = None
+                self._pass_began = self._last_ended = None
                 if not self._closed:
                     self._thread = self._start()
             for order in left:
@@ -239,8 +241,11 @@ class Engine:
         self._on_batch(Batch(model.card, mechanism, len(batch), closed_by, waits, seconds))
         with self._changed:
             drawn = model.network.pass_rows(mechanism, len(batch))
-            self._times.add((model.card.digest, mechanism), seconds, drawn, most)
             complete = self._orders.fill(zip(batch, pixels, strict=True))
+            now = time.monotonic()
+            since_last = None if self._last_ended is None else now - self._last_ended
+            self._times.add((model.card.digest, mechanism), seconds, drawn, most, since_last)
+            self._last_ended = now if self._orders.queue else None
         for order in complete:
             order.hand_over()
 

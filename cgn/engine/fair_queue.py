@@ -1,19 +1,23 @@
 """Which rows are computed next: a fair share for every flow, whatever it has queued.
 
-Start-time fair queueing (Goyal, Vin and Cheng 1996) over batches. Virtual time runs as fast as each of the
-waiting flows is served. A row's tag is the virtual time at which its flow, served alone at that pace, would
-begin it; the lowest tag goes first. So a single row does not wait for the thousands that another flow has
-queued before it, and those do not starve under a stream of single ones.
+Fair queueing over batches (Demers, Keshav and Shenker 1989; virtual time as in Goyal, Vin and Cheng 1996).
+Virtual time runs as fast as each of the waiting flows is served. What a flow queues at once is a turn, or
+several if it is much. A row's tag is the virtual time at which its flow, served at that pace, would have
+finished the row's turn; the lowest tag goes first. So a single row does not wait for the thousands that
+another flow has queued before it, those do not starve under a stream of single ones, and of two that ask for
+alike the first is served first, instead of both as late as the second.
 """
 
 import heapq
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+
+TURN_SECONDS = 0.1  # that a turn costs at most, unless it is a single item
 
 
 class Flow:
@@ -29,12 +33,17 @@ class Flow:
 
 @dataclass(slots=True, eq=False)
 class Ticket(Generic[K, T]):
-    """An item in the queue."""
+    """An item in the queue.
+
+    Attributes:
+        begin, tag: virtual times at which its turn begins and ends.
+    """
 
     item: T
     key: K
     flow: Flow
     seconds: float
+    begin: float
     tag: float
     waits: bool = True
 
@@ -59,21 +68,27 @@ class FairQueue(Generic[K, T]):
     def __bool__(self) -> bool:
         return bool(self._heaps)
 
-    def tag(self, flow: Flow) -> float:
-        """The tag of the next item of a flow."""
-        return max(self._now, flow.finish)
+    def tag(self, flow: Flow, seconds: float) -> float:
+        """The tag of a flow's next turn, if it costs so many seconds."""
+        return max(self._now, flow.finish) + min(seconds, TURN_SECONDS)
 
-    def push(self, item: T, key: K, flow: Flow, seconds: float) -> Ticket[K, T]:
-        """Queues an item that costs so many seconds of service."""
-        ticket = Ticket(item, key, flow, seconds, self.tag(flow))
-        flow.finish = ticket.tag + seconds
-        flow.waiting += 1
-        flow.seconds += seconds
-        self._flows.add(flow)
-        heap = self._heaps.setdefault(key, _Heap())
-        heapq.heappush(heap.entries, (ticket.tag, next(self._numbers), ticket))
-        heap.waiting += 1
-        return ticket
+    def push(self, items: Sequence[tuple[T, K, float]], flow: Flow) -> list[Ticket[K, T]]:
+        """Queues what a flow wants at once: items, their keys, and the seconds of service that each costs."""
+        tickets: list[Ticket[K, T]] = []
+        for turn in _turns(items):
+            begin = max(self._now, flow.finish)
+            flow.finish = begin + sum(seconds for _, _, seconds in turn)
+            for item, key, seconds in turn:
+                ticket = Ticket(item, key, flow, seconds, begin, flow.finish)
+                flow.waiting += 1
+                flow.seconds += seconds
+                heap = self._heaps.setdefault(key, _Heap())
+                heapq.heappush(heap.entries, (ticket.tag, next(self._numbers), ticket))
+                heap.waiting += 1
+                tickets.append(ticket)
+        if tickets:
+            self._flows.add(flow)
+        return tickets
 
     def leave(self, ticket: Ticket[K, T]) -> None:
         """Takes an item out; no effect if it has left before."""
@@ -102,10 +117,10 @@ class FairQueue(Generic[K, T]):
         taken: list[T] = []
         flows, seconds = len(self._flows), 0.0
         while heap.waiting and len(taken) < most:
-            tag, _, ticket = heapq.heappop(heap.entries)
+            ticket = heapq.heappop(heap.entries)[2]
             if ticket.waits:
                 if not taken:
-                    self._now = max(self._now, tag)
+                    self._now = max(self._now, ticket.begin)
                 taken.append(ticket.item)
                 seconds += ticket.seconds
                 self._left(ticket)
@@ -127,3 +142,15 @@ class FairQueue(Generic[K, T]):
         if not flow.waiting:
             flow.seconds = 0.0  # without what rounding has left
             self._flows.discard(flow)
+
+
+def _turns(items: Sequence[tuple[T, K, float]]) -> Iterator[Sequence[tuple[T, K, float]]]:
+    """Parts of at most TURN_SECONDS, or of one item."""
+    first, seconds = 0, 0.0
+    for i, item in enumerate(items):
+        if i > first and seconds + item[2] > TURN_SECONDS:
+            yield items[first:i]
+            first, seconds = i, 0.0
+        seconds += item[2]
+    if items:
+        yield items[first:]

@@ -89,6 +89,8 @@ class Orders:
         order = Order(deadline, [_NOTHING] * len(rows))
         now = time.monotonic()
         costs: dict[Kind, float] = {}
+        new: list[tuple[Wanted, Kind, float]] = []
+        known: list[tuple[Wanted, Kind, float]] = []
         for place, row in enumerate(rows):
             kind = row.digest, row.mechanism
             if (held := self._held.get(row)) is not None:
@@ -97,16 +99,24 @@ class Orders:
                 continue
             if kind not in costs:
                 costs[kind] = self._row_seconds(kind)
-            if wanted := self._wanted.get(row):
-                order.shared.add(row)
-                if wanted.ticket and self.queue.tag(flow) < wanted.ticket.tag:  # it may go first, so it pays
-                    self.queue.leave(wanted.ticket)
-                    wanted.ticket = self.queue.push(wanted, kind, flow, costs[kind])
-            else:
+            wanted = self._wanted.get(row)
+            if wanted is None:
                 wanted = self._wanted[row] = Wanted(row, now)
-                wanted.ticket = self.queue.push(wanted, kind, flow, costs[kind])
+                new.append((wanted, kind, costs[kind]))
+            elif wanted not in order.missing:
+                order.shared.add(row)
+                known.append((wanted, kind, costs[kind]))
             wanted.places.append((order, place))
             order.missing.add(wanted)
+        tag = self.queue.tag(flow, sum(seconds for _, _, seconds in new + known))
+        # What another flow has queued stays where it is unless it goes first in this one, which then pays.
+        moved = [item for item in known if item[0].ticket and tag < item[0].ticket.tag]
+        for wanted, _, _ in moved:
+            if wanted.ticket:
+                self.queue.leave(wanted.ticket)
+        queued = moved + new
+        for (wanted, _, _), ticket in zip(queued, self.queue.push(queued, flow), strict=True):
+            wanted.ticket = ticket
         return order
 
     def take(self, kind: Kind, most: int, ready_at: float) -> tuple[list[Wanted], set[Order]]:

@@ -1,5 +1,6 @@
 """What forward passes have cost lately."""
 
+import statistics
 import time
 from collections import deque
 
@@ -14,18 +15,30 @@ _GUESS = 0.001  # seconds of a row before the first pass
 class PassTimes:
     """Times of the last passes of each kind, and what they say of the next. Not safe among threads.
 
-    The fastest ones count: what they say can be done can be, whatever else the machine was doing at the
-    time of the others.
+    Of a pass the fastest ones count: what they say can be done can be, whatever else the machine was doing at
+    the time of the others. Of a queue its pace counts, so that what is let in is also done.
     """
 
     def __init__(self) -> None:
         self._passes: dict[Kind, deque[tuple[float, float, float]]] = {}  # ended, seconds, of a row
+        self._paces: deque[tuple[float, float]] = deque(maxlen=_PASSES)  # ended, pace
 
-    def add(self, kind: Kind, seconds: float, rows: int, most: int) -> None:
-        """A pass of so many rows, padding counted; most: what a pass can take."""
+    def add(self, kind: Kind, seconds: float, rows: int, most: int, since_last: float | None = None) -> None:
+        """A pass of so many rows, padding counted.
+
+        Args:
+            kind: of its rows.
+            seconds: that it took.
+            rows: that it had.
+            most: what a pass can take.
+            since_last: seconds from the last pass's end to this one's, if there was always work.
+        """
         # A pass that was not full says little of what a row costs in one that is, so it says the least.
         of_row = seconds / (rows if rows == most else most)
-        self._passes.setdefault(kind, deque(maxlen=_PASSES)).append((time.monotonic(), seconds, of_row))
+        ended = time.monotonic()
+        self._passes.setdefault(kind, deque(maxlen=_PASSES)).append((ended, seconds, of_row))
+        if since_last is not None and rows == most:
+            self._paces.append((ended, since_last / (rows * self.row_seconds(kind))))
 
     def forget(self, digest: str) -> None:
         """Drops the passes of a model."""
@@ -38,6 +51,11 @@ class PassTimes:
         if not known:
             return 0.0
         return max(min(took for took, _ in known), rows * min(of_row for _, of_row in known))
+
+    def pace(self) -> float:
+        """How many times as long as their rows' cost full passes take, with all between them; at least 1."""
+        since = time.monotonic() - _SECONDS
+        return max(1.0, statistics.median([pace for ended, pace in self._paces if ended > since] or [1.0]))
 
     def row_seconds(self, kind: Kind) -> float:
         """One row's share of a full pass; a guess before the first one."""

@@ -23,6 +23,7 @@ from cgn.pixels import rows_to_uint8
 from common.metrics import GeneratorMetrics
 from services.errors import ApiError
 from services.generator.admission import RETRY_SECONDS
+from services.generator.answer_times import AnswerTimes
 from services.generator.redis_tier import DType, Pixels
 from services.generator.row_cache import RowCache
 from services.generator.slices import in_slices
@@ -50,7 +51,11 @@ def observe_batch(metrics: GeneratorMetrics, batch: Batch) -> None:
 
 
 class RowSource:
-    """Where handlers get rows from. Lives on the event loop; torch runs in the engine's thread."""
+    """Where handlers get rows from. Lives on the event loop; torch runs in the engine's thread.
+
+    Attributes:
+        answers: what is left of a deadline for rows is less by what these take.
+    """
 
     def __init__(
         self, engine: Engine, cache: RowCache, pool: ThreadPoolExecutor, metrics: GeneratorMetrics
@@ -59,6 +64,7 @@ class RowSource:
         self._cache = cache
         self._pool = pool
         self._metrics = metrics
+        self.answers = AnswerTimes()
 
     async def find(
         self, rows: Sequence[Row], card: ModelCard, dtype: DType, context: Any, flow: Flow | None = None
@@ -77,7 +83,7 @@ class RowSource:
                 (ENGINE_STOPPED) if the engine stops or begins anew.
         """
         remaining = context.time_remaining()
-        deadline = None if remaining is None else time.monotonic() + remaining
+        deadline = None if remaining is None else time.monotonic() + remaining - self.answers.seconds()
         # Half of the time is for computing what Redis has not, or does not say.
         cached = await self._cache.get(rows, dtype, math.inf if remaining is None else remaining / 2)
         pixels = {row: found for row, (found, _) in cached.items()}
@@ -132,7 +138,10 @@ class RowSource:
             raise ApiError(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", message) from error
         except Late as error:
             self._metrics.refusals.labels(card.name, card.version, "deadline").inc()
-            message = f"{error}; allow more time, ask for fewer images, or try again when fewer are asked for"
+            kept = f", {self.answers.seconds():.3g} s being kept for composing and sending"
+            message = (
+                f"{error}{kept}; allow more time, ask for fewer images, or try again when fewer are asked for"
+            )
             raise ApiError(
                 grpc.StatusCode.DEADLINE_EXCEEDED,
                 "DEADLINE_TOO_SHORT",

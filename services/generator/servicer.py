@@ -57,6 +57,7 @@ class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
                 todo, rows = await self._plan(request, card)
             with self._admission.admitted(card, len(rows)):
                 found = await self._rows.find(rows, card, todo.dtype, context)
+                self._rows.answers.begin(context)
                 return await self._in_pool(self._answer, todo, found)
 
     async def Interpolate(

@@ -2,15 +2,14 @@
 
 from itertools import islice
 
-from cgn.engine.fair_queue import FairQueue, Flow
+from cgn.engine.fair_queue import TURN_SECONDS, FairQueue, Flow
 
 Queue = FairQueue[str, str]
 
 
 def push(queue: Queue, name: str, count: int, key: str = "k", flow: Flow | None = None) -> Flow:
     flow = flow or Flow()
-    for _ in range(count):
-        queue.push(name, key, flow, 1.0)
+    queue.push([(name, key, 1.0)] * count, flow)
     return flow
 
 
@@ -18,7 +17,7 @@ def test_of_one_flow_the_first_comes_first() -> None:
     queue: Queue = FairQueue()
     flow = Flow()
     for name in "abcdef":
-        queue.push(name, "k", flow, 1.0)
+        queue.push([(name, "k", 1.0)], flow)
     assert [*queue.take("k", 4), *queue.take("k", 4)] == list("abcdef")
     assert not queue and queue.take("k", 4) == []
 
@@ -41,12 +40,22 @@ def test_a_single_row_does_not_wait_for_thousands_and_these_do_not_starve() -> N
     assert 50 <= served.count("bulk") <= 200
 
 
+def test_of_two_that_ask_for_alike_the_first_is_served_first() -> None:
+    queue: Queue = FairQueue()
+    for name in "ab":
+        queue.push([(name, "k", TURN_SECONDS / 20)] * 10, Flow())
+    queue.take("k", 5)
+    queue.push([("c", "k", TURN_SECONDS / 20)] * 10, Flow())
+    queue.push([("one", "k", TURN_SECONDS / 20)], Flow())
+    assert queue.take("k", 26) == ["one"] + ["a"] * 5 + ["b"] * 10 + ["c"] * 10
+
+
 def test_two_flows_share_evenly_whatever_they_cost() -> None:
     queue: Queue = FairQueue()
     cheap, dear = Flow(), Flow()
     for _ in range(1000):
-        queue.push("cheap", "k", cheap, 1.0)
-        queue.push("dear", "k", dear, 3.0)
+        queue.push([("cheap", "k", 1.0)], cheap)
+        queue.push([("dear", "k", 3.0)], dear)
     served = [name for _ in range(40) for name in queue.take("k", 10)]
     assert 2.7 <= served.count("cheap") / served.count("dear") <= 3.3
 
@@ -67,8 +76,8 @@ def test_what_leaves_is_never_taken_and_does_not_pile_up() -> None:
     kept = Flow()
     for _ in range(50):
         gone = Flow()
-        tickets = [queue.push("gone", "k", gone, 1.0) for _ in range(1000)]
-        queue.push("kept", "k", kept, 1.0)
+        tickets = queue.push([("gone", "k", 1.0)] * 1000, gone)
+        queue.push([("kept", "k", 1.0)], kept)
         for ticket in tickets:
             queue.leave(ticket)
             queue.leave(ticket)

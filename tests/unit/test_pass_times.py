@@ -1,0 +1,39 @@
+"""What is known of passes to come."""
+
+import pytest
+
+from cgn.engine.orders import Kind
+from cgn.engine.pass_times import PassTimes
+
+KIND: Kind = ("digest", "shape")
+
+
+def test_a_pass_costs_the_least_that_one_has_taken() -> None:
+    times = PassTimes()
+    assert times.seconds(KIND, 100) == 0
+    for seconds in (0.5, 0.4, 0.8):
+        times.add(KIND, seconds, rows=10, most=10)
+    assert times.seconds(KIND, 1) == 0.4
+    assert times.seconds(KIND, 100) == pytest.approx(4.0)
+    times.forget("digest")
+    assert times.seconds(KIND, 100) == 0
+
+
+def test_the_pace_is_of_full_passes_one_after_another_with_all_between_them() -> None:
+    times = PassTimes()
+    assert times.pace() == 1
+    times.add(KIND, 0.4, rows=10, most=10)
+    times.add(KIND, 0.4, rows=10, most=10, since_last=0.6)
+    assert times.pace() == pytest.approx(1.5)
+    times.add(KIND, 0.4, rows=5, most=10, since_last=5.0)  # not full
+    times.add(KIND, 0.4, rows=10, most=10)  # nothing had waited
+    assert times.pace() == pytest.approx(1.5)
+    for _ in range(3):
+        times.add(KIND, 0.7, rows=10, most=10, since_last=0.8)
+    assert times.pace() == pytest.approx(2.0)
+
+
+def test_the_pace_is_never_below_one() -> None:
+    times = PassTimes()
+    times.add(KIND, 0.4, rows=10, most=10, since_last=0.3)
+    assert times.pace() == 1
