@@ -310,9 +310,8 @@ class _Winograd(nn.Module):
 
     def forward(self, x_NHWC: torch.Tensor) -> torch.Tensor:
         n, h, w, c = x_NHWC.shape
-        tiles = (
-            F.pad(x_NHWC, (0, 0, 1, 1, 1, 1)).unfold(1, 6, 4).unfold(2, 6, 4)
-        )  # (n, h / 4, w / 4, c, 6, 6)
+        framed = F.pad(x_NHWC, (0, 0, 1, 1, 1, 1))
+        tiles = framed.unfold(1, 6, 4).unfold(2, 6, 4)  # (n, h / 4, w / 4, c, 6, 6)
         y = x_NHWC.new_empty(n, h // 4, 4, w // 4, 4, c)
         step = max(1, WINOGRAD_TILES // (n * w // 4))
         for top in range(0, h // 4, step):
