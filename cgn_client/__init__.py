@@ -4,7 +4,7 @@ from cgn_client.channels import Tls
 from cgn_client.client import Client
 from cgn_client.composites import Factor, Way, composite
 from cgn_client.errors import CgnError, Violation
-from cgn_client.jobs import describe
+from cgn_client.jobs import describe, state_of
 from cgn_client.results import ResolvedFactor, Result
 from cgn_client.streams import Chunk, Policy, Samples
 
@@ -22,4 +22,5 @@ __all__ = [
     "Way",
     "composite",
     "describe",
+    "state_of",
 ]

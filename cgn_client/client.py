@@ -12,12 +12,13 @@ from cgn_client.composites import (
     Encoding,
     Output,
     animation_number,
+    checked,
     encoding_number,
     output_numbers,
     path_number,
 )
 from cgn_client.errors import bad_value, clear_errors
-from cgn_client.fields import put
+from cgn_client.fields import made, put
 from cgn_client.jobs import JobCalls
 from cgn_client.results import Result, results_of
 from cgn_client.streams import (
@@ -54,6 +55,8 @@ class Client(JobCalls):
         token: str | None = None,
         tls: Tls | bool | None = None,
     ) -> None:
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+            raise bad_value("timeout", f"must be seconds, more than 0, is {timeout!r:.80}")
         self._timeout = timeout
         self._channels = tuple(open_channel(address, token, tls) for address in (generator, trainer))
         self._generator: Any = GeneratorServiceStub(self._channels[0])
@@ -88,13 +91,11 @@ class Client(JobCalls):
         if isinstance(composites, pb.Composite):
             raise bad_value("composites", "is a single one; give a list")
         request = pb.GenerateRequest(
-            model=model,
-            version=version,
-            composites=composites,
+            composites=[checked(f"composites[{i}]", given) for i, given in enumerate(composites)],
             outputs=output_numbers(outputs),
             encoding=encoding_number(encoding),
-            hard_mask=hard_mask,
         )
+        made(request, model=model, version=version, hard_mask=hard_mask)
         with clear_errors():
             return results_of(self._generator.Generate(request, timeout=self._timeout))
 
@@ -154,16 +155,12 @@ class Client(JobCalls):
         hard_mask: bool,
     ) -> pb.InterpolateRequest:
         request = pb.InterpolateRequest(
-            model=model,
-            version=version,
-            start=start,
-            end=end,
+            start=checked("start", start),
+            end=checked("end", end),
             path=path_number(path),
             outputs=output_numbers(outputs),
-            hard_mask=hard_mask,
         )
-        put(request, "midpoints", midpoints)
-        return request
+        return made(request, model=model, version=version, midpoints=midpoints, hard_mask=hard_mask)
 
     def generate_product(
         self,
@@ -184,16 +181,13 @@ class Client(JobCalls):
         break; give all seeds then.
         """
         request = pb.GenerateProductRequest(
-            model=model,
-            version=version,
             shapes=factors_of("shapes", shapes),
             textures=factors_of("textures", textures),
             backgrounds=factors_of("backgrounds", backgrounds),
             outputs=output_numbers(outputs),
             encoding=encoding_number(encoding),
-            hard_mask=hard_mask,
         )
-        put(request, "start", start)
+        made(request, model=model, version=version, start=start, hard_mask=hard_mask)
         header = pb.ProductHeader()
         for part in _parts(self._generator.GenerateProduct, request):
             if part.HasField("header"):
@@ -243,23 +237,23 @@ class Client(JobCalls):
 
     def load_model(self, model: str, version: str = "") -> pb.Model:
         """Loads a version into the generator's memory; returns when it is warm."""
-        request = pb.LoadModelRequest(model=model, version=version)
+        request = made(pb.LoadModelRequest(), model=model, version=version)
         return self._model(self._generator.LoadModel, request)
 
     def unload_model(self, model: str, version: str = "") -> pb.Model:
         """Takes a version out of service until load_model()."""
-        request = pb.UnloadModelRequest(model=model, version=version)
+        request = made(pb.UnloadModelRequest(), model=model, version=version)
         return self._model(self._generator.UnloadModel, request)
 
     def delete_model(self, model: str, version: str) -> None:
         """Removes a version from the generator's disk, for good."""
-        request = pb.DeleteModelRequest(model=model, version=version)
+        request = made(pb.DeleteModelRequest(), model=model, version=version)
         with clear_errors():
             self._generator.DeleteModel(request, timeout=self._timeout)
 
     def set_alias(self, model: str, alias: str, version: str) -> pb.Model:
         """Points an alias, "stable", at a version; an empty version takes it away."""
-        request = pb.SetAliasRequest(model=model, alias=alias, version=version)
+        request = made(pb.SetAliasRequest(), model=model, alias=alias, version=version)
         return self._model(self._generator.SetAlias, request)
 
     def list_models(self) -> list[pb.Model]:
@@ -277,7 +271,8 @@ class Client(JobCalls):
 
     def get_model(self, model: str, version: str = "") -> pb.Model:
         """One model version; "latest" or empty: the newest, "stable": the one that was said to be good."""
-        return self._model(self._generator.GetModel, pb.GetModelRequest(model=model, version=version))
+        request = made(pb.GetModelRequest(), model=model, version=version)
+        return self._model(self._generator.GetModel, request)
 
     def _model(self, method: Any, request: Any) -> pb.Model:
         with clear_errors():

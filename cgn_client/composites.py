@@ -72,6 +72,13 @@ def composite(
     )
 
 
+def checked(field: str, given: Any) -> pb.Composite:
+    """What composite() has made. Raises CgnError for anything else."""
+    if not isinstance(given, pb.Composite):
+        raise bad_value(field, f"must be made by composite(), is {given!r:.80}")
+    return given
+
+
 def _factor(mechanism: str, cause: Label | Factor, default_seed: int | None) -> pb.Factor:
     factor = cause if isinstance(cause, Factor) else Factor(cause)
     seed = default_seed if factor.seed is None else factor.seed

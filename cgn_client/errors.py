@@ -82,4 +82,6 @@ def _from_call(call: Any) -> CgnError:
             "cannot reach the service; is it running (`make up`), the address right, and TLS (CGN_TLS_CA) "
             f"as the server has it? ({message})"
         )
+    if call.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not reason:
+        message = "the client's timeout is over; allow more, Client(timeout=...), or ask for less at once"
     return CgnError(call.code().name, reason, message, violations, retry, request_id)

@@ -1,17 +1,17 @@
 """Scalar fields of messages, set so that a value which cannot be sent is told with what can."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
 
 from cgn_client.errors import bad_value
 
-_RANGES = {
-    FieldDescriptor.TYPE_INT32: "-2^31 to 2^31 - 1",
-    FieldDescriptor.TYPE_UINT32: "0 to 2^32 - 1",
-    FieldDescriptor.TYPE_UINT64: "0 to 2^64 - 1",
-}
+M = TypeVar("M")
+
 _TYPES = {
+    FieldDescriptor.TYPE_INT32: "an integer, -2^31 to 2^31 - 1",
+    FieldDescriptor.TYPE_UINT32: "an integer of 0 or more, below 2^32",
+    FieldDescriptor.TYPE_UINT64: "an integer, 0 to 2^64 - 1",
     FieldDescriptor.TYPE_BOOL: "true or false",
     FieldDescriptor.TYPE_DOUBLE: "a number",
     FieldDescriptor.TYPE_STRING: "text",
@@ -30,5 +30,11 @@ def put(message: Any, name: str, value: Any, field: str = "") -> None:
         setattr(message, name, value)
     except (TypeError, ValueError):
         kind = message.DESCRIPTOR.fields_by_name[name].type
-        allowed = _TYPES.get(kind) or f"an integer, {_RANGES[kind]}"
-        raise bad_value(field or name, f"must be {allowed}, is {value!r:.80}") from None
+        raise bad_value(field or name, f"must be {_TYPES[kind]}, is {value!r:.80}") from None
+
+
+def made(message: M, **values: Any) -> M:
+    """The message, with these scalar fields. Raises CgnError."""
+    for name, value in values.items():
+        put(message, name, value)
+    return message

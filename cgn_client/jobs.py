@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from cgn_api.v1 import trainer_pb2 as pb
+from cgn_client.composites import number_of
 from cgn_client.errors import CgnError, bad_value, clear_errors
-from cgn_client.fields import put
+from cgn_client.fields import made, put
 
 JobKind = Literal[
     "train_cgn",
@@ -26,6 +27,7 @@ JobKind = Literal[
     "start_imagenet",
     "find_failures",
 ]
+State = Literal["pending", "running", "cancelling", "succeeded", "failed", "cancelled"]
 EventKind = Literal["state_change", "progress", "artefact", "log_line"]
 
 # What tells one job from another at a glance, of the kinds that have it.
@@ -80,18 +82,17 @@ class JobCalls:
         for name, value in scalars.items():
             put(message, name, value, f"spec.{name}")
         _fill(message, kind, spec)
-        request = pb.SubmitJobRequest(
-            spec=message, request_id=_request_id(request_id), validate_only=validate_only, job_id=job_id
-        )
+        request = pb.SubmitJobRequest(spec=message)
+        made(request, request_id=_request_id(request_id), validate_only=validate_only, job_id=job_id)
         return self._job(self._trainer.SubmitJob, request)
 
     def get_job(self, job_id: str) -> pb.Job:
         """A job as it stands."""
-        return self._job(self._trainer.GetJob, pb.GetJobRequest(job_id=job_id))
+        return self._job(self._trainer.GetJob, made(pb.GetJobRequest(), job_id=job_id))
 
     def list_jobs(
         self,
-        states: Sequence[pb.JobState] = (),
+        states: Sequence[State] = (),
         *,
         kinds: Sequence[JobKind] = (),
         job_labels: Mapping[str, str] | None = None,
@@ -101,9 +102,11 @@ class JobCalls:
         """Every job that is in one of these states, of one of these kinds, with all of these labels, and so
         on, newest first; what is empty does not bind."""
         jobs: list[pb.Job] = []
-        request = pb.ListJobsRequest(
-            states=states, kinds=kinds, labels=_labels("labels", job_labels), parent=parent, owner=owner
-        )
+        if isinstance(states, str):
+            raise bad_value("states", f"{states!r} is a single one; give a list")
+        numbers = [number_of(pb.JobState, "states", "JOB_STATE_", name) for name in states]
+        request = pb.ListJobsRequest(states=numbers, kinds=kinds, labels=_labels("labels", job_labels))
+        made(request, parent=parent, owner=owner)
         with clear_errors():
             while True:
                 answer = self._trainer.ListJobs(request, timeout=self._timeout)
@@ -114,24 +117,25 @@ class JobCalls:
 
     def cancel(self, job_id: str) -> pb.Job:
         """Asks a job to stop; it keeps its last checkpoint."""
-        return self._job(self._trainer.CancelJob, pb.CancelJobRequest(job_id=job_id))
+        return self._job(self._trainer.CancelJob, made(pb.CancelJobRequest(), job_id=job_id))
 
     def resume(self, job_id: str, *, new_job_id: str = "", request_id: str = "") -> pb.Job:
         """Queues a job that goes on from the last checkpoint of a failed or cancelled one."""
-        request = pb.ResumeJobRequest(
-            job_id=job_id, new_job_id=new_job_id, request_id=_request_id(request_id)
-        )
+        request = pb.ResumeJobRequest()
+        made(request, job_id=job_id, new_job_id=new_job_id, request_id=_request_id(request_id))
         return self._job(self._trainer.ResumeJob, request)
 
     def retry(self, job_id: str, *, new_job_id: str = "", request_id: str = "") -> pb.Job:
         """Queues a job that does the same as an ended one, from the beginning."""
-        request = pb.RetryJobRequest(job_id=job_id, new_job_id=new_job_id, request_id=_request_id(request_id))
+        request = pb.RetryJobRequest()
+        made(request, job_id=job_id, new_job_id=new_job_id, request_id=_request_id(request_id))
         return self._job(self._trainer.RetryJob, request)
 
     def delete_job(self, job_id: str) -> None:
         """Forgets an ended job, its log and its files; models that it published stay."""
+        request = made(pb.DeleteJobRequest(), job_id=job_id)
         with clear_errors():
-            self._trainer.DeleteJob(pb.DeleteJobRequest(job_id=job_id), timeout=self._timeout)
+            self._trainer.DeleteJob(request, timeout=self._timeout)
 
     def watch(
         self,
@@ -151,9 +155,8 @@ class JobCalls:
         }
         if unknown := [kind for kind in kinds if kind not in names]:
             raise bad_value("kinds", f"{unknown[0]!r} is unknown; use {', '.join(names)}")
-        request = pb.WatchJobRequest(
-            job_id=job_id, after_event_id=after_event_id, kinds=[names[kind] for kind in kinds]
-        )
+        request = pb.WatchJobRequest(kinds=[names[kind] for kind in kinds])
+        made(request, job_id=job_id, after_event_id=after_event_id)
         give_up_at = time.monotonic() + patience
         while True:
             try:
@@ -186,7 +189,7 @@ class JobCalls:
         """
         target = Path(target)
         scratch = target.with_name(f".{target.name}.part")
-        request = pb.GetArtifactRequest(job_id=job_id, path=path)
+        request = made(pb.GetArtifactRequest(), job_id=job_id, path=path)
         artefact, digest = pb.Artefact(), hashlib.sha256()
         try:
             with scratch.open("wb") as file, clear_errors():
@@ -208,6 +211,12 @@ class JobCalls:
         with clear_errors():
             job: pb.Job = method(request, timeout=self._timeout)
         return job
+
+
+def state_of(job: pb.Job) -> State:
+    """A job's state as a word, as list_jobs() takes it."""
+    word: State = pb.JobState.Name(job.state).removeprefix("JOB_STATE_").lower()  # type: ignore[assignment]
+    return word
 
 
 def describe(job: pb.Job) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cgn_api.v1 import generator_pb2 as pb
 from cgn_client.composites import Factor, Label, Output, composite, number_of, output_numbers
 from cgn_client.errors import bad_value
-from cgn_client.fields import put
+from cgn_client.fields import made, put
 from cgn_client.results import array_of, output_name
 
 Cause = Label | Factor
@@ -172,15 +172,8 @@ def sample_request(
     hard_mask: bool,
 ) -> pb.SampleRequest:
     """A request for samples. Raises CgnError for what cannot be sent."""
-    request = pb.SampleRequest(
-        model=model,
-        version=version,
-        digest=digest,
-        policy=policy.message(),
-        outputs=output_numbers(outputs),
-        hard_mask=hard_mask,
-    )
+    if not isinstance(policy, Policy):
+        raise bad_value("policy", f"must be a Policy, is {policy!r:.80}")
+    request = pb.SampleRequest(policy=policy.message(), outputs=output_numbers(outputs))
     numbers = {"seed": seed, "start": start, "stop": stop, "batch": batch, "stride": stride}
-    for name, value in numbers.items():
-        put(request, name, value)
-    return request
+    return made(request, model=model, version=version, digest=digest, hard_mask=hard_mask, **numbers)

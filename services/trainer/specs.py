@@ -35,7 +35,8 @@ def job_spec(spec: pb.JobSpec, models_dir: Path) -> JobSpec:
         try:
             return config_from_dict(cls, values)
         except FieldError as error:
-            violations.append((f"{prefix}{error.field}", error.description))
+            found = (error, *error.more)
+            violations.extend((f"{prefix}{each.field}", each.description) for each in found)
             return None
 
     kind = spec.WhichOneof("kind")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cgn_api.v1 import trainer_pb2 as pb
-from cgn_client import CgnError, Client, describe
+from cgn_client import CgnError, Client, describe, state_of
 from tests.integration.trainer_process import TrainerProcess
 from tests.processes import free_port, wait_for
 from tests.redis_process import JOBS_FLAGS, LocalRedis
@@ -67,6 +67,8 @@ def test_ids_labels_and_filters(client: Client) -> None:
     other = client.submit("train_saliency", job_labels={"team": "red", "run": "2"})
     assert [job.job_id for job in client.list_jobs(job_labels={"team": "red"})] == [other.job_id, job.job_id]
     assert [job.job_id for job in client.list_jobs(kinds=["train_saliency"])] == [other.job_id]
+    assert [job.job_id for job in client.list_jobs(["pending"])] == [other.job_id, job.job_id]
+    assert client.list_jobs(["failed", "cancelled"]) == [] and state_of(job) == "pending"
     assert client.list_jobs(job_labels={"team": "blue"}) == []
     assert [job.job_id for job in client.list_jobs(owner="anyone")] == [other.job_id, job.job_id]
 
@@ -99,6 +101,12 @@ def test_what_is_wrong_with_a_request_is_named(client: Client, trainer: TrainerP
     for call, field in cases:
         error = failed(call)
         assert (error.code, [v.field for v in error.violations]) == ("INVALID_ARGUMENT", [field])
+    wrong: dict[str, Any] = {"dataset": "cifar", "batch_size": 0, "gpus": 99, "priority": 500, "keep_days": 0}
+    all_of_them = failed(lambda: client.submit("train_cgn", validate_only=True, **wrong))
+    kind, resources = "spec.train_cgn.", "spec.resources."
+    assert [v.field for v in all_of_them.violations] == [
+        f"{kind}dataset", f"{kind}batch_size", f"{resources}gpus", "spec.priority", "spec.keep_days",
+    ]  # fmt: skip
     with pytest.raises(Exception, match=r"kinds\[0\]: must be one of EVENT_KIND_STATE_CHANGE \(1\)"):
         list(stub.WatchJob(pb.WatchJobRequest(job_id=job_id, kinds=unknown)))
     needs_an_end: list[Callable[[str], object]] = [client.resume, client.retry, client.delete_job]

@@ -35,22 +35,31 @@ def test_client_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: composite(Factor(-1)), "shape.label_index: must be an integer, 0 to 2^32 - 1, is -1"),
-        (lambda: composite(Factor(1.5)), "shape.label_index: must be an integer, 0 to 2^32 - 1, is 1.5"),
+        (lambda: composite(Factor(-1)), "shape.label_index: must be an integer of 0 or more, below 2^32, is -1"),
+        (lambda: composite(Factor(1.5)), "shape.label_index: must be an integer of 0 or more, below 2^32, is 1.5"),
         (lambda: composite(texture=Factor(1, seed=2**64)), "texture.seed: must be an integer, 0 to 2^64 - 1"),
         (lambda: composite(Factor({1: "half"})), "shape.mixture.weight: must be a number, is 'half'"),
         (lambda: composite(Factor(1, way=Way(2, "x"))), "shape.way.share: must be a number, is 'x'"),
         (lambda: composite(Factor(1, truncation="x")), "shape.truncation: must be a number, is 'x'"),
-        (lambda: sample(Policy(bank_masks=-4)), "policy.bank_masks: must be an integer, 0 to 2^32"),
+        (lambda: sample(Policy(bank_masks=-4)), "policy.bank_masks: must be an integer of 0 or more"),
         (lambda: sample(Policy(jitter="no")), "policy.jitter: must be true or false, is 'no'"),
-        (lambda: sample(batch=-1), "batch: must be an integer, 0 to 2^32 - 1, is -1"),
-        (lambda: interpolate(midpoints=-1), "midpoints: must be an integer, 0 to 2^32 - 1, is -1"),
+        (lambda: sample(batch=-1), "batch: must be an integer of 0 or more, below 2^32, is -1"),
+        (lambda: interpolate(midpoints=-1), "midpoints: must be an integer of 0 or more, below 2^32, is -1"),
         (lambda: product(start=-1), "start: must be an integer, 0 to 2^64 - 1, is -1"),
-        (lambda: train(steps=-5), "spec.train_cgn.steps: must be an integer, 0 to 2^32 - 1, is -5"),
+        (lambda: train(steps=-5), "spec.train_cgn.steps: must be an integer of 0 or more, below 2^32, is -5"),
         (lambda: train(dataset=3), "spec.train_cgn.dataset: must be text, is 3"),
-        (lambda: train(gpus=-1), "spec.resources.gpus: must be an integer, 0 to 2^32 - 1, is -1"),
+        (lambda: train(gpus=-1), "spec.resources.gpus: must be an integer of 0 or more, below 2^32, is -1"),
         (lambda: train(priority="high"), "spec.priority: must be an integer, -2^31 to 2^31 - 1, is 'high'"),
         (lambda: train(job_labels={"run": 7}), "spec.labels: must be texts by texts, has 'run': 7"),
+        (lambda: Client(timeout=0), "timeout: must be seconds, more than 0, is 0"),
+        (lambda: Client(timeout="long"), "timeout: must be seconds, more than 0, is 'long'"),
+        (lambda: ask("generate", "any", ["a"]), "composites[0]: must be made by composite(), is 'a'"),
+        (lambda: ask("animate", "any", composite(1), 2), "end: must be made by composite(), is 2"),
+        (lambda: ask("get_model", 3), "model: must be text, is 3"),
+        (lambda: sample("x"), "policy: must be a Policy, is 'x'"),
+        (lambda: ask("get_job", 3), "job_id: must be text, is 3"),
+        (lambda: ask("list_jobs", ["dream"]), "states: 'dream' is unknown; use pending, running"),
+        (lambda: ask("list_jobs", "running"), "states: 'running' is a single one; give a list"),
         (lambda: train(step=5), "spec.train_cgn.step: is no field; the fields are model_name, dataset"),
     ],
 )
@@ -64,6 +73,11 @@ def test_a_value_that_cannot_be_sent_is_named_with_what_can(call: Callable[[], A
 def test_numbers_of_numpy_can_be_sent() -> None:
     factor = composite(Factor(np.int64(3), seed=np.uint64(2**64 - 1), truncation=np.float32(0.5))).shape
     assert (factor.label_index, factor.seed, factor.truncation) == (3, 2**64 - 1, 0.5)
+
+
+def ask(method: str, *arguments: Any) -> Any:
+    with Client() as client:
+        return getattr(client, method)(*arguments)
 
 
 def sample(policy: Any = None, **options: Any) -> None:

@@ -22,7 +22,13 @@ _POWERS: dict[float, str] = {HIGHEST_SEED: "2^63 - 1", HIGHEST_COUNT: "2^32 - 1"
 
 
 class FieldError(CgnInputError):
-    """A config's field has a value that is not allowed."""
+    """A config's field has a value that is not allowed.
+
+    Attributes:
+        more: the errors of other fields of the same config.
+    """
+
+    more: tuple["FieldError", ...] = ()
 
 
 class Dataclass(Protocol):
@@ -94,8 +100,9 @@ def option(default: Any, help: str, **rule: Any) -> Any:
 
 
 def check_options(config: Dataclass) -> None:
-    """Raises FieldError for the first field whose value is of the wrong type or against its rule."""
+    """Raises FieldError for fields whose values are of the wrong type or against their rules."""
     types = get_type_hints(type(config))
+    errors: list[FieldError] = []
     for field in dataclasses.fields(config):
         if "rule" not in field.metadata:
             continue
@@ -104,9 +111,13 @@ def check_options(config: Dataclass) -> None:
         accepted = (int, float) if expected is float else (expected,)
         if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
             words = _TYPE_WORDS[expected] + ("" if rule == Rule() else f", {rule.words}")
-            raise FieldError(field.name, f"must be {words}, is {_show(value)}")
-        if not rule.allows(value):
-            raise FieldError(field.name, f"must be {rule.words}, is {_show(value)}")
+            errors.append(FieldError(field.name, f"must be {words}, is {_show(value)}"))
+        elif not rule.allows(value):
+            errors.append(FieldError(field.name, f"must be {rule.words}, is {_show(value)}"))
+    if errors:
+        first, *more = errors
+        first.more = tuple(more)
+        raise first
 
 
 class DataOptions(Protocol):
