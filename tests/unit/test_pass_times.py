@@ -28,8 +28,7 @@ def test_the_pace_is_of_full_passes_one_after_another_with_all_between_them() ->
     times.add(KIND, 0.4, rows=5, most=10, since_last=5.0)  # not full
     times.add(KIND, 0.4, rows=10, most=10)  # nothing had waited
     assert times.pace() == pytest.approx(1.5)
-    for _ in range(3):
-        times.add(KIND, 0.7, rows=10, most=10, since_last=0.8)
+    times.add(KIND, 0.7, rows=10, most=10, since_last=0.8)
     assert times.pace() == pytest.approx(2.0)
 
 
