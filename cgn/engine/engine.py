@@ -185,6 +185,8 @@ class Engine:
             with self._changed:
                 left, self._orders = self._orders.open(), Orders(self._times.row_seconds)
                 self._pass_began = self._last_ended = None
+                for order in left:
+                    order.missing.clear()  # its rows are in the queue that is no more
                 if not self._closed:
                     self._thread = self._start()
             for order in left:

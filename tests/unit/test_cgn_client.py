@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ COUNT = "an integer of 0 or more, below 2^32"
         (lambda: train(priority="high"), "spec.priority: must be an integer, -2^31 to 2^31 - 1, is 'high'"),
         (lambda: train(job_labels={"run": 7}), "spec.labels: must be texts by texts, has 'run': 7"),
         (lambda: Client(timeout=0), "timeout: must be seconds, more than 0, is 0"),
-        (lambda: Client(timeout="long"), "timeout: must be seconds, more than 0, is 'long'"),
+        (lambda: Client(timeout=cast(Any, "long")), "timeout: must be seconds, more than 0, is 'long'"),
         (lambda: ask("generate", "any", ["a"]), "composites[0]: must be made by composite(), is 'a'"),
         (lambda: ask("animate", "any", composite(1), 2), "end: must be made by composite(), is 2"),
         (lambda: ask("get_model", 3), "model: must be text, is 3"),
