@@ -126,7 +126,7 @@ def _read_vgg16(weights: str, file: str, expected: dict[str, torch.Tensor]) -> d
     """The tensors of a state dict file that are expected, each in its shape. Raises CgnInputError."""
     path = Path(weights).expanduser() if weights else Path(torch.hub.get_dir()) / "checkpoints" / file
     if not path.is_file():
-        cure = f"put torchvision's {file} there or give its path, or use the style loss without it"
+        cure = f"put https://download.pytorch.org/models/{file} there, or give its path"
         raise CgnInputError("vgg16_weights", f"there is no file {path}; {cure}")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)

@@ -70,7 +70,7 @@ def test_collapse_is_told_row_by_row_and_where_ours_differs(results: Results, tm
     assert "Ours differs" not in lines["- without L_rec"]
     assert "no such row" in lines["- a discriminator in place of L_rec"]
     assert "| without L_text | 0.250 | 0.250 | – |" in page
-    assert "| BigGAN (upper bound) | 6.00 | 0.200 ± 0.050 | 0.700 | 0.900 | 202.9 | – |" in page
+    assert "| BigGAN | 6.00 | 0.200 ± 0.050 | 0.700 | 0.900 | 202.9 | – |" in page
     assert "together 70." in page and "Without bfloat16 (a CPU)" in page
     assert miniature_page.outdated(results) == []
 

@@ -31,7 +31,7 @@ COLLAPSED_BELOW = 0.5  # of the mask IoU with all losses
 Cells = Mapping[str, Sequence[Mapping[str, Any]]]  # results by row, in rising order of seeds
 
 LABELS = {
-    TEACHER: "BigGAN (upper bound)",
+    TEACHER: "BigGAN",
     "full": "all losses",
     "without_shape": "without L_shape",
     "without_text": "without L_text",
@@ -160,11 +160,17 @@ def _verdicts(cells: Cells) -> list[str]:
             + (". **Ours differs.**" if differs else ".")
         )
     return [
-        f"Masks count as collapsed where their IoU is below {COLLAPSED_BELOW:g} of that with all losses.",
+        f"Masks count as collapsed where their IoU is below {COLLAPSED_BELOW:g} of that with all losses."
+        + _seeds(cells),
         "",
         *lines,
         "",
     ]
+
+
+def _seeds(cells: Cells) -> str:
+    fewest = min(map(len, cells.values()))
+    return " Rows are of one seed, so small differences may be chance." if fewest == 1 else ""
 
 
 def _costs(cells: Cells) -> list[str]:

@@ -22,7 +22,7 @@ class TrainBigganConfig:
         "", "path of your images, one sub-folder per class", pattern=PATH, pattern_help="a path", empty="none"
     )
     resolution: int = option(32, "pixels a side that your images are scaled to", choices=RESOLUTIONS)
-    ch: int = option(16, "channels at the full resolution; all widths are multiples of it", low=2, high=128)
+    ch: int = option(16, "channels at the full resolution; all widths are multiples of it", low=3, high=128)
     z_dim: int = option(64, "length of the noise, and of the class embedding", low=1, high=1024)
     steps: int = option(6000, "training steps", low=1, high=HIGHEST_COUNT)
     batch_size: int = option(32, "images per step; batch norm takes its statistics of them", low=2, high=1024)
