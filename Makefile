@@ -33,10 +33,10 @@ demo: $(STAMP) ## Show it all: sheets of counterfactuals, a training job, metric
 up: $(STAMP) ## Run the whole stack in the foreground; Ctrl-C stops it
 	@$(PY) -m deploy.local
 
-test: $(STAMP) ## Run the tests (10 minutes at most); ARGS="-k name" picks some
+test: $(STAMP) ## Run the quick tests; ARGS="-k name" picks some
 	@$(PY) -m pytest -m "not long" $(ARGS)
 
-test-long: $(STAMP) ## Run the long tests (12 minutes at most)
+test-long: $(STAMP) ## Run the long tests
 	@$(PY) -m pytest -m long $(ARGS)
 
 lint: lint-python lint-types lint-protos lint-docker lint-compose lint-rules ## Check code, types, protos, images, compose file, rules
