@@ -16,7 +16,8 @@ from trainer.runs.train_imagenet_config import TrainImagenetConfig
 
 def add_up(config: TrainImagenetConfig, surroundings: Surroundings) -> Published:
     team = Team(surroundings.device)
-    print(f"pid {os.getpid()} rank {team.rank} threads {torch.get_num_threads()}", flush=True)
+    # print() writes the end of a line apart from it, so that another process's could come between them.
+    os.write(1, f"pid {os.getpid()} rank {team.rank} threads {torch.get_num_threads()}\n".encode())
     reporter, steps = surroundings.reporter, config.steps or 1
     if team.leads:
         reporter.begin(0, steps)

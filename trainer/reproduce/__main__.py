@@ -45,9 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     trial = any(cell.trial for cell in cells)
     results = Results(arguments.results_dir or (arguments.work_dir / "trials" if trial else RESULTS))
     work = Work(results, arguments.work_dir.absolute(), models_dir.absolute(), device)
-    there = sum(results.is_done(cell) for cell in cells)
+    there = [cell for cell in cells if results.is_done(cell)]
     if there and is_pattern(arguments.cell):
-        print(f"{there} of {len(cells)} cells are there; CELL={cells[0].key} makes that one again")
+        print(f"{len(there)} of {len(cells)} cells are there; CELL={there[0].key} makes that one again")
     try:
         failed = work.make(cells, again=not is_pattern(arguments.cell))
     except Stopped:
