@@ -24,9 +24,8 @@ from benchmarks.sizes import Sizes
 from cgn import checkpoint
 from cgn.card import MaskBounds
 from cgn.factors import Factor, noise_of, weights_of
-from cgn.families import Precision, build_network
-from cgn.mechanisms.biggan import calibrate
-from cgn.mechanisms.imagenet import MODULES, ImagenetCGN
+from cgn.families import Precision
+from cgn.mechanisms.imagenet import ImagenetCGN, ImagenetSizes, random_cgn
 from trainer.runs.memory import keep_memory
 
 ARCHITECTURE = {
@@ -52,14 +51,8 @@ def imagenet_rows(sizes: Sizes) -> list[Result]:
 
 def publish_random(root: Path, ch: int = ARCHITECTURE["ch"]) -> None:
     """Publishes a CGN of calibrated random weights, full-size unless ch is less; its card says so."""
-    torch.manual_seed(0)
     architecture = ARCHITECTURE | {"ch": ch}
-    network = build_network("imagenet", architecture, CLASSES, RESOLUTION)
-    first, *others = (getattr(network, module) for module in MODULES.values())
-    calibrate(first, seed=0)
-    for i, other in enumerate(others, start=1):  # the same statistics, but other pictures of a class
-        other.load_state_dict(first.state_dict())
-        other.embeddings.weight.data.copy_(first.embeddings.weight.roll(i, dims=1))
+    network = random_cgn(ImagenetSizes.of(architecture, CLASSES, RESOLUTION))
     names = [f"class {i}" for i in range(CLASSES)]
     checkpoint.publish(
         root,

@@ -1,7 +1,7 @@
 """Makes a model of weights that the authors publish, or that their code has saved, so that it can be served.
 
 Nothing is downloaded, and nothing in a file is executed. The model's weights are the file's to the bit, in
-float32; every tensor is accounted for.
+float32; every tensor is accounted for. Who has no weights yet can try the services with random ones.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from cgn.data.textures import TERMS as TEXTURES_TERMS
 from cgn.datasets import VARIANTS
 from cgn.errors import CgnInputError
 from cgn.mechanisms.authors_mnist import AuthorsMnistCGN
-from cgn.mechanisms.imagenet import ImagenetCGN, ImagenetSizes
+from cgn.mechanisms.imagenet import ImagenetCGN, ImagenetSizes, random_cgn
 
 MODELS_DIR = Path(__file__).resolve().parents[1] / "models"
 FAILED, BAD_OPTIONS = 1, 2  # exit codes
@@ -35,6 +35,7 @@ DIGITS = sound_bounds(0.04, 0.35)  # of masks, whichever of the three data sets 
 # nearly so; an even mask has a border mass of 0.34, an inverted one more; edges may be soft.
 OBJECTS = MaskBounds(lowest=0.05, highest=0.95, highest_border=0.5, highest_soft=1.0)
 NOT_MEASURED = "no masks have been measured: the bounds are wide, and only tell a collapsed mask from another"
+RANDOM = "random weights, never trained: its pictures show nothing"
 NOT_TRAINED = "the mechanisms are the pretrained BigGAN, not yet trained as a CGN"
 IMAGENET_TERMS = "ImageNet (ILSVRC 2012): for non-commercial research and education"
 
@@ -48,24 +49,31 @@ def main(argv: Sequence[str] | None = None, sizes: ImagenetSizes = AUTHORS_SIZES
     """
     options = list(sys.argv[1:] if argv is None else argv)
     arguments = _parser().parse_args(options)
+    where, training = arguments.models_dir, {"command": f"python -m cgn.import_weights {shlex.join(options)}"}
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
     try:
-        card = import_model(
-            arguments.models_dir,
-            arguments.kind,
-            arguments.file,
-            name=f"{arguments.dataset}_authors" if arguments.name is None else arguments.name,
-            version=arguments.version,
-            u2net=arguments.u2net if arguments.kind == "biggan" else None,
-            dataset=arguments.dataset if arguments.kind == "mnist" else "",
-            sizes=sizes,
-            training={"command": f"python -m cgn.import_weights {shlex.join(options)}"},
-            tell=lambda line: print(line, flush=True),
-        )
+        if arguments.kind == "random":
+            card = publish_random(where, arguments.name, arguments.version, sizes, training, tell)
+        else:
+            card = import_model(
+                where,
+                arguments.kind,
+                arguments.file,
+                name=f"{arguments.dataset}_authors" if arguments.name is None else arguments.name,
+                version=arguments.version,
+                u2net=arguments.u2net if arguments.kind == "biggan" else None,
+                dataset=arguments.dataset if arguments.kind == "mnist" else "",
+                sizes=sizes,
+                training=training,
+                tell=tell,
+            )
     except CgnInputError as error:
         return _fail(error, BAD_OPTIONS)
     except OSError as error:
         return _fail(error, FAILED)
-    where = arguments.models_dir
     setting = "" if where.resolve() == MODELS_DIR else f"CGN_MODELS_DIR={shlex.quote(str(where.resolve()))} "
     print(f"published {where / card.name / card.version}, {card.digest}")
     print(f'serve it: {setting}make up; then ask for it: client.generate("{card.name}", ...)')
@@ -106,9 +114,7 @@ def import_model(
         CgnInputError: bad options or files.
         OSError: the model cannot be written.
     """
-    target = checkpoint.version_dir(models_dir, name, version)
-    if target.exists():  # before the work, not only after it
-        raise VersionExists("version", f"{target} exists and never changes; give another --version or --name")
+    target = _free(models_dir, name, version)
     files = [file, *([u2net] if u2net else [])]
     tell(f"reading {' '.join(map(str, files))}")
     network: torch.nn.Module
@@ -136,6 +142,39 @@ def import_model(
         training={**training, "imported": {str(path): _sha256(path) for path in files}},
         **fields,
     )
+
+
+def publish_random(
+    models_dir: Path,
+    name: str,
+    version: str,
+    sizes: ImagenetSizes,
+    training: Mapping[str, Any],
+    tell: Callable[[str], None],
+) -> ModelCard:
+    """Publishes an ImageNet CGN of random weights, labelled so in its card; the rest as for import_model."""
+    target = _free(models_dir, name, version)
+    tell("drawing random weights and calibrating them: at 256 pixels a minute or two")
+    network = random_cgn(sizes)
+    tell(f"writing {len(network.state_dict()):,} tensors to {target}")
+    return checkpoint.publish(
+        models_dir,
+        network,
+        dtype=torch.float32,
+        name=name,
+        version=version,
+        trained=False,
+        training=training,
+        **imagenet_fields(network, [RANDOM]),
+    )
+
+
+def _free(models_dir: Path, name: str, version: str) -> Path:
+    """Where a version goes, if there is none yet: asked before the work, not only after it."""
+    target = checkpoint.version_dir(models_dir, name, version)
+    if target.exists():
+        raise VersionExists("version", f"{target} exists and never changes; give another --version or --name")
+    return target
 
 
 def imagenet_fields(network: ImagenetCGN, notes: Sequence[str]) -> dict[str, Any]:
@@ -203,7 +242,10 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(kind: str, file: str, name: str | None, what: str) -> argparse.ArgumentParser:
         of_kind = kinds.add_parser(kind, parents=[where], help=what, description=what, allow_abbrev=False)
-        of_kind.add_argument("file", type=Path, metavar="FILE", help=f"{file}, or the same as .safetensors")
+        if file:
+            of_kind.add_argument(
+                "file", type=Path, metavar="FILE", help=f"{file}, or the same as .safetensors"
+            )
         default = name or "<data set>_authors"
         of_kind.add_argument(
             "--name", metavar="TEXT", default=name, help=f"of the model (default: {default})"
@@ -220,6 +262,12 @@ def _parser() -> argparse.ArgumentParser:
     biggan.add_argument("--u2net", type=Path, metavar="FILE", required=True, help="u2net.pth")
     mnist = add("mnist", "ckp.pth", None, "a CGN of colored, double-colored or Wildlife MNIST")
     mnist.add_argument("--dataset", choices=VARIANTS, required=True, help="that it was trained on")
+    add(
+        "random",
+        "",
+        "imagenet_random",
+        "no file: an ImageNet CGN of random weights, to try the services with",
+    )
     return parser
 
 

@@ -30,6 +30,9 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         raise CgnInputError("weights", f"{path} must be a .safetensors or a .pth file, or a .bin one")
     try:
         data = path.read_bytes()
+    except FileNotFoundError:
+        where = "the README tells under ImageNet where public weights are"
+        raise CgnInputError("weights", f"there is no file {path}; {where}") from None
     except OSError as error:
         raise CgnInputError("weights", f"{path} cannot be read ({error.strerror})") from None
     try:

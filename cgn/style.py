@@ -131,8 +131,8 @@ def _read_vgg16(weights: str, file: str, expected: dict[str, torch.Tensor]) -> d
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises almost anything at a file that is no state dict
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CgnInputError("vgg16_weights", f"{path} is damaged or no state dict ({reason:.80})") from None
+        kind = type(error).__name__
+        raise CgnInputError("vgg16_weights", f"{path} is damaged or no state dict ({kind})") from None
     if not isinstance(found, dict):
         raise CgnInputError("vgg16_weights", f"{path} holds a {type(found).__name__}, not a state dict")
     if missing := [name for name in expected if not isinstance(found.get(name), torch.Tensor)]:

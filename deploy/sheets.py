@@ -141,7 +141,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         default=[],
         metavar="CLASS",
-        help="names or their beginnings, WordNet ids, indices (default: all of a few, else figures 8 to 19)",
+        help="names or their beginnings, WordNet ids, indices (default: all of a few, else figures 8 to 19, "
+        "but none beside --triples or --random)",
     )
     parser.add_argument("--noises", type=_count, default=8, help="columns of a class (default: %(default)s)")
     parser.add_argument(

@@ -15,7 +15,7 @@ from torch import nn
 
 from cgn.composer import compose
 from cgn.errors import CgnInputError
-from cgn.mechanisms.biggan import BigGAN, BigGANSizes
+from cgn.mechanisms.biggan import BigGAN, BigGANSizes, calibrate
 from cgn.mechanisms.u2net import DEPTH, FULL, Channels, U2Net
 
 MASK_FLOOR = 1e-4  # a mask keeps this far from 0 and 1, so that no logarithm of it is infinite
@@ -144,3 +144,24 @@ class ImagenetCGN(nn.Module):
         m = self.mask(pre_mask)
         f, b = self.f_text(u_NL, y_NC, truncation), self.f_bg(u_NL, y_NC, truncation)
         return Outputs(pre_mask, m, f, b, compose(m, f, b))
+
+
+def random_cgn(sizes: ImagenetSizes, seed: int = 0) -> ImagenetCGN:
+    """A CGN of calibrated random weights, in eval mode: as fast and as large as a trained one.
+
+    Its pictures show nothing, but have contrast and differ by mechanism, label and noise. Calibrated is one
+    BigGAN; the others are the same, with other embeddings of their classes.
+
+    Args:
+        sizes: of the networks.
+        seed: of the weights.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = ImagenetCGN(sizes)
+        first, *others = (getattr(network, name) for name in MODULES.values() if hasattr(network, name))
+        calibrate(first, seed)
+    for i, other in enumerate(others, start=1):
+        other.load_state_dict(first.state_dict())
+        other.embeddings.weight.data.copy_(first.embeddings.weight.roll(i, dims=1))
+    return network.eval()

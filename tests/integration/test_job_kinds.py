@@ -109,4 +109,4 @@ def test_what_the_worker_cannot_read_is_told_as_the_jobs_reason(client: Client, 
         pass
     failed = client.get_job(job.job_id)
     assert (failed.state, failed.reason) == (pb.JOB_STATE_FAILED, "RUN_ERROR")
-    assert "missing.pth cannot be read" in failed.message
+    assert f"there is no file {folder / 'missing.pth'}" in failed.message
