@@ -49,9 +49,9 @@ def imagenet_rows(sizes: Sizes) -> list[Result]:
         return [*_times_and_equality(root), _memory(root)]
 
 
-def publish_random(root: Path, ch: int = ARCHITECTURE["ch"]) -> None:
-    """Publishes a CGN of calibrated random weights, full-size unless ch is less; its card says so."""
-    architecture = ARCHITECTURE | {"ch": ch}
+def publish_random(root: Path, ch: int | None = None) -> None:
+    """Publishes a CGN of calibrated random weights, full-size unless ch is given; its card says so."""
+    architecture = ARCHITECTURE if ch is None else ARCHITECTURE | {"ch": ch}
     network = random_cgn(ImagenetSizes.of(architecture, CLASSES, RESOLUTION))
     names = [f"class {i}" for i in range(CLASSES)]
     checkpoint.publish(

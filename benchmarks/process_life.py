@@ -52,7 +52,7 @@ def health(sizes: Sizes) -> list[Result]:
     """Row 9: what a health check takes while composites of 256 pixels are made."""
     with TemporaryDirectory(prefix="cgn-bench-") as folder:
         models = Path(folder) / "models"
-        imagenet_serving.publish_random(models, ch=128 if sizes.full_width else 8)
+        imagenet_serving.publish_random(models, ch=None if sizes.full_width else 8)
         with servers.generator(models, model=imagenet_serving.NAME) as server:
             milliseconds, images = _checks_beside_work(server.options[1], sizes.health_seconds)
     assert images > 0  # else nothing was going on

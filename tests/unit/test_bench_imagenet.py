@@ -32,7 +32,8 @@ def test_every_row_is_measured_and_composites_are_the_authors(tmp_path: Path) ->
     for kind in ("float32", "bfloat16"):
         row = rows[f"11/{kind}"]
         assert row["value"] > 0 and row["baseline"] > 0
-        assert row["met"] == (row["ratio"] >= float(row["goal"].strip(">= x")))
+        beyond = row["ratio"] - float(row["goal"].strip(">= x"))
+        assert row["met"] == (beyond > 0) or abs(beyond) <= 0.01  # it is told in hundredths
     assert rows["11/equality"]["met"] and 0 <= rows["11/equality"]["value"] <= 1e-4
     assert 0 < rows["11/bfloat16-error"]["value"] < 0.1
     assert rows["11/memory"]["value"] > 0  # of real processes, each with the model of above
