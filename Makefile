@@ -93,7 +93,7 @@ ship: $(STAMP) ## Make the CGNs of the results the repository's models; ARGS="v3
 bench: $(if $(filter-out 5 5/%,$(ID)),$(STAMP),$(BENCH_STAMP)) ## Measure speed side by side (20 minutes); ID=4 runs one row
 	@$(PY) -m benchmarks $(if $(ID),--id '$(ID)') $(ARGS)
 
-bench-table: $(STAMP) ## Write the README's table of speed from docs/results/bench.json and soak.json
+bench-table: $(STAMP) ## Write the tables of speed and of costs from docs/results
 	@$(PY) -m benchmarks.page
 
 bench-cost: $(STAMP) ## Time the CGN training recipe beside the authors'

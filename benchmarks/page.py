@@ -1,4 +1,7 @@
-"""`make bench-table`: the README's table of speed, between two marks and from the committed results alone."""
+"""`make bench-table`: the README's table of speed, between two marks and from the committed results alone.
+
+The costs in the page of results are written with it.
+"""
 
 import json
 import sys
@@ -6,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import cost_page
 from common.settings import REPO
 from trainer.reproduce.files import write_text
 from trainer.reproduce.markdown import between_marks, table
@@ -49,8 +53,11 @@ def _rows(results: list[dict[str, Any]]) -> Iterator[list[str]]:
 
 
 def main() -> int:
-    """Writes the table into the README, and returns the exit code."""
+    """Writes the tables into the pages, and returns the exit code."""
     write_text(PAGE, between_marks(PAGE.read_text(encoding="utf-8"), BEGIN, END, render(RESULTS)))
+    results, costs = RESULTS / "README.md", cost_page.render(RESULTS)
+    page = between_marks(results.read_text(encoding="utf-8"), cost_page.BEGIN, cost_page.END, costs)
+    write_text(results, page)
     return 0
 
 

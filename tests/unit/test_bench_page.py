@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import page
+from benchmarks import cost_page, page
 from benchmarks.__main__ import with_earlier
 from benchmarks.results import Result
 
@@ -23,6 +23,27 @@ TOLD = {
 def test_the_readme_s_table_is_that_of_the_results() -> None:
     text = page.PAGE.read_text(encoding="utf-8")
     assert text.split(page.BEGIN)[1].split(page.END)[0].strip("\n") == page.render(page.RESULTS)
+
+
+def test_the_page_of_results_has_the_costs_that_were_measured(tmp_path: Path) -> None:
+    text = (page.RESULTS / "README.md").read_text(encoding="utf-8")
+    shown = text.split(cost_page.BEGIN)[1].split(cost_page.END)[0].strip("\n")
+    assert shown == cost_page.render(page.RESULTS)
+    (tmp_path / cost_page.BANKS).mkdir()
+    size = {"mean": 91.0, "std": 0.2, "rows_cpu_seconds": 4.0, "images_cpu_seconds": 30.0}
+    told = TOLD | {
+        "model": {"name": "mine"},
+        "images": 100_000,
+        "sizes": {
+            "1000": size | {"points_lost": 0.5, "times_faster": 10.0, "times_faster_with_rows": 8.8},
+            "0": size | {"mean": 91.5, "rows_cpu_seconds": 0.0, "images_cpu_seconds": 300.0},
+        },
+    }
+    (tmp_path / cost_page.BANKS / "mine.json").write_text(json.dumps(told))
+    rendered = cost_page.render(tmp_path)
+    assert "| 1,000 | 91.00 ± 0.20 | 4 | 30 | 0.5 | 10.0 | 8.8 |" in rendered
+    assert "| fresh rows | 91.50 ± 0.20 | 0 | 300 |  |  |  |" in rendered
+    assert "Some CPU, 2 threads: `python -m benchmarks` of commit 0123456789" in rendered
 
 
 def test_a_missed_goal_is_shown_as_missed(tmp_path: Path) -> None:
