@@ -7,10 +7,8 @@ from typing import Any
 
 from trainer.reproduce.markdown import table
 
-COST, BANKS = (
-    "training_cost.json",
-    "recombination",
-)  # of the results, a file and a folder; either may be missing
+# Of the results, a file and a folder; either may be missing.
+COST, BANKS = "training_cost.json", "recombination"
 BEGIN = "<!-- from training_cost.json and recombination/, by make bench-table -->"
 END = "<!-- end of costs -->"
 _COST_HEADINGS = ("", "authors, CPU minutes", "ours, CPU minutes", "times less", "ours, minutes on the wall")
