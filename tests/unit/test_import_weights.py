@@ -370,21 +370,6 @@ def test_a_version_is_not_imported_twice(tmp_path: Path, capsys) -> None:
     assert "v2 exists and never changes; give another --version or --name" in capsys.readouterr().err
 
 
-def test_a_random_model_says_that_it_is_and_its_pictures_differ(tmp_path: Path, capsys) -> None:
-    assert run("random", models=tmp_path) == 0
-    assert 'client.generate("imagenet_random", ...)' in capsys.readouterr().out
-    model = checkpoint.load(tmp_path, "imagenet_random")
-    assert not model.card.trained
-    assert model.card.notes[0] == "random weights, never trained: its pictures show nothing"
-    causes = [Factor(find_class(model.card, "jay"), 1), Factor(find_class(model.card, "barn"), 2)]
-    made = model.generate(causes, causes, causes)
-    for pictures in (made.foreground, made.background, made.composite):
-        assert float(pictures.std()) > 0.1
-        assert float((pictures[0] - pictures[1]).abs().mean()) > 0.1
-    assert run("random", models=tmp_path) == 2
-    assert "exists and never changes" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("options", "says"),
     [
