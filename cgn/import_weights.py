@@ -154,7 +154,7 @@ def publish_random(
 ) -> ModelCard:
     """Publishes an ImageNet CGN of random weights, labelled so in its card; the rest as for import_model."""
     target = _free(models_dir, name, version)
-    tell("drawing random weights and calibrating them: at 256 pixels a minute or two")
+    tell("drawing random weights and calibrating them: at 256 pixels this takes minutes")
     network = random_cgn(sizes)
     tell(f"writing {len(network.state_dict()):,} tensors to {target}")
     return checkpoint.publish(

@@ -1,5 +1,7 @@
 """Classes by what people call them: a name, the beginning of one, or a WordNet id."""
 
+from difflib import get_close_matches
+
 from cgn.card import ModelCard
 from cgn.errors import CgnInputError
 
@@ -25,7 +27,8 @@ def find_class(card: ModelCard, name: str) -> int:
         candidates = _list([card.class_names[i] for i in found])
         raise CgnInputError("label_name", f"{name!r:.80} begins {len(found)} names; give one of {candidates}")
     within = [known for known in card.class_names if wanted and wanted in known.casefold()]
-    what = _list(within or card.class_names)
+    alike = [card.class_names[names.index(known)] for known in get_close_matches(wanted, names)]
+    what = _list(within or alike or card.class_names)
     raise CgnInputError("label_name", f"{name!r:.80} begins no name; give one of {what}")
 
 

@@ -58,6 +58,7 @@ class Client(JobCalls):
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
             raise bad_value("timeout", f"must be seconds, more than 0, is {timeout!r:.80}")
         self._timeout = timeout
+        self._closed = False
         self._channels = tuple(open_channel(address, token, tls) for address in (generator, trainer))
         self._generator: Any = GeneratorServiceStub(self._channels[0])
         self._trainer: Any = TrainerServiceStub(self._channels[1])
@@ -70,6 +71,7 @@ class Client(JobCalls):
 
     def close(self) -> None:
         """Closes the connections; running calls are cancelled."""
+        self._closed = True
         for channel in self._channels:
             channel.close()
 

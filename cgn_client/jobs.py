@@ -43,6 +43,8 @@ _TELLING = (
     "images",
 )
 _BACK_SECONDS = 1.0  # between two tries to reach a server that has gone
+# After so long a stream is asked for anew from where it was: one that says nothing may have been lost.
+_STREAM_SECONDS = 60.0
 
 
 class JobCalls:
@@ -50,6 +52,7 @@ class JobCalls:
 
     _timeout: float
     _trainer: Any
+    _closed: bool
 
     def submit(
         self,
@@ -161,7 +164,7 @@ class JobCalls:
         while True:
             try:
                 with clear_errors():
-                    call = self._trainer.WatchJob(request)
+                    call = self._trainer.WatchJob(request, timeout=_STREAM_SECONDS)
                     try:
                         for event in call:
                             give_up_at = time.monotonic() + patience
@@ -171,8 +174,13 @@ class JobCalls:
                     finally:
                         call.cancel()  # a watcher who stops early leaves no stream behind
             except CgnError as error:
+                if error.code == "DEADLINE_EXCEEDED":
+                    give_up_at = time.monotonic() + patience
+                    continue
+                # A server that goes away may cancel its streams.
+                gone = error.code in ("UNAVAILABLE", "CANCELLED") and not self._closed
                 never_heard = not request.after_event_id
-                if error.code != "UNAVAILABLE" or never_heard or time.monotonic() >= give_up_at:
+                if not gone or never_heard or time.monotonic() >= give_up_at:
                     raise
                 time.sleep(_BACK_SECONDS)
 

@@ -16,14 +16,14 @@ class ResolvedFactor:
     """A factor as it was used.
 
     Attributes:
-        label: class index; 0 of a mixture. label_name: class name; empty of a mixture.
+        label: class index; None of a mixture. label_name: class name; empty of a mixture.
         seed: of the noise, the server's if none was given.
         cache_hit: True if no forward pass was run for it.
         mixture: weights of the classes of a mixture by index; empty of a plain label.
         truncation: what the noise was scaled by.
     """
 
-    label: int
+    label: int | None
     label_name: str
     seed: int
     cache_hit: bool
@@ -37,7 +37,7 @@ class Result:
 
     Attributes:
         model, version, digest: what made it.
-        shape, texture, background: the factors as used; None where no asked output needed them.
+        shape, texture, background, reference: the factors as used; None where no asked output needed them.
         mu_mask: mean mask value, 0 to 1; None where no asked output needed the mask.
         images: by output name, read-only HWC arrays: uint8, or float32 (masks in [0, 1], others in
             [-1, 1]). With png, jpeg or webp: the file's bytes.
@@ -49,6 +49,7 @@ class Result:
     shape: ResolvedFactor | None
     texture: ResolvedFactor | None
     background: ResolvedFactor | None
+    reference: ResolvedFactor | None
     mu_mask: float | None
     images: dict[str, Any] = field(repr=False)
 
@@ -67,6 +68,7 @@ def results_of(response: pb.GenerateResponse) -> list[Result]:
             shape=_factor(result.shape) if result.HasField("shape") else None,
             texture=_factor(result.texture) if result.HasField("texture") else None,
             background=_factor(result.background) if result.HasField("background") else None,
+            reference=_factor(result.reference) if result.HasField("reference") else None,
             mu_mask=result.mu_mask if result.HasField("mu_mask") else None,
             images={output_name(image.output): _data(image, response.encoding) for image in result.images},
         )
@@ -87,7 +89,7 @@ def array_of(data: bytes, encoding: int, shape: tuple[int, ...]) -> NDArray[Any]
 
 def _factor(factor: pb.ResolvedFactor) -> ResolvedFactor:
     return ResolvedFactor(
-        factor.label_index,
+        None if factor.mixture else factor.label_index,
         factor.label_name,
         factor.seed,
         factor.cache_hit,

@@ -31,7 +31,8 @@ from services.generator.sample import Batch, samples
 from services.generator.tally import count_served
 from services.generator.validate import Plan
 
-_FRAMES_AT_ONCE = 16  # of an interpolation, whose rows are computed together
+# Of an interpolation, whose rows are computed together: at most so many, and of large ones not more than one.
+_FRAMES_AT_ONCE, _FRAME_PIXELS = 16, 1 << 16
 _ANIMATION_BYTES = 1 << 20  # of one message
 _KEPT_BYTES = 64 << 20  # of rows, by one stream
 
@@ -67,7 +68,8 @@ class Streams:
         film: list[pb.GenerateResponse] = []
         index = 0
         frames_left = way.frames()
-        while frames := list(islice(frames_left, _FRAMES_AT_ONCE)):
+        at_once = max(1, min(_FRAMES_AT_ONCE, _FRAME_PIXELS // card.resolution**2))
+        while frames := list(islice(frames_left, at_once)):
             shares, plans = zip(*frames, strict=True)
             rows = list(dict.fromkeys(row for plan in plans for row in plan.rows()))
             answers = await self._made(way.start, rows, partial(self._answers, plans), context)

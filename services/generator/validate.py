@@ -15,7 +15,7 @@ from cgn.families import FAMILIES
 from cgn.labels import find_class, find_wordnet
 from cgn.noise import MECHANISMS, Mechanism
 from cgn_api.v1 import generator_pb2 as pb
-from services.errors import ApiError, Violation, invalid_fields
+from services.errors import ApiError, Violation, invalid, invalid_fields
 from services.generator.redis_tier import DType
 from services.grpc_server import MAX_MESSAGE_BYTES
 
@@ -252,7 +252,10 @@ def _check_size(
     request: pb.GenerateRequest, outputs: tuple[pb.Output, ...], encoding: int, card: ModelCard
 ) -> None:
     """Refuses before any work what cannot fit: raw answers exactly, compressed ones by a ceiling."""
-    count, fit = len(request.composites), MAX_COMPOSITES
+    count = fit = len(request.composites)
+    if count > MAX_COMPOSITES:
+        text = f"has {count} entries; give at most {MAX_COMPOSITES}, and ask for the rest separately"
+        raise invalid("composites", text)
     if encoding in RAW_ITEM_BYTES:
         fit = composites_that_fit(outputs, encoding, card, _longest_factor(request, card))
     if count > fit:

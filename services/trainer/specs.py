@@ -5,6 +5,7 @@ lives in one place.
 """
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from google.protobuf.message import Message
 
 from cgn_api.v1 import trainer_pb2 as pb
 from services.errors import Violation, invalid_fields
-from trainer.jobs.kinds import KINDS
+from trainer.jobs.kinds import KINDS, Kind
 from trainer.jobs.record import JobSpec, Resources
 from trainer.runs.config import Dataclass, FieldError, config_from_dict
 
@@ -46,7 +47,7 @@ def job_spec(spec: pb.JobSpec, models_dir: Path) -> JobSpec:
     resources = make(Resources, given_fields(spec.resources), "spec.resources.")
     uses_model = KINDS[kind].uses_model
     if config and uses_model[0] and getattr(config, uses_model[0]):
-        violations += _missing_model(config, uses_model, models_dir, f"spec.{kind}.")
+        violations += _missing_model(config, KINDS[kind], models_dir, f"spec.{kind}.")
     given: dict[str, Any] = {name: getattr(spec, name) for name in _SCALARS if spec.HasField(name)}
     values = {"kind": kind, "config": dataclasses.asdict(config) if config else {}, "resources": resources}
     checked = make(JobSpec, {**values, **given, "labels": dict(spec.labels)}, "spec.")
@@ -62,13 +63,12 @@ def published_version(spec: JobSpec, job_id: str, models_dir: Path) -> Path | No
     return models_dir / str(spec.config["model_name"]) / f"job-{job_id}"
 
 
-def _missing_model(
-    config: Dataclass, fields: tuple[str, str], models_dir: Path, prefix: str
-) -> list[Violation]:
+def _missing_model(config: Dataclass, kind: Kind, models_dir: Path, prefix: str) -> list[Violation]:
     """What is wrong with the model that a job needs, if anything.
 
-    fields: of its name and of its version, empty for the newest. Both are checked patterns already.
+    Its name and version, empty for the newest, are checked patterns already.
     """
+    fields = kind.uses_model
     name, version = (getattr(config, field) for field in fields)
     root = models_dir.resolve()
     model = root / name
@@ -77,7 +77,22 @@ def _missing_model(
     if version and not _directory_below(model / version, root):
         description = f'must be a published version of "{name}", "{version}" is not'
         return [(f"{prefix}{fields[1]}", description)]
+    families = _families(model, version or "*")
+    if kind.family and families and kind.family not in families:
+        description = f'must be of family {kind.family}, "{name}" is of {", ".join(sorted(families))}'
+        return [(f"{prefix}{fields[0]}", description)]
     return []
+
+
+def _families(model: Path, versions: str) -> set[str]:
+    """The families of a model's versions, as far as their cards can be read; the job itself looks closer."""
+    found = set()
+    for path in model.glob(f"{versions}/card.json"):
+        try:
+            found.add(str(json.loads(path.read_text(encoding="utf-8"))["family"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
 
 
 def _directory_below(path: Path, root: Path) -> bool:

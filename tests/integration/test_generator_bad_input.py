@@ -168,9 +168,9 @@ def test_compressed_response_is_refused_with_the_number_that_fits(client: Client
 
 def test_too_many_images_are_refused_before_any_work(generator: GeneratorProcess) -> None:
     before = generator.metrics()["cgn_batch_rows_sum"]
-    with pytest.raises(CgnError, match="at most 4096 composites") as error:
+    with pytest.raises(CgnError, match="composites: has 4097 entries; give at most 4096") as error:
         generator.client.generate("tiny", [composite(1, 1, 1)] * 4097, encoding="webp")
-    assert error.value.reason == "RESPONSE_TOO_LARGE"
+    assert error.value.code == "INVALID_ARGUMENT"
     assert generator.metrics()["cgn_batch_rows_sum"] == before
 
 

@@ -13,7 +13,7 @@ from cgn.factors import Factor as Cause
 from cgn_client import CgnError, Client, Factor, composite
 from cgn_client.composites import Output
 from tests.integration.generator_process import GeneratorProcess
-from tests.random_model import ANIMAL_IDS, ANIMALS, publish_random, publish_random_imagenet
+from tests.random_model import ANIMAL_IDS, publish_random, publish_random_imagenet
 
 ALL: list[Output] = ["composite", "mask", "foreground", "background", "pre_mask", "reference"]
 
@@ -92,6 +92,7 @@ def test_labels_are_taken_by_index_name_beginning_wordnet_id_and_mixture(client:
     assert len(set(pixels[:5])) == 1 and pixels[5] != pixels[0]
     mixed = results[5].texture
     assert mixed and mixed.mixture == {1: pytest.approx(0.4), 3: pytest.approx(0.6)}
+    assert (mixed.label, mixed.label_name) == (None, "")
 
 
 def test_a_hard_mask_is_cut_at_a_half(client: Client) -> None:
@@ -116,6 +117,7 @@ def test_a_hard_mask_is_cut_at_a_half(client: Client) -> None:
         (Factor({0: 0.5, 1: 0.4}, 1), "the weights sum to 0.9"),
         (Factor({0: 1.5, 1: -0.5}, 1), "the weight of class 1 is -0.5"),
         (Factor({0: 0.5, "otter": 0.5}, 1), "otter is given twice"),
+        (Factor("ostritch", 1), "'ostritch' begins no name; give one of ostrich$"),
         (Factor("o", 1), "begins 4 names; give one of otter, ostrich, oyster, owl"),
         (Factor("n00000001", 1), "'n00000001' is no class; ids are like n02444819"),
         (Factor(4, 1), "4 is out of range"),
@@ -144,4 +146,5 @@ def test_an_asked_reference_goes_with_the_shape(client: Client) -> None:
     drawn = client.generate("zoo", [composite("owl")], ["reference", "pre_mask"])[0]
     (again,) = client.generate("zoo", [composite("owl", seed=drawn.shape.seed)], ["reference"])  # type: ignore[union-attr]
     assert np.array_equal(again["reference"], drawn["reference"])
-    assert ANIMALS[drawn.shape.label] == "owl"  # type: ignore[union-attr]
+    for factor in (drawn.shape, drawn.reference):
+        assert factor and (factor.label_name, factor.seed) == ("owl", again.reference.seed)  # type: ignore[union-attr]

@@ -13,6 +13,7 @@ from cgn_api.v1 import trainer_pb2 as pb
 from cgn_client import CgnError, Client, describe, state_of
 from tests.integration.trainer_process import TrainerProcess
 from tests.processes import free_port, wait_for
+from tests.random_model import publish_random, publish_random_imagenet
 from tests.redis_process import JOBS_FLAGS, LocalRedis
 
 FAST: dict[str, Any] = {"lr_generator": 0.02, "checkpoint_every": 10}
@@ -113,6 +114,16 @@ def test_what_is_wrong_with_a_request_is_named(client: Client, trainer: TrainerP
     for method in needs_an_end:
         assert failed(lambda: method("never")).reason == "JOB_NOT_FOUND"  # noqa: B023
         assert failed(lambda: method(job_id)).reason == "JOB_NOT_ENDED"  # noqa: B023
+
+
+def test_a_start_of_another_family_is_refused_at_once(client: Client, tmp_path: Path) -> None:
+    publish_random(tmp_path / "models", "digits")
+    publish_random_imagenet(tmp_path / "models", "zoo")
+    error = failed(lambda: client.submit("train_imagenet", start_model="digits", validate_only=True))
+    (violation,) = error.violations
+    assert violation.field == "spec.train_imagenet.start_model"
+    assert violation.description == 'must be of family imagenet, "digits" is of mnist'
+    assert client.submit("train_imagenet", start_model="zoo", start_version="v1", validate_only=True)
 
 
 def test_a_cancelled_job_is_resumed_from_its_checkpoint_and_retried_from_zero(

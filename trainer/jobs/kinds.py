@@ -25,6 +25,7 @@ class Kind:
     config: type[Dataclass]  # its options
     publishes: bool = False  # a version job-<id> of the model that its model_name names
     uses_model: tuple[str, str] = ("", "")  # its options that name a published model, and the version
+    family: str = ""  # that the model must be of; empty: any
 
 
 _GIVEN_MODEL = ("model_name", "model_version")
@@ -33,7 +34,9 @@ KINDS: Mapping[str, Kind] = {
     "train_cgn": Kind(TrainCgnConfig, publishes=True),
     "train_classifier": Kind(TrainClassifierConfig, uses_model=_GIVEN_MODEL),
     "reproduce_cell": Kind(ReproduceCellConfig, uses_model=_GIVEN_MODEL),
-    "train_imagenet": Kind(TrainImagenetConfig, publishes=True, uses_model=("start_model", "start_version")),
+    "train_imagenet": Kind(
+        TrainImagenetConfig, publishes=True, uses_model=("start_model", "start_version"), family="imagenet"
+    ),
     "train_ensemble": Kind(TrainEnsembleConfig, uses_model=_GIVEN_MODEL),
     "evaluate_classifier": Kind(EvaluateClassifierConfig, uses_model=_GIVEN_MODEL),
     "generate_dataset": Kind(GenerateDatasetConfig, uses_model=_GIVEN_MODEL),

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from cgn import checkpoint
 from cgn.card import ModelCard
+from cgn.checkpoint import CheckpointError
 from cgn.mechanisms.imagenet import ImagenetCGN
 from trainer.runs.account import Account
 from trainer.runs.checkpoints import Checkpoints
@@ -115,14 +116,16 @@ def load_start(config: TrainImagenetConfig, models_dir: Path) -> tuple[ImagenetC
     """The model to begin from, on the CPU, and its card.
 
     Raises:
-        CheckpointError: no such model, or a damaged one.
-        RunError: one of another family, or without the unconstrained cGAN.
+        RunError: no such model, a damaged one, one of another family, or without the unconstrained cGAN.
     """
-    network, card = checkpoint.load_trained(models_dir, config.start_model, config.start_version)
+    try:
+        network, card = checkpoint.load_trained(models_dir, config.start_model, config.start_version)
+    except CheckpointError as error:
+        cure = "make import makes one of public weights, start_imagenet of your own (README, ImageNet)"
+        raise RunError(f"start_model: {error.description}; {cure}") from error
     if not isinstance(network, ImagenetCGN) or not network.sizes.reference:
         raise RunError(
-            f"start_model: {card.name} {card.version} must be of family imagenet, with its unconstrained "
-            "cGAN (architecture reference 1)"
+            f"start_model: {card.name} {card.version} must be of family imagenet, with its unconstrained cGAN"
         )
     return network, card
 
