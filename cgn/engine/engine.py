@@ -1,21 +1,22 @@
-"""The engine: one thread that runs forward passes, batching rows of all callers by mechanism."""
+"""The engine: one thread that has forward passes run, batching rows of all callers by mechanism."""
 
 import threading
 import time
 import weakref
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Literal, NamedTuple
 
 import torch
 
 from cgn.card import ModelCard
 from cgn.engine.fair_queue import Flow
 from cgn.engine.forward import OutOfMemory, rows_of
-from cgn.engine.orders import Order, Orders, Pixels, Wanted
+from cgn.engine.orders import Kind, Order, Orders, Pixels, Wanted
 from cgn.engine.pass_times import PassTimes
 from cgn.engine.rows import Row
+from cgn.engine.side_by_side import SideBySide
 from cgn.errors import CgnInputError
 from cgn.model import CGN
 from cgn.noise import Mechanism
@@ -58,16 +59,35 @@ class Batch:
     forward_seconds: float
 
 
+@dataclass(frozen=True)
+class _Pass:
+    """Rows of one kind that a forward pass is to make; without a model they can only fail."""
+
+    kind: Kind
+    model: CGN | None
+    batch: list[Wanted]
+    most: int
+
+
+class _Made(NamedTuple):
+    """What a pass has made."""
+
+    pixels: list[Pixels]
+    seconds: float  # that it took
+    drawn: int  # its rows, padding counted
+
+
 class Engine:
     """Models resident on one device, and the thread that runs them.
 
     A pass takes what waits when the device is free, so that batches grow with the load and an idle engine
-    adds no wait. Whose rows come first: cgn.engine.fair_queue. Rows that two callers want at the same time
+    adds no wait. Of small networks a few run side by side, and the next ones when all of these have ended.
+    Whose rows come first: cgn.engine.fair_queue. Rows that two callers want at the same time
     are computed once.
 
     Args:
-        threads: CPU threads of a forward pass; 0: torch's default. The same pixels to the bit are
-            promised for one machine, torch build and thread count.
+        threads: CPU threads of a forward pass, or of those that run side by side; 0: torch's default. The
+            same pixels to the bit are promised for one machine, torch build and thread count.
         on_batch: called in the engine's thread after each forward pass, before its rows are handed out.
         on_death: called with what the engine's thread has died of, when another one takes its place.
     """
@@ -85,9 +105,10 @@ class Engine:
         self._times = PassTimes()
         self._orders = Orders(self._times.row_seconds)
         self._changed = threading.Condition()
+        self._side_by_side = SideBySide(self._threads) if self._threads > 1 else None
         self._closed = False
         self._pass_began: float | None = None
-        self._last_ended: float | None = None  # when the last pass did, if it left work
+        self._last_ended: float | None = None  # when the last passes did, if they left work
         self._thread = self._start()
 
     def add(self, model: CGN) -> None:
@@ -138,7 +159,7 @@ class Engine:
         return order
 
     def pass_seconds(self) -> float:
-        """How long the forward pass that runs has taken so far; 0 if none does."""
+        """How long the forward passes that run have taken so far; 0 if none does."""
         began = self._pass_began
         return 0.0 if began is None else time.monotonic() - began
 
@@ -155,11 +176,12 @@ class Engine:
         """Stops, and ends the thread after its pass."""
         self.stop()
         self._thread.join()
+        if self._side_by_side:
+            self._side_by_side.close()
 
     def _check_time(self, rows: Sequence[Row], deadline: float) -> None:
         """Raises Late if rows cannot be there in time."""
-        new = Counter((row.digest, row.mechanism) for row in rows if not self._orders.knows(row))
-        own = sum(self._times.seconds(kind, count) for kind, count in new.items())
+        own = self._times.least((row.digest, row.mechanism) for row in rows if not self._orders.knows(row))
         if queued := self._orders.queue.ahead(own):
             own, queued = own * self._times.pace(), queued * self._times.pace()
         left = deadline - time.monotonic()
@@ -198,7 +220,7 @@ class Engine:
         torch.get_num_threads()  # else torch sets what another thread has set meanwhile, at the first pass
         torch.set_num_threads(self._threads)
         while self._wait():
-            self._pass()
+            self._run_passes(self._next())
 
     def _wait(self) -> bool:
         """Waits for rows; False when the engine has stopped."""
@@ -207,47 +229,76 @@ class Engine:
                 self._changed.wait()
             return not self._closed
 
-    def _pass(self) -> None:
+    def _next(self) -> list[_Pass]:
+        """What is run next: one pass, or as many of small networks as run side by side."""
+        passes: list[_Pass] = []
+        late: set[Order] = set()
         with self._changed:
-            if not self._orders.queue:  # cancelled meanwhile
-                return
-            kind = self._orders.queue.first()
-            model = self._models.get(kind[0])
-            # Of a model that is gone all rows at once: they only fail.
-            most = model.network.batch_rows if model else 1 << 30
-            batch, late = self._orders.take(kind, most, time.monotonic() + self._times.seconds(kind, 1))
+            while self._orders.queue:
+                kind = self._orders.queue.first()
+                model = self._models.get(kind[0])
+                if passes and self._slots(model) == 1:
+                    break
+                # Of a model that is gone all rows at once: they only fail.
+                most = model.network.batch_rows if model else 1 << 30
+                batch, gone = self._orders.take(kind, most, time.monotonic() + self._times.shortest(kind))
+                late |= gone
+                if batch:
+                    passes.append(_Pass(kind, model, batch, most))
+                if len(passes) >= self._slots(model):
+                    break
         for order in late:
             order.fail(Late("the deadline would have passed before these rows were there"))
-        if batch and model:
-            self._forward(model, batch, most)
-        elif batch:
-            self._fail(batch, CgnInputError("model", f"digest {kind[0]} was unloaded"))
+        return passes
 
-    def _forward(self, model: CGN, batch: list[Wanted], most: int) -> None:
-        mechanism = batch[0].row.mechanism
+    def _slots(self, model: CGN | None) -> int:
+        """How many passes of a model run side by side."""
+        if not model or not self._side_by_side or not model.network.small or model.device.type != "cpu":
+            return 1
+        return self._side_by_side.count
+
+    def _run_passes(self, passes: Sequence[_Pass]) -> None:
+        """Runs what _next() gave, or some of it; hands out rows and errors."""
+        if not passes:  # all rows were given up meanwhile
+            return
         start = self._pass_began = time.monotonic()
         try:
-            pixels = _compute(model, batch)
-        except Exception as error:
-            if len(batch) > 1 and not isinstance(error, OutOfMemory):
-                for wanted in batch:  # one of them is bad; its mates are not
-                    self._forward(model, [wanted], most)
-            else:
-                self._fail(batch, error)
-            return
+            outcomes = self._outcomes(passes)
         finally:
             self._pass_began = None
-        seconds = time.monotonic() - start
-        waits = [start - wanted.since for wanted in batch]
-        closed_by: Literal["full", "drained"] = "full" if len(batch) == most else "drained"
-        self._on_batch(Batch(model.card, mechanism, len(batch), closed_by, waits, seconds))
+        ended = time.monotonic()
+        since_last = None if self._last_ended is None else (ended - self._last_ended) / len(passes)
+        again: list[_Pass] = []
+        for one, outcome in zip(passes, outcomes, strict=True):
+            if not isinstance(outcome, Exception):
+                self._finish(one, outcome, start, since_last)
+            elif len(one.batch) > 1 and one.model and not isinstance(outcome, OutOfMemory):
+                # One of its rows is bad; its mates are not.
+                again += [_Pass(one.kind, one.model, [wanted], one.most) for wanted in one.batch]
+            else:
+                self._fail(one.batch, outcome)
         with self._changed:
-            drawn = model.network.pass_rows(mechanism, len(batch))
-            complete = self._orders.fill(zip(batch, pixels, strict=True))
-            now = time.monotonic()
-            since_last = None if self._last_ended is None else now - self._last_ended
-            self._times.add((model.card.digest, mechanism), seconds, drawn, most, since_last)
-            self._last_ended = now if self._orders.queue else None
+            self._last_ended = ended if self._orders.queue and not again else None
+        for one in again:
+            self._run_passes([one])
+
+    def _outcomes(self, passes: Sequence[_Pass]) -> list[_Made | Exception]:
+        """What every pass has made, or why it has not."""
+        if self._side_by_side and self._slots(passes[0].model) > 1:
+            ended = self._side_by_side.run([partial(_outcome, one) for one in passes])
+            return [future.result() for future in ended]
+        return [_outcome(one) for one in passes]
+
+    def _finish(self, one: _Pass, made: _Made, start: float, since_last: float | None) -> None:
+        """Hands out the rows of a pass; its measures are kept (see PassTimes.add)."""
+        assert one.model
+        card, mechanism, rows = one.model.card, one.kind[1], len(one.batch)
+        waits = [start - wanted.since for wanted in one.batch]
+        closed_by: Literal["full", "drained"] = "full" if rows == one.most else "drained"
+        self._on_batch(Batch(card, mechanism, rows, closed_by, waits, made.seconds))
+        with self._changed:
+            complete = self._orders.fill(zip(one.batch, made.pixels, strict=True))
+            self._times.add(one.kind, made.seconds, made.drawn, one.most, self._slots(one.model), since_last)
         for order in complete:
             order.hand_over()
 
@@ -257,6 +308,19 @@ class Engine:
             hit = self._orders.give_up(batch)
         for order in hit:
             order.fail(error)
+
+
+def _outcome(one: _Pass) -> _Made | Exception:
+    """What a pass makes, in the calling thread, or why it does not."""
+    if not one.model:
+        return CgnInputError("model", f"digest {one.kind[0]} was unloaded")
+    start = time.monotonic()
+    try:
+        pixels = _compute(one.model, one.batch)
+    except Exception as error:
+        return error
+    seconds = time.monotonic() - start
+    return _Made(pixels, seconds, one.model.network.pass_rows(one.kind[1], len(one.batch)))
 
 
 def _compute(model: CGN, batch: Sequence[Wanted]) -> list[Pixels]:

@@ -1,7 +1,9 @@
 """What forward passes have cost lately."""
 
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from cgn.engine.orders import Kind
 
@@ -9,6 +11,15 @@ _PASSES = 16
 # A measure is forgotten after this: one that keeps work away would never be corrected.
 _SECONDS = 60.0
 _GUESS = 0.001  # seconds of a row before the first pass
+
+
+class _Measure(NamedTuple):
+    """Seconds of a pass."""
+
+    ended: float  # when it had ended
+    took: float
+    share: float  # of the device: less than it took if others run beside it
+    of_row: float  # a row's share, if the pass was full; else less
 
 
 class PassTimes:
@@ -19,10 +30,18 @@ class PassTimes:
     """
 
     def __init__(self) -> None:
-        self._passes: dict[Kind, deque[tuple[float, float, float]]] = {}  # ended, seconds, of a row
+        self._passes: dict[Kind, deque[_Measure]] = {}
         self._paces: deque[tuple[float, float]] = deque(maxlen=_PASSES)  # ended, pace
 
-    def add(self, kind: Kind, seconds: float, rows: int, most: int, since_last: float | None = None) -> None:
+    def add(
+        self,
+        kind: Kind,
+        seconds: float,
+        rows: int,
+        most: int,
+        slots: int = 1,
+        since_last: float | None = None,
+    ) -> None:
         """A pass of so many rows, padding counted.
 
         Args:
@@ -30,12 +49,15 @@ class PassTimes:
             seconds: that it took.
             rows: that it had.
             most: what a pass can take.
-            since_last: seconds from the last pass's end to this one's, if there was always work.
+            slots: passes of the kind that run side by side where there is work for so many.
+            since_last: seconds since the last passes had ended, divided among those that ran side by side, if
+                there was always work.
         """
         # A pass that was not full says little of what a row costs in one that is, so it says the least.
-        of_row = seconds / (rows if rows == most else most)
+        of_row = seconds / slots / (rows if rows == most else most)
         ended = time.monotonic()
-        self._passes.setdefault(kind, deque(maxlen=_PASSES)).append((ended, seconds, of_row))
+        known = self._passes.setdefault(kind, deque(maxlen=_PASSES))
+        known.append(_Measure(ended, seconds, seconds / slots, of_row))
         if since_last is not None and rows == most:
             self._paces.append((ended, since_last / (rows * self.row_seconds(kind))))
 
@@ -43,13 +65,23 @@ class PassTimes:
         """Drops the passes of a model."""
         self._passes = {kind: passes for kind, passes in self._passes.items() if kind[0] != digest}
 
-    def seconds(self, kind: Kind, rows: int) -> float:
-        """The least that so many rows take if nothing else is computed; 0 if nobody knows."""
+    def shortest(self, kind: Kind) -> float:
+        """The least that a pass of a kind takes; 0 if nobody knows."""
+        return min((measure.took for measure in self._lately(kind)), default=0.0)
+
+    def least(self, kinds: Iterable[Kind]) -> float:
+        """The least that rows of these kinds take if nothing else is computed; of unknown kinds 0."""
+        longest = together = 0.0
+        for kind, rows in Counter(kinds).items():
+            if known := self._lately(kind):
+                _, took, share, of_row = map(min, zip(*known, strict=True))
+                longest = max(longest, took)
+                together += max(share, rows * of_row)
+        return max(longest, together)
+
+    def _lately(self, kind: Kind) -> list[_Measure]:
         since = time.monotonic() - _SECONDS
-        known = [(took, of_row) for ended, took, of_row in self._passes.get(kind, ()) if ended > since]
-        if not known:
-            return 0.0
-        return max(min(took for took, _ in known), rows * min(of_row for _, of_row in known))
+        return [measure for measure in self._passes.get(kind, ()) if measure.ended > since]
 
     def pace(self) -> float:
         """How many times as long as their rows' cost full passes take, with all between them; at least 1.
@@ -62,4 +94,4 @@ class PassTimes:
 
     def row_seconds(self, kind: Kind) -> float:
         """One row's share of a full pass; a guess before the first one."""
-        return min((of_row for _, _, of_row in self._passes.get(kind, ())), default=_GUESS)
+        return min((measure.of_row for measure in self._passes.get(kind, ())), default=_GUESS)

@@ -35,6 +35,7 @@ class ServedMnist(Network):
     """
 
     latent = LATENT
+    small = True
 
     def __init__(self, trained: MnistCGN, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(trained.classes, trained.resolution)

@@ -20,12 +20,14 @@ class Network(nn.Module):
         resolution: height and width of every output, in pixels.
         mechanisms: what it draws.
         batch_rows: rows of a full pass, and the most that one takes.
+        small: whether several passes side by side on a CPU are sooner done than one after the other.
     """
 
     latent: int
     truncated: ClassVar[bool] = False
     mechanisms: tuple[Mechanism, ...] = MECHANISMS
     batch_rows: int = BATCH_ROWS
+    small: ClassVar[bool] = False
 
     def __init__(self, classes: int, resolution: int) -> None:
         super().__init__()

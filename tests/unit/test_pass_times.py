@@ -10,13 +10,24 @@ KIND: Kind = ("digest", "shape")
 
 def test_a_pass_costs_the_least_that_one_has_taken() -> None:
     times = PassTimes()
-    assert times.seconds(KIND, 100) == 0
+    assert times.least([KIND] * 100) == times.shortest(KIND) == 0
     for seconds in (0.5, 0.4, 0.8):
         times.add(KIND, seconds, rows=10, most=10)
-    assert times.seconds(KIND, 1) == 0.4
-    assert times.seconds(KIND, 100) == pytest.approx(4.0)
+    assert times.least([KIND]) == times.shortest(KIND) == 0.4
+    assert times.least([KIND] * 100) == pytest.approx(4.0)
     times.forget("digest")
-    assert times.seconds(KIND, 100) == 0
+    assert times.least([KIND] * 100) == times.shortest(KIND) == 0
+
+
+def test_passes_side_by_side_cost_a_share_of_what_they_take() -> None:
+    times = PassTimes()
+    other: Kind = ("digest", "texture")
+    for kind in (KIND, other):
+        times.add(kind, 0.4, rows=10, most=10, slots=2)
+    assert times.row_seconds(KIND) == pytest.approx(0.02)
+    assert times.least([KIND]) == 0.4  # alone it is done no sooner
+    assert times.least([KIND, other]) == 0.4  # side by side
+    assert times.least([KIND] * 30 + [other]) == pytest.approx(0.8)
 
 
 def test_the_pace_is_of_full_passes_one_after_another_with_all_between_them() -> None:
