@@ -116,6 +116,9 @@ def import_model(
     """
     target = _free(models_dir, name, version)
     files = [file, *([u2net] if u2net else [])]
+    if missing := [str(path) for path in files if not path.exists()]:
+        where = "the README tells under ImageNet where public weights are"
+        raise CgnInputError("weights", f"there is no file {' and none '.join(missing)}; {where}")
     tell(f"reading {' '.join(map(str, files))}")
     network: torch.nn.Module
     if kind == "mnist":

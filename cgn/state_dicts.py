@@ -31,8 +31,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        where = "the README tells under ImageNet where public weights are"
-        raise CgnInputError("weights", f"there is no file {path}; {where}") from None
+        raise CgnInputError("weights", f"there is no file {path}") from None
     except OSError as error:
         raise CgnInputError("weights", f"{path} cannot be read ({error.strerror})") from None
     try:

@@ -60,7 +60,7 @@ def test_a_trained_classifier_scores_as_when_it_was_trained(tmp_path: Path) -> N
 
 def test_what_cannot_be_scored_is_told(tmp_path: Path) -> None:
     where = surroundings(tmp_path, "scored")
-    with pytest.raises(RunError, match=r"classifier: .*cannot be read"):
+    with pytest.raises(RunError, match=r"classifier: .*there is no file none/c.safetensors"):
         evaluate_classifier(EvaluateClassifierConfig(classifier="none/c.safetensors"), where)
     torch.save(Classifier(3).state_dict(), tmp_path / "three.pth")
     with pytest.raises(RunError, match="for 10 classes at 32 pixels"):

@@ -379,8 +379,9 @@ def test_a_version_is_not_imported_twice(tmp_path: Path, capsys) -> None:
             ["mnist", "none.pth", "--dataset", "colored_mnist"],
             "none.pth; the README tells under ImageNet where",
         ),
+        (["biggan", "b.bin", "--u2net", "u.pth"], "there is no file b.bin and none u.pth; the README tells"),
         (["cgn", "cgn.pth", "--name", ""], "name: '' must be"),
-        (["cgn", "cgn.onnx"], "cgn.onnx must be a .safetensors or a .pth file, or a .bin one"),
+        (["cgn", __file__], "test_import_weights.py must be a .safetensors or a .pth file, or a .bin one"),
     ],
 )
 def test_bad_options_are_refused_in_one_line(tmp_path: Path, capsys, options: list[str], says: str) -> None:

@@ -387,7 +387,7 @@ def test_nothing_in_a_file_is_executed(tmp_path) -> None:
 
 
 def test_no_such_file_and_no_such_kind(tmp_path) -> None:
-    with pytest.raises(CgnInputError, match=r"^weights: there is no file .*none.pth; the README tells"):
+    with pytest.raises(CgnInputError, match=r"^weights: there is no file .*none.pth$"):
         load_u2net(tmp_path / "none.pth")
     (tmp_path / "folder.safetensors").mkdir()
     with pytest.raises(CgnInputError, match=r"cannot be read \(Is a directory\)"):
