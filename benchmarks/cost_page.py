@@ -33,7 +33,8 @@ def render(results: Path) -> str:
 
 
 def _part(heading: str, told: dict[str, Any], rows: str, file: str) -> str:
-    where = f"{told['machine']['cpu']}, {told['machine']['threads']} threads"
+    threads = told["machine"]["threads"]
+    where = f"{told['machine']['cpu']}, {threads} thread{'s' if threads > 1 else ''}"
     source = f"[`{file}`]({file}), {where}: `{told['command']}` of commit {told['commit'][:10]}"
     return f"### {heading}\n\n{rows}\n\n{source}"
 
