@@ -35,7 +35,9 @@ def render(results: Path) -> str:
 def _part(heading: str, told: dict[str, Any], rows: str, file: str) -> str:
     threads = told["machine"]["threads"]
     where = f"{told['machine']['cpu']}, {threads} thread{'s' if threads > 1 else ''}"
-    source = f"[`{file}`]({file}), {where}: `{told['command']}` of commit {told['commit'][:10]}"
+    changed = " with changed files" if told["commit"].endswith("+") else ""
+    commit = f"{told['commit'][:10]}{changed}"
+    source = f"[`{file}`]({file}), {where}: `{told['command']}` of commit {commit}"
     return f"### {heading}\n\n{rows}\n\n{source}"
 
 
