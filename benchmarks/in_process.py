@@ -2,14 +2,19 @@
 
 import json
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.authors_networks import NAME as AUTHORS
+from benchmarks.authors_networks import authors_networks
 from benchmarks.contender import Contender, Work
 from benchmarks.plain import Plain
 from benchmarks.results import Result, at_most, faster, reported
@@ -28,6 +33,8 @@ from common.settings import REPO
 from trainer.runs.precision import cpu_has_bfloat16
 from trainer.runs.train_classifier_config import TrainClassifierConfig
 
+Name = TypeVar("Name")
+
 MODELS_DIR, MODEL = REPO / "models", "wildlife_mnist"
 PLAIN_BATCHES = (16, 32, 64, 128, 256)
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
@@ -39,9 +46,9 @@ _BANK_BATCH = 1000  # images
 _LOAD_IMAGES = 64  # of a request, which plain takes as a batch
 
 
-def plain_work(images: int) -> dict[str, Work]:
+def plain_work(images: int, models_dir: Path = MODELS_DIR, name: str = MODEL) -> dict[str, Work]:
     """Images of plain: fresh ones by the size of a batch, and all combinations."""
-    plain = Plain(MODELS_DIR, MODEL)
+    plain = Plain(models_dir, name)
     labels = torch.cartesian_prod(*[torch.arange(10)] * 3).T.tolist()
 
     def in_batches(size: int) -> Work:
@@ -54,11 +61,13 @@ def plain_work(images: int) -> dict[str, Work]:
     return {f"fresh {size}": in_batches(size) for size in PLAIN_BATCHES} | {"combinations": combinations}
 
 
-def engine_work(images: int, precision: Precision) -> dict[str, Work]:
+def engine_work(
+    images: int, precision: Precision, models_dir: Path = MODELS_DIR, name: str = MODEL
+) -> dict[str, Work]:
     """The same of an engine that has as many threads as plain. Beside it others have one, as in a server."""
     engine = Engine(torch.get_num_threads())
     torch.set_num_threads(1)
-    model = checkpoint.load(MODELS_DIR, MODEL, precision=precision)
+    model = checkpoint.load(models_dir, name, precision=precision)
     engine.add(model)
     return {
         "fresh": lambda turn: engine_composites(engine, model.card.digest, images, turn),
@@ -66,19 +75,45 @@ def engine_work(images: int, precision: Precision) -> dict[str, Work]:
     }
 
 
+@dataclass(frozen=True)
+class Networks:
+    """Whose networks are measured, and where the model is.
+
+    Attributes:
+        row: what rows of them are called, after their number.
+        measure: what is said of them.
+    """
+
+    row: str
+    measure: str
+    models_dir: Path = MODELS_DIR
+    name: str = MODEL
+
+
 @contextmanager
-def contenders(images: int) -> Iterator[dict[str, Contender]]:
-    """Plain, and an engine in each precision."""
+def both_networks() -> Iterator[tuple[Networks, Networks]]:
+    """This project's and the authors', the latter with random weights: theirs cannot be had here."""
+    with authors_networks() as folder:
+        yield Networks("", ""), Networks("authors-", "the authors' networks: ", folder, AUTHORS)
+
+
+@contextmanager
+def contenders(images: int, networks: Sequence[Networks]) -> Iterator[dict[tuple[str, str], Contender]]:
+    """Of each of them plain, and an engine in each precision, by row and which."""
     with ExitStack() as stack:
-        made = {"plain": stack.enter_context(Contender(plain_work, images))}
-        for precision in PRECISIONS:
-            made[precision] = stack.enter_context(Contender(engine_work, images, precision))
+        made = {}
+        for one in networks:
+            where = one.models_dir, one.name
+            made[one.row, "plain"] = stack.enter_context(Contender(plain_work, images, *where))
+            for precision in PRECISIONS:
+                engine = Contender(engine_work, images, precision, *where)
+                made[one.row, precision] = stack.enter_context(engine)
         yield made
 
 
-def seconds_in_turns(rounds: int, work: Mapping[str, Callable[[int], float]]) -> dict[str, float]:
+def seconds_in_turns(rounds: int, work: Mapping[Name, Callable[[int], float]]) -> dict[Name, float]:
     """Medians of the seconds that each takes, in turns; the first turn warms up. Work is given its turn."""
-    taken: dict[str, list[float]] = {name: [] for name in work}
+    taken: dict[Name, list[float]] = {name: [] for name in work}
     for turn in range(rounds + 1):
         for name, seconds in work.items():
             taken[name].append(seconds(turn))
@@ -107,24 +142,50 @@ def engine_composites(engine: Engine, digest: str, images: int, turn: int) -> to
 def fresh(sizes: Sizes) -> list[Result]:
     """Row 1: fresh composites per second."""
     images = sizes.images
-    with contenders(images) as made:
-        work = {f"plain {b}": partial(made["plain"].seconds, f"fresh {b}") for b in PLAIN_BATCHES}
-        work |= {precision: partial(made[precision].seconds, "fresh") for precision in PRECISIONS}
-        took = seconds_in_turns(sizes.rounds, work)
-    models = {p: checkpoint.load(MODELS_DIR, MODEL, precision=p) for p in PRECISIONS}
-    largest, rms = _differences(Plain(MODELS_DIR, MODEL), models)
-    rates = {b: max(1, images // b) * b / took[f"plain {b}"] for b in PLAIN_BATCHES}
-    best = max(rates, key=lambda b: rates[b])
-    results = []
+    with both_networks() as networks:
+        with contenders(images, networks) as made:
+            work: dict[tuple[str, str], Callable[[int], float]] = {}
+            for (row, which), contender in made.items():
+                if which == "plain":
+                    work |= {(row, f"{b}"): partial(contender.seconds, f"fresh {b}") for b in PLAIN_BATCHES}
+                else:
+                    work[row, which] = partial(contender.seconds, "fresh")
+            took = seconds_in_turns(sizes.rounds, work)
+        best: dict[str, tuple[int, float]] = {}  # batch and rate of plain
+        for one in networks:
+            rates = {b: max(1, images // b) * b / took[one.row, f"{b}"] for b in PLAIN_BATCHES}
+            best[one.row] = max(rates.items(), key=lambda rate: rate[1])
+        results = []
+        for one in networks:
+            results += _beside_plain(one, {p: images / took[one.row, p] for p in PRECISIONS}, *best[one.row])
+    own, theirs = networks
     for precision in PRECISIONS:
-        measure = f"fresh composites, engine in {precision}, beside plain in batches of {best}"
+        measure = (
+            f"fresh composites, this project's networks in the engine in {precision}, beside the authors' in "
+            f"plain in batches of {best[theirs.row][0]}"
+        )
+        rate = images / took[own.row, precision]
+        results.append(faster(f"1/instead-{precision}", measure, "images/s", rate, best[theirs.row][1], None))
+    return results
+
+
+def _beside_plain(
+    networks: Networks, rates: Mapping[Precision, float], batch: int, plain: float
+) -> list[Result]:
+    """The engine's rates beside plain's of the same networks, and how far its pictures are from plain's."""
+    models = {p: checkpoint.load(networks.models_dir, networks.name, precision=p) for p in PRECISIONS}
+    largest, rms = _differences(Plain(networks.models_dir, networks.name), models)
+    results = []
+    for precision, rate in rates.items():
+        measure = (
+            f"{networks.measure}fresh composites, engine in {precision}, beside plain in batches of {batch}"
+        )
         goal = None if precision == "bfloat16" and not cpu_has_bfloat16() else FRESH_GOALS[precision]
-        rate = images / took[precision]
-        results.append(faster(f"1/{precision}", measure, "images/s", rate, rates[best], goal))
-    what = "largest difference of a float32 composite from plain"
-    results.append(at_most("1/equality", what, "of [-1, 1]", largest, EXACT))
-    what = "root mean square difference of a bfloat16 composite from plain"
-    return [*results, reported("1/bfloat16-error", what, "of [-1, 1]", rms)]
+        results.append(faster(f"1/{networks.row}{precision}", measure, "images/s", rate, plain, goal))
+    what = f"{networks.measure}largest difference of a float32 composite from plain"
+    results.append(at_most(f"1/{networks.row}equality", what, "of [-1, 1]", largest, EXACT))
+    what = f"{networks.measure}root mean square difference of a bfloat16 composite from plain"
+    return [*results, reported(f"1/{networks.row}bfloat16-error", what, "of [-1, 1]", rms)]
 
 
 def _differences(plain: Plain, models: dict[Precision, CGN]) -> tuple[float, float]:
@@ -144,20 +205,28 @@ def _differences(plain: Plain, models: dict[Precision, CGN]) -> tuple[float, flo
 
 def combinations(sizes: Sizes) -> list[Result]:
     """Row 2: all of 10 shapes x 10 textures x 10 backgrounds."""
-    with contenders(sizes.images) as made:
+    with both_networks() as networks, contenders(sizes.images, networks) as made:
         work = {name: partial(contender.seconds, "combinations") for name, contender in made.items()}
         took = seconds_in_turns(sizes.rounds, work)
-    return [
+    own, theirs = networks
+    what = "every combination of 10 shapes, textures and backgrounds, no row known, engine in"
+    results = [
         faster(
-            f"2/{precision}",
-            f"every combination of 10 shapes, textures and backgrounds, no row known, engine in {precision}",
+            f"2/{one.row}{precision}",
+            f"{one.measure}{what} {precision}",
             "images/s",
-            1000 / took[precision],
-            1000 / took["plain"],
+            1000 / took[one.row, precision],
+            1000 / took[one.row, "plain"],
             ALL_GOAL,
         )
+        for one in networks
         for precision in PRECISIONS
     ]
+    for precision in PRECISIONS:
+        rate, plain = 1000 / took[own.row, precision], 1000 / took[theirs.row, "plain"]
+        measure = f"the same of this project's networks, engine in {precision}, beside the authors' in plain"
+        results.append(faster(f"2/instead-{precision}", measure, "images/s", rate, plain, None))
+    return results
 
 
 def every_combination(engine: Engine, digest: str, seed: int) -> NDArray[np.uint8]:
@@ -174,17 +243,24 @@ def from_banks(sizes: Sizes) -> list[Result]:
     if images < masks:  # a trial
         masks = textures = backgrounds = images // 10
     policy = Policy(bank_masks=masks, bank_textures=textures, bank_backgrounds=backgrounds)
-    with Contender(plain_work, sample) as plain, Contender(banks_work, images, policy) as recombined:
-        seconds = partial(plain.seconds, f"fresh {_LOAD_IMAGES}")
-        plain_seconds = seconds_in_turns(sizes.rounds, {"plain": seconds})["plain"]
-        took = {
-            "plain": plain_seconds * images / max(_LOAD_IMAGES, sample // _LOAD_IMAGES * _LOAD_IMAGES),
-            "banks": recombined.seconds("banks", 1),
+    with both_networks() as networks, ExitStack() as stack:
+        recombined = stack.enter_context(Contender(banks_work, images, policy))
+        plain = {
+            one.row: stack.enter_context(Contender(plain_work, sample, one.models_dir, one.name))
+            for one in networks
         }
+        work = {row: partial(contender.seconds, f"fresh {_LOAD_IMAGES}") for row, contender in plain.items()}
+        took = seconds_in_turns(sizes.rounds, work)
+        rate = images / recombined.seconds("banks", 1)
+    drawn = max(_LOAD_IMAGES, sample // _LOAD_IMAGES * _LOAD_IMAGES)
+    own, theirs = (drawn / took[one.row] for one in networks)
     banks = f"banks of {masks:,} masks, {textures:,} textures and {backgrounds:,} backgrounds ({why})"
     measure = f"{images:,} labelled counterfactuals in batches, the banks' rows included: {banks}"
-    rate, plain_rate = images / took["banks"], images / took["plain"]
-    return [faster("3", measure, "images/s", rate, plain_rate, BANKS_GOAL)]
+    instead = "the same, beside the authors' networks in plain"
+    return [
+        faster("3", measure, "images/s", rate, own, BANKS_GOAL),
+        faster("3/instead", instead, "images/s", rate, theirs, None),
+    ]
 
 
 def banks_work(images: int, policy: Policy) -> dict[str, Work]:

@@ -11,13 +11,15 @@ import torch
 
 from cgn import checkpoint
 from cgn.composer import compose
+from cgn.mechanisms.authors_mnist import AuthorsMnistCGN
 from cgn.mechanisms.mnist import LATENT, MnistCGN, one_hot
+from cgn.noise import MECHANISMS
 
 _COLUMNS = (LATENT, LATENT, LATENT, 1, 1, 1, 2, 2)  # of causes: noise, labels, rolls
 
 
 class Plain:
-    """A CGN of the MNIST family in its trained form.
+    """A CGN of small pictures in its trained form: one of the MNIST family, or the authors' own.
 
     Causes of N images are one float32 tensor (N, 103), so that servers can batch them: noise of shape,
     texture and background, their labels, and the rolls of texture and background.
@@ -25,7 +27,7 @@ class Plain:
 
     def __init__(self, models_dir: Path, name: str) -> None:
         network, self.card = checkpoint.load_trained(models_dir, name)
-        assert isinstance(network, MnistCGN)
+        assert isinstance(network, MnistCGN | AuthorsMnistCGN)
         self.network = network.eval()
 
     def causes(self, labels: Sequence[Sequence[int]], seed: int) -> torch.Tensor:
@@ -49,9 +51,11 @@ class Plain:
         network = self.network
         *noise, y_s, y_t, y_b, roll_t, roll_b = causes_NK.split(_COLUMNS, dim=1)
         labels = [one_hot(y[:, 0].long(), network.classes) for y in (y_s, y_t, y_b)]
-        m = network.shape(noise[0], labels[0])
-        f = network.texture(noise[1], labels[1], roll_t.long())
-        b = network.background(noise[2], labels[2], roll_b.long())
+        rolls = [roll_t.long(), roll_t.long(), roll_b.long()]  # a shape is not rolled
+        m, f, b = (
+            network.draw(mechanism, u, y, roll, 1.0)
+            for mechanism, u, y, roll in zip(MECHANISMS, noise, labels, rolls, strict=True)
+        )
         return compose(m, f, b)
 
     def pixels(self, causes_NK: torch.Tensor) -> torch.Tensor:

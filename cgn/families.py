@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Literal, TypeVar, overload
 
 import torch
 from torch import nn
@@ -10,6 +10,7 @@ from torch import nn
 from cgn.datasets import MOST_CLASSES, RESOLUTIONS
 from cgn.errors import CgnInputError
 from cgn.mechanisms.authors_mnist import AuthorsMnistCGN
+from cgn.mechanisms.authors_mnist_served import ServedAuthorsMnist
 from cgn.mechanisms.imagenet import ImagenetCGN, ImagenetSizes
 from cgn.mechanisms.imagenet_served import ServedImagenet
 from cgn.mechanisms.mnist import MnistCGN
@@ -20,6 +21,7 @@ Precision = Literal["float32", "bfloat16"]
 Output = Literal["composite", "mask", "foreground", "background", "pre_mask", "reference"]
 
 Weights = Mapping[str, torch.Tensor]  # a state dict, perhaps read from a file tensor by tensor
+T = TypeVar("T", bound=nn.Module)
 Serve = Callable[[Mapping[str, int], int, int, Weights, torch.device, Precision], Network]
 
 
@@ -54,8 +56,10 @@ def _mnist(architecture: Mapping[str, int], classes: int, resolution: int) -> Mn
     return MnistCGN(width, classes, resolution)
 
 
-def _served_as_trained(build: Callable[[Mapping[str, int], int, int], Network]) -> Serve:
-    """Serving in the form, and in the float32, that a family is trained in."""
+def _folded(
+    build: Callable[[Mapping[str, int], int, int], T], served: Callable[[T, torch.dtype], Network]
+) -> Serve:
+    """Serving in a form that is derived from the trained one."""
 
     def serve(
         architecture: Mapping[str, int],
@@ -65,24 +69,11 @@ def _served_as_trained(build: Callable[[Mapping[str, int], int, int], Network]) 
         device: torch.device,
         precision: Precision,
     ) -> Network:
-        network = build(architecture, classes, resolution)
-        network.load_state_dict(dict(weights), strict=False)  # without counters of steps, which nothing reads
-        return network
+        trained = build(architecture, classes, resolution).eval()
+        trained.load_state_dict(dict(weights), strict=False)  # without counters of steps, which nothing reads
+        return served(trained, getattr(torch, precision))
 
     return serve
-
-
-def _serve_mnist(
-    architecture: Mapping[str, int],
-    classes: int,
-    resolution: int,
-    weights: Weights,
-    device: torch.device,
-    precision: Precision,
-) -> Network:
-    trained = _mnist(architecture, classes, resolution).eval()
-    trained.load_state_dict(dict(weights), strict=False)  # without counters of steps, which nothing reads
-    return ServedMnist(trained, getattr(torch, precision))
 
 
 def _imagenet(architecture: Mapping[str, int], classes: int, resolution: int) -> ImagenetCGN:
@@ -102,7 +93,7 @@ def _serve_imagenet(
 
 
 FAMILIES: Mapping[str, Family] = {
-    "mnist": Family(("composite", "mask", "foreground", "background"), _mnist, _serve_mnist),
+    "mnist": Family(("composite", "mask", "foreground", "background"), _mnist, _folded(_mnist, ServedMnist)),
     "imagenet": Family(
         ("composite", "mask", "foreground", "background", "pre_mask", "reference"),
         _imagenet,
@@ -113,7 +104,7 @@ FAMILIES: Mapping[str, Family] = {
     "mnist_authors": Family(
         ("composite", "mask", "foreground", "background"),
         AuthorsMnistCGN.of,
-        _served_as_trained(AuthorsMnistCGN.of),
+        _folded(AuthorsMnistCGN.of, ServedAuthorsMnist),
     ),
 }
 

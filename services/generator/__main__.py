@@ -31,6 +31,7 @@ from services.grpc_server import Readiness, serve
 _LAST_WORD_SECONDS = 1.0  # of the grace, to tell those that were not served
 # A pass that takes this long has hung, or will keep everybody waiting: others should be asked.
 _STALLED_SECONDS = 120.0
+_OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,8 @@ async def main(settings: GeneratorSettings) -> None:
                     # up the event loop.
                     gc.collect()
                     gc.freeze()
+                    # A request makes thousands of objects and no cycles: looking for these seldom will do.
+                    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
                 await readiness.set(engine.pass_seconds() < _STALLED_SECONDS)
         finally:
             refusing.cancel()

@@ -1,7 +1,7 @@
 """From rows to a GenerateResponse: compose, encode, measure. Runs in a thread, not on the event loop."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import cast
+from collections.abc import Mapping
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ _FILES: dict[int, ImageFormat] = {
 }
 _PIXELS_AT_ONCE = 1 << 16  # of composites that are drawn together: their maps stay in the processor's cache
 
-_Drawing = tuple[pb.Output, tuple[Row, ...]]  # an output and the rows that it is made from
 # For casts: written where they stand, types would be made anew in every call.
 _Level = NDArray[np.uint8]
 _Levels = list[_Level]
@@ -44,40 +43,59 @@ def answer(plan: Plan, pixels: Mapping[Row, Pixels], cached: set[Row]) -> pb.Gen
         model=card.name, version=card.version, digest=card.digest, encoding=plan.encoding
     )
     total = response.ByteSize()
-    mu_masks = mu_masks_of([rows["shape"] for rows in plan.composites if "shape" in rows], pixels)
-    # Composites share rows; each distinct output is composed and encoded once.
-    images: dict[_Drawing, pb.Image] = {}
-    step = max(1, _PIXELS_AT_ONCE // card.resolution**2)
-    for i, rows in enumerate(plan.composites):
-        if not i % step:
-            images |= _images(plan, plan.composites[i : i + step], pixels, images)
-        result = response.results.add()
-        for mechanism, row in rows.items():
-            _resolve(getattr(result, mechanism), row, card, row in cached)
-        if shape := rows.get("shape"):
-            result.mu_mask = mu_masks[shape]
-        result.images.extend(images[drawing] for drawing in _drawings(plan, rows))
-        if plan.encoding in _FILES:  # a raw answer was measured before any work
-            size = result.ByteSize() + sum(_slack_bytes(row, row in cached) for row in rows.values())
-            total += 1 + _varint_bytes(size) + size
-            if total > MAX_MESSAGE_BYTES:
-                fit = f"the first {i} of these composites ({i * len(plan.outputs)} images) fit"
-                raise too_large(len(plan.composites), f"{fit}; ask for the rest separately")
+    stacks = stacks_of(plan, pixels)
+    # Composites share rows: what is told of a row is written once, and copied.
+    told = {
+        mechanism: [_resolved(row, card, row in cached) for row in rows]
+        for mechanism, rows in plan.rows.items()
+    }
+    mu_masks = mu_masks_of(stacks["shape"]) if "shape" in stacks else []
+    files: dict[tuple[int, ...], bytes] = {}
+    size = card.resolution
+    step = max(1, _PIXELS_AT_ONCE // size**2)
+    for start in range(0, plan.composites, step):
+        some = range(start, min(start + step, plan.composites))
+        images = [_images(output, plan, stacks, some, files) for output in plan.outputs]
+        for i in some:
+            result = response.results.add()
+            for mechanism, factors in told.items():
+                getattr(result, mechanism).CopyFrom(factors[plan.picks[mechanism][i]])
+            if mu_masks:
+                result.mu_mask = mu_masks[plan.picks["shape"][i]]
+            for image in images:
+                data = image.data[i - start]
+                result.images.add(
+                    output=image.output, data=data, height=size, width=size, channels=image.channels
+                )
+            if plan.encoding in _FILES:  # a raw answer was measured before any work
+                rows = [plan.rows[mechanism][picks[i]] for mechanism, picks in plan.picks.items()]
+                length = result.ByteSize() + sum(_slack_bytes(row, row in cached) for row in rows)
+                total += 1 + _varint_bytes(length) + length
+                if total > MAX_MESSAGE_BYTES:
+                    fit = f"the first {i} of these composites ({i * len(plan.outputs)} images) fit"
+                    raise too_large(plan.composites, f"{fit}; ask for the rest separately")
     return response
 
 
-def mu_masks_of(shapes: Iterable[Row], pixels: Mapping[Row, Pixels]) -> dict[Row, float]:
-    """Mean mask value, 0 to 1, of each distinct row of shape, uint8 or float32."""
-    distinct = list(dict.fromkeys(shapes))
-    if not distinct:
-        return {}
-    m_NHW = np.stack([pixels[row][:, :, 0] for row in distinct])
-    means = m_NHW.mean(axis=(1, 2), dtype=np.float64)
-    return dict(zip(distinct, (means / 255.0 if m_NHW.dtype == np.uint8 else means).tolist(), strict=True))
+def stacks_of(plan: Plan, pixels: Mapping[Row, Pixels]) -> dict[Mechanism, Pixels]:
+    """The pixels of a plan's rows, (N, H, W, channels) for every mechanism, in the plan's data type."""
+    return {
+        mechanism: cast(Pixels, np.stack([pixels[row] for row in rows]))
+        for mechanism, rows in plan.rows.items()
+    }
 
 
-def _resolve(told: pb.ResolvedFactor, row: Row, card: ModelCard, cached: bool) -> None:
-    """Tells a factor as it was used."""
+def mu_masks_of(shapes_NHWC: Pixels) -> list[float]:
+    """Mean mask value, 0 to 1, of each of N rows of shape, uint8 or float32."""
+    m_NHW, (_, height, width, _) = shapes_NHWC[..., 0], shapes_NHWC.shape
+    if m_NHW.dtype == np.uint8:
+        return (m_NHW.sum((1, 2), np.uint32) / (255.0 * height * width)).tolist()
+    return m_NHW.mean((1, 2), np.float64).tolist()
+
+
+def _resolved(row: Row, card: ModelCard, cached: bool) -> pb.ResolvedFactor:
+    """A factor as it was used."""
+    told = pb.ResolvedFactor()
     told.seed, told.cache_hit, told.truncation = row.seed, cached, row.truncation
     if isinstance(row.label, int):
         told.label_index, told.label_name = row.label, card.class_names[row.label]
@@ -87,37 +105,43 @@ def _resolve(told: pb.ResolvedFactor, row: Row, card: ModelCard, cached: bool) -
     if row.way:
         path = pb.PATH_SPHERICAL if row.way.path == "spherical" else pb.PATH_LINEAR
         told.way.MergeFrom(pb.Way(to_seed=row.way.to, share=row.way.share, path=path))
+    return told
 
 
-def _drawings(plan: Plan, rows: Mapping[Mechanism, Row]) -> list[_Drawing]:
-    """The outputs of one composite."""
-    return [(output, tuple([rows[mechanism] for mechanism in NEEDS[output]])) for output in plan.outputs]
+class _Images(NamedTuple):
+    """One output of some composites, written."""
+
+    output: pb.Output
+    channels: int
+    data: list[bytes]
 
 
 def _images(
+    output: pb.Output,
     plan: Plan,
-    composites: Sequence[Mapping[Mechanism, Row]],
-    pixels: Mapping[Row, Pixels],
-    known: Collection[_Drawing],
-) -> dict[_Drawing, pb.Image]:
-    """The outputs of some composites that are not known yet, those of a kind drawn together."""
-    wanted: dict[int, dict[_Drawing, None]] = {}
-    for rows in composites:
-        for drawing in _drawings(plan, rows):
-            if drawing not in known:
-                wanted.setdefault(drawing[0], {})[drawing] = None
-    images: dict[_Drawing, pb.Image] = {}
-    for output, drawings in wanted.items():
-        columns = zip(*(parts for _, parts in drawings), strict=True)
-        stacks = [cast(Pixels, np.stack([pixels[row] for row in rows])) for rows in columns]
-        arrays = draw(output, plan, stacks)
-        _, height, width, channels = arrays.shape
-        for drawing, array in zip(drawings, arrays, strict=True):
-            data = written(array, plan.encoding)
-            images[drawing] = pb.Image(
-                output=drawing[0], data=data, height=height, width=width, channels=channels
-            )
-    return images
+    stacks: Mapping[Mechanism, Pixels],
+    some: range,
+    files: dict[tuple[int, ...], bytes],
+) -> _Images:
+    """One output of some of a plan's composites, drawn together.
+
+    files: by output and rows, so that each is encoded once however many composites share it; raw bytes are
+    sooner made again.
+    """
+    picks = [plan.picks[mechanism][some.start : some.stop] for mechanism in NEEDS[output]]
+    parts = [stacks[mechanism][of_each] for mechanism, of_each in zip(NEEDS[output], picks, strict=True)]
+    arrays = draw(output, plan, parts)
+    if plan.encoding not in _FILES:
+        whole = written(arrays, plan.encoding)
+        size = len(whole) // len(some)
+        data = [whole[start : start + size] for start in range(0, len(whole), size)]
+    else:
+        names = [(output, *rows) for rows in zip(*picks, strict=True)]
+        for name, array in zip(names, arrays, strict=True):
+            if name not in files:
+                files[name] = written(array, plan.encoding)
+        data = [files[name] for name in names]
+    return _Images(output, arrays.shape[-1], data)
 
 
 def draw(output: int, plan: Plan, parts: list[Pixels]) -> Pixels:

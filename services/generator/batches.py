@@ -13,7 +13,7 @@ from cgn.noise import Mechanism
 from cgn.sampler import Numbers
 from cgn_api.v1 import generator_pb2 as pb
 from services.errors import invalid
-from services.generator.answer import draw, mu_masks_of, written
+from services.generator.answer import draw, mu_masks_of, stacks_of, written
 from services.generator.redis_tier import Pixels
 from services.generator.validate import MAX_COMPOSITES, NEEDS, RAW_ITEM_BYTES, Plan, channels
 from services.grpc_server import MAX_MESSAGE_BYTES
@@ -55,28 +55,22 @@ def image_batches(
     pixels: every row of the plan, in the plan's data type. jitter: numbers for every image, where its rows
     are to be changed a little; of uint8 rows only.
     """
-    stacks: dict[Mechanism, Pixels] = {}
-    picks: dict[Mechanism, NDArray[np.int64]] = {}
-    for mechanism in plan.composites[0]:
-        rows = [composite[mechanism] for composite in plan.composites]
-        number = {row: i for i, row in enumerate(dict.fromkeys(rows))}
-        # All rows of a plan have its data type.
-        stacks[mechanism] = cast(Pixels, np.stack([pixels[row] for row in number]))
-        picks[mechanism] = np.array([number[row] for row in rows])
+    stacks = stacks_of(plan, pixels)
+    picks = {mechanism: np.array(of_each) for mechanism, of_each in plan.picks.items()}
     if jitter:
         for mechanism, numbers in jitter.items():
             if mechanism in stacks:
                 stacks[mechanism] = _jittered(mechanism, stacks[mechanism][picks[mechanism]], numbers)
-                picks[mechanism] = np.arange(len(plan.composites))
+                picks[mechanism] = np.arange(plan.composites)
     return [_batch(output, plan, stacks, picks) for output in plan.outputs]
 
 
 def mu_masks(plan: Plan, pixels: Mapping[Row, Pixels]) -> list[float]:
     """The mean mask value of each image of a plan; nothing if none has a mask."""
-    if "shape" not in plan.composites[0]:
+    if "shape" not in plan.rows:
         return []
-    of_row = mu_masks_of([rows["shape"] for rows in plan.composites], pixels)
-    return [of_row[rows["shape"]] for rows in plan.composites]
+    of_row = mu_masks_of(cast(Pixels, np.stack([pixels[row] for row in plan.rows["shape"]])))
+    return [of_row[pick] for pick in plan.picks["shape"]]
 
 
 def _batch(

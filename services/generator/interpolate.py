@@ -1,7 +1,7 @@
 """From an InterpolateRequest to plans of its frames: what differs between the ends moves, all else stays."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cgn.card import ModelCard
 from cgn.engine import Row
@@ -39,14 +39,13 @@ class Interpolation:
 
     def frames(self) -> Iterator[tuple[float, Plan]]:
         """Every frame: its share of the way, and its plan."""
-        (first,) = self.start.composites
         for index in range(self.midpoints + 2):
             share = index / (self.midpoints + 1)
             rows = {
-                mechanism: between(row, self.end[mechanism], share, self.path)
-                for mechanism, row in first.items()
+                mechanism: [between(row, self.end[mechanism], share, self.path)]
+                for mechanism, (row,) in self.start.rows.items()
             }
-            yield share, replace(self.start, composites=[rows])
+            yield share, self.start.of(rows)
 
 
 def between(start: Row, end: Row, share: float, path: Path) -> Row:
@@ -77,7 +76,7 @@ def interpolation(request: pb.InterpolateRequest, card: ModelCard) -> Interpolat
     if violations := list(_violations(request)):
         raise invalid_fields(violations)
     start = _plan(request, request.start, card, "start")
-    (first,) = start.composites
+    first = {mechanism: row for mechanism, (row,) in start.rows.items()}
     last = pb.Composite(**{
         mechanism: _end_factor(
             getattr(request.start, mechanism), getattr(request.end, mechanism), first.get(mechanism)
@@ -88,7 +87,7 @@ def interpolation(request: pb.InterpolateRequest, card: ModelCard) -> Interpolat
     end = _plan(request, last, card, "end")
     return Interpolation(
         start,
-        end.composites[0],
+        {mechanism: row for mechanism, (row,) in end.rows.items()},
         request.midpoints if request.HasField("midpoints") else _MIDPOINTS,
         PATHS[request.path],
         request.animation,

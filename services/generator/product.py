@@ -1,7 +1,9 @@
 """From a GenerateProductRequest to plans of its chunks: every combination of sets of factors, in order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import numpy as np
 
 from cgn.card import ModelCard
 from cgn.engine import Row
@@ -50,18 +52,16 @@ class Product:
     def chunk(self, start: int) -> Plan:
         """The plan of the chunk that begins there."""
         stop = min(start + usual_batch(self.plan), self.header.combinations)
-        return replace(self.plan, composites=[self._rows(number) for number in range(start, stop)])
-
-    def _rows(self, number: int) -> dict[Mechanism, Row]:
-        """The rows of one combination: backgrounds change fastest, shapes slowest."""
-        rows: dict[Mechanism, Row] = {}
-        for mechanism in reversed(MECHANISMS):
+        number = np.arange(start, stop)
+        composites: dict[Mechanism, list[Row]] = {}
+        for mechanism in reversed(MECHANISMS):  # backgrounds change fastest, shapes slowest
             if mechanism in self.sets:
-                number, which = divmod(number, len(self.sets[mechanism]))
-                rows[mechanism] = self.sets[mechanism][which]
+                rows = self.sets[mechanism]
+                number, which = np.divmod(number, len(rows))
+                composites[mechanism] = [rows[i] for i in which.tolist()]
         if "reference" in self.needed:
-            rows["reference"] = rows["shape"]._replace(mechanism="reference")
-        return {mechanism: rows[mechanism] for mechanism in self.needed}
+            composites["reference"] = [row._replace(mechanism="reference") for row in composites["shape"]]
+        return self.plan.of({mechanism: composites[mechanism] for mechanism in self.needed})
 
 
 def product(request: pb.GenerateProductRequest, card: ModelCard) -> Product:
@@ -76,7 +76,7 @@ def product(request: pb.GenerateProductRequest, card: ModelCard) -> Product:
         raise invalid_fields(violations)
     outputs = tuple(request.outputs)
     encoding = request.encoding or pb.ENCODING_PNG
-    plan = Plan(card, outputs, encoding, [], request.hard_mask)
+    plan = Plan(card, outputs, encoding, request.hard_mask)
     usual_batch(plan)  # refuses what no message can hold
     needed = needed_mechanisms(outputs)
     index_of = {name: index for index, name in enumerate(card.class_names)}

@@ -1,7 +1,7 @@
 """From a SampleRequest to plans of its batches: labelled random factors of the one sampler (cgn.sampler)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import grpc
 
@@ -80,10 +80,9 @@ class Samples:
             getattr(message, f"{mechanism}_labels").extend(factors.labels.tolist())
             getattr(message, f"{mechanism}_seeds").extend(factors.seeds.tolist())
         needed = needed_mechanisms(self.plan.outputs)
-        rows = [self._rows(mechanism, drawn[mechanism]) for mechanism in needed]
-        composites = [dict(zip(needed, of_sample, strict=True)) for of_sample in zip(*rows, strict=True)]
+        composites = {mechanism: self._rows(mechanism, drawn[mechanism]) for mechanism in needed}
         jitter = {name: factors.jitter for name, factors in drawn.items() if factors.jitter is not None}
-        return Batch(message, replace(self.plan, composites=composites), jitter)
+        return Batch(message, self.plan.of(composites), jitter)
 
     def _rows(self, mechanism: Mechanism, factors: Factors) -> list[Row]:
         digest, truncation = self.plan.card.digest, self.truncation
@@ -105,7 +104,7 @@ def samples(request: pb.SampleRequest, card: ModelCard) -> Samples:
     available = [output for output in outputs_of(card) if output in _OUTPUTS]
     if violations := outputs_violations(outputs, available, card):
         raise invalid_fields(violations)
-    plan = Plan(card, outputs, pb.ENCODING_RAW_UINT8, [], request.hard_mask)
+    plan = Plan(card, outputs, pb.ENCODING_RAW_UINT8, request.hard_mask)
     most = largest_batch(plan)
     batch = request.batch if request.HasField("batch") else min(usual_batch(plan), _USUAL_BATCH)
     violations = list(_violations(request, card, batch, most))

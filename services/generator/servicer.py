@@ -19,11 +19,12 @@ from services.generator.models import Models
 from services.generator.row_source import Found, RowSource
 from services.generator.streams import Streams
 from services.generator.tally import count_served
-from services.generator.validate import Plan, plan
+from services.generator.validate import RAW_ITEM_BYTES, Plan, plan
 
 SERVICE_NAME = "cgn_api.v1.GeneratorService"
-# Composites of a request that is planned on the event loop: a hop to a thread would take longer.
-_PLANNED_AT_ONCE = 64
+# What the event loop does itself, for a hop to a thread would take longer: composites of a request that are
+# planned, and pixels of raw images that are composed.
+_PLANNED_AT_ONCE, _COMPOSED_AT_ONCE = 64, 1 << 16
 
 T = TypeVar("T")
 
@@ -58,6 +59,8 @@ class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
             with self._admission.admitted(card, len(rows)):
                 found = await self._rows.find(rows, card, todo.dtype, context)
                 self._rows.answers.begin(context)
+                if _soon_answered(todo):
+                    return self._answer(todo, found)
                 return await self._in_pool(self._answer, todo, found)
 
     async def Interpolate(
@@ -103,7 +106,7 @@ class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
 
         def work() -> tuple[Plan, list[Row]]:
             todo = plan(request, card)
-            return todo, todo.rows()
+            return todo, todo.all_rows()
 
         if len(request.composites) <= _PLANNED_AT_ONCE:
             return work()
@@ -113,7 +116,13 @@ class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     def _answer(self, todo: Plan, found: Found) -> pb.GenerateResponse:
-        """The response, counted. For a thread of the pool."""
+        """The response, counted."""
         response = answer(todo, found.pixels, found.cached)
         count_served(self._metrics, todo, found.pixels)
         return response
+
+
+def _soon_answered(todo: Plan) -> bool:
+    """Whether the event loop composes an answer itself."""
+    pixels = todo.composites * len(todo.outputs) * todo.card.resolution**2
+    return todo.encoding in RAW_ITEM_BYTES and pixels <= _COMPOSED_AT_ONCE

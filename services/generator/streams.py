@@ -71,7 +71,7 @@ class Streams:
         at_once = max(1, min(_FRAMES_AT_ONCE, _FRAME_PIXELS // card.resolution**2))
         while frames := list(islice(frames_left, at_once)):
             shares, plans = zip(*frames, strict=True)
-            rows = list(dict.fromkeys(row for plan in plans for row in plan.rows()))
+            rows = list(dict.fromkeys(row for plan in plans for row in plan.all_rows()))
             answers = await self._made(way.start, rows, partial(self._answers, plans), context)
             if way.animation:
                 film += answers
@@ -94,7 +94,7 @@ class Streams:
         for start in todo.starts():
             self._may_go_on()
             plan = await self._in_pool(todo.chunk, start)
-            missing = [row for row in plan.rows() if row not in kept.pixels]
+            missing = [row for row in plan.all_rows() if row not in kept.pixels]
             chunk = await self._made(plan, missing, partial(self._chunk, start, plan, kept), context)
             yield pb.GenerateProductResponse(chunk=chunk)
 
@@ -107,7 +107,8 @@ class Streams:
         for start in todo.starts():
             self._may_go_on()
             batch = await self._in_pool(todo.batch, start)
-            message = await self._made(batch.plan, batch.plan.rows(), partial(self._batch, batch), context)
+            rows = batch.plan.all_rows()
+            message = await self._made(batch.plan, rows, partial(self._batch, batch), context)
             yield pb.SampleResponse(batch=message)
 
     async def _made(self, plan: Plan, rows: list[Row], make: Callable[[Found], T], context: Any) -> T:
@@ -139,7 +140,7 @@ class Streams:
         count_served(self._metrics, plan, pixels)
         return pb.ProductChunk(
             start=start,
-            count=len(plan.composites),
+            count=plan.composites,
             mu_mask=mu_masks(plan, pixels),
             images=image_batches(plan, pixels),
         )

@@ -16,17 +16,16 @@ _AT_ONCE = 64  # masks measured together
 def count_served(metrics: GeneratorMetrics, plan: Plan, pixels: Mapping[Row, Pixels]) -> None:
     """Counts the images of a plan. A mask that several composites share counts for each."""
     card = plan.card
-    metrics.images.labels(card.name, card.version).inc(len(plan.composites) * len(plan.outputs))
-    shapes = [rows["shape"] for rows in plan.composites if "shape" in rows]
+    metrics.images.labels(card.name, card.version).inc(plan.composites * len(plan.outputs))
+    shapes = plan.rows.get("shape")
     if not shapes:
         return
-    distinct = list(dict.fromkeys(shapes))
-    of_row = dict(zip(distinct, measures([pixels[row] for row in distinct]), strict=True))
+    names = [card.class_names[row.label] if isinstance(row.label, int) else "mixture" for row in shapes]
+    of_row = list(measures([pixels[row] for row in shapes]))
     # An observation costs more than its measurement, so those of a class are made at once.
     by_class: dict[str, list[tuple[float, float, float]]] = {}
-    for shape in shapes:
-        name = card.class_names[shape.label] if isinstance(shape.label, int) else "mixture"
-        by_class.setdefault(name, []).append(of_row[shape])
+    for pick in plan.picks["shape"]:
+        by_class.setdefault(names[pick], []).append(of_row[pick])
     summaries = metrics.mu_mask, metrics.mask_border, metrics.mask_soft
     for name, masks in by_class.items():
         for summary, values in zip(summaries, zip(*masks, strict=True), strict=True):

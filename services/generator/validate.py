@@ -1,7 +1,7 @@
 """From a GenerateRequest to a plan: every label and seed resolved, every mistake named by its field."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 import grpc
@@ -38,6 +38,7 @@ PATHS: dict[int, Path] = {
     pb.PATH_SPHERICAL: "spherical",
 }
 _MOST_MIXED = 16  # classes of a mixture: each is told in the answer
+_FACTOR_BYTES = 1024  # more than one takes in an answer without its class's name
 RAW_ITEM_BYTES: dict[int, int] = {pb.ENCODING_RAW_UINT8: 1, pb.ENCODING_RAW_FLOAT32: 4}
 
 
@@ -49,24 +50,41 @@ class Plan:
         card: of the model that answers.
         outputs: asked, each once, in the order asked.
         encoding: as asked, PNG if that was left open.
-        composites: per image, the row of every mechanism that the outputs need.
         hard_mask: whether masks are cut at 1/2.
+        rows: of every mechanism that the outputs need, its distinct rows: the work.
+        picks: of the same, which of them each composite has.
     """
 
     card: ModelCard
     outputs: tuple[pb.Output, ...]
     encoding: pb.Encoding
-    composites: list[dict[Mechanism, Row]]
     hard_mask: bool = False
+    rows: Mapping[Mechanism, list[Row]] = field(default_factory=dict)
+    picks: Mapping[Mechanism, list[int]] = field(default_factory=dict)
 
     @property
     def dtype(self) -> DType:
         """Type of the rows that this answer is made from, and from no other."""
         return "float32" if self.encoding == pb.ENCODING_RAW_FLOAT32 else "uint8"
 
-    def rows(self) -> list[Row]:
-        """The distinct rows: the work."""
-        return list(dict.fromkeys(row for rows in self.composites for row in rows.values()))
+    @property
+    def composites(self) -> int:
+        """How many."""
+        return len(next(iter(self.picks.values()), ()))
+
+    def all_rows(self) -> list[Row]:
+        """The distinct rows of all mechanisms."""
+        return [row for rows in self.rows.values() for row in rows]
+
+    def of(self, composites: Mapping[Mechanism, Sequence[Row]]) -> "Plan":
+        """The same of these composites, given by the row of each, mechanism by mechanism."""
+        rows: dict[Mechanism, list[Row]] = {}
+        picks: dict[Mechanism, list[int]] = {}
+        for mechanism, of_each in composites.items():
+            number: dict[Row, int] = {}
+            picks[mechanism] = [number.setdefault(row, len(number)) for row in of_each]
+            rows[mechanism] = list(number)
+        return replace(self, rows=rows, picks=picks)
 
 
 T = TypeVar("T")
@@ -112,26 +130,26 @@ def plan(request: pb.GenerateRequest, card: ModelCard) -> Plan:
     needed = needed_mechanisms(outputs)
     index_of = {name: index for index, name in enumerate(card.class_names)}
 
-    composites: list[dict[Mechanism, Row]] = []
+    composites: dict[Mechanism, list[Row]] = {mechanism: [] for mechanism in needed}
     for i, composite in enumerate(request.composites):
-        rows: dict[Mechanism, Row] = {}
         for mechanism in needed:
             # The reference is drawn for the cause of the shape.
             name = "shape" if mechanism == "reference" else mechanism
-            field = f"composites[{i}].{name}"
-            if mechanism == "reference" and (shape := rows.get("shape")):
-                rows[mechanism] = shape._replace(mechanism=mechanism)
+            if mechanism == "reference" and "shape" in composites:
+                if not violations:
+                    composites[mechanism].append(composites["shape"][i]._replace(mechanism=mechanism))
             elif not composite.HasField(name):
-                violations.append((field, f"is required for these outputs; give {labels_of(card)}"))
+                what = f"is required for these outputs; give {labels_of(card)}"
+                violations.append((f"composites[{i}].{name}", what))
             else:
                 factor: pb.Factor = getattr(composite, name)
-                rows[mechanism] = row_of(mechanism, factor, field, card, index_of, violations)
-        composites.append(rows)
+                where = f"composites[{i}].{name}"
+                composites[mechanism].append(row_of(mechanism, factor, where, card, index_of, violations))
         if len(violations) >= MOST_VIOLATIONS:
             break
     if violations:
         raise invalid_fields(violations)
-    return Plan(card, outputs, encoding, composites, request.hard_mask)
+    return Plan(card, outputs, encoding, request.hard_mask).of(composites)
 
 
 def outputs_violations(
@@ -170,7 +188,10 @@ def row_of(
     violations: list[Violation],
 ) -> Row:
     """The row of a factor; any row after adding a violation."""
-    label = _label(factor, field, card, index_of, violations)
+    if factor.WhichOneof("label") == "label_index" and factor.label_index < len(card.class_names):
+        label: Label = factor.label_index  # as below, for what is asked most
+    else:
+        label = _label(factor, field, card, index_of, violations)
     seed = factor.seed if factor.HasField("seed") else noise.draw_seed()
     way = None
     if factor.HasField("way"):
@@ -256,13 +277,20 @@ def _check_size(
     if count > MAX_COMPOSITES:
         text = f"has {count} entries; give at most {MAX_COMPOSITES}, and ask for the rest separately"
         raise invalid("composites", text)
-    if encoding in RAW_ITEM_BYTES:
+    if encoding in RAW_ITEM_BYTES and not _fit_anyway(count, outputs, encoding, card):
         fit = composites_that_fit(outputs, encoding, card, _longest_factor(request, card))
     if count > fit:
         images = f"{fit} composites ({fit * len(outputs)} images)"
         raise too_large(
             count, f"at most {images} fit with these outputs and this encoding; ask for the rest separately"
         )
+
+
+def _fit_anyway(count: int, outputs: tuple[pb.Output, ...], encoding: int, card: ModelCard) -> bool:
+    """Whether raw composites fit, however much is told of their factors; sooner known than how many do."""
+    pixels = card.resolution**2 * sum(channels(output) for output in outputs)
+    factors = 4 * (_FACTOR_BYTES + max(len(name.encode()) for name in card.class_names))
+    return count * (pixels * RAW_ITEM_BYTES[encoding] + factors) < MAX_MESSAGE_BYTES
 
 
 def _longest_factor(request: pb.GenerateRequest, card: ModelCard) -> pb.ResolvedFactor:

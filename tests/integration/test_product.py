@@ -211,5 +211,5 @@ def test_what_no_message_can_hold_is_refused() -> None:  # of a model larger tha
     )  # fmt: skip
     outputs = (pb.OUTPUT_COMPOSITE, pb.OUTPUT_FOREGROUND)
     with pytest.raises(ApiError, match="outputs: take 6291456 bytes an image, and a message 4194304"):
-        usual_batch(Plan(card, outputs, pb.ENCODING_RAW_FLOAT32, []))
-    assert usual_batch(Plan(card, outputs, pb.ENCODING_RAW_UINT8, [])) == 1
+        usual_batch(Plan(card, outputs, pb.ENCODING_RAW_FLOAT32))
+    assert usual_batch(Plan(card, outputs, pb.ENCODING_RAW_UINT8)) == 1

@@ -7,8 +7,9 @@ from cgn.card import MaskBounds, ModelCard
 from cgn.errors import CgnInputError
 from cgn.factors import Factor, mixture, noise_of, weights_of
 from cgn.mechanisms.authors_mnist import AuthorsMnistCGN
+from cgn.mechanisms.authors_mnist_served import ServedAuthorsMnist
 from cgn.model import CGN
-from cgn.noise import Mechanism
+from cgn.noise import MECHANISMS, Mechanism
 from tests.authors_mnist import Tensors, draw_mask, draw_texture, random_tensors
 
 LABELS = [*range(10), mixture({3: 0.25, 8: 0.75})]
@@ -46,6 +47,28 @@ def test_a_mechanism_is_the_authors_function(network, tensors, inputs, mechanism
     assert float((drawn - expected(tensors, mechanism, *inputs)).abs().max()) < 1e-6
     # Else the comparison says nothing.
     assert float(drawn.std()) > 0.2 and float((drawn[0] - drawn[1]).abs().mean()) > 0.1
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_it_is_served_in_a_form_that_draws_the_same(network, inputs, mechanism) -> None:
+    u_NL, y_NC = inputs
+    rolls = torch.randint(32, (len(LABELS), 2), generator=torch.Generator().manual_seed(2))
+    exact = network.draw(mechanism, u_NL, y_NC, rolls, 1.0)
+    served = ServedAuthorsMnist(network).draw(mechanism, u_NL, y_NC, rolls, 1.0)
+    assert served.shape == exact.shape and served.dtype == torch.float32
+    assert float((served - exact).abs().max()) <= 1e-4
+    rough = ServedAuthorsMnist(network, torch.bfloat16).draw(mechanism, u_NL, y_NC, rolls, 1.0)
+    assert rough.dtype == torch.float32
+    assert 0 < float((rough - exact).square().mean().sqrt()) < 0.02
+
+
+def test_serving_leaves_the_imported_form_as_it_is(tensors) -> None:
+    network = AuthorsMnistCGN().eval()
+    network.load_state_dict(tensors)
+    for tensor in ServedAuthorsMnist(network).state_dict().values():
+        if tensor.is_floating_point():
+            tensor.zero_()
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in network.state_dict().items())
 
 
 def test_a_mask_is_cut_off_short_of_0_and_1(network, inputs) -> None:
