@@ -1,6 +1,6 @@
 """From rows to a GenerateResponse: compose, encode, measure. Runs in a thread, not on the event loop."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -13,6 +13,7 @@ from cgn.noise import Mechanism
 from cgn.pixels import ImageFormat, compose_uint8, encode
 from cgn_api.v1 import generator_pb2 as pb
 from services.generator.redis_tier import Pixels
+from services.generator.tally import Mask
 from services.generator.validate import NEEDS, Plan, too_large
 from services.grpc_server import MAX_MESSAGE_BYTES
 
@@ -29,11 +30,16 @@ _Levels = list[_Level]
 _Floats = list[NDArray[np.float32]]
 
 
-def answer(plan: Plan, pixels: Mapping[Row, Pixels], cached: set[Row]) -> pb.GenerateResponse:
+def answer(
+    plan: Plan, pixels: Mapping[Row, Pixels], cached: set[Row], masks: Sequence[Mask]
+) -> pb.GenerateResponse:
     """The response to a plan.
 
-    pixels: every row of the plan, in the plan's data type. cached: those that no forward pass was run
-    for.
+    Args:
+        plan: of what is asked.
+        pixels: every row of the plan, in the plan's data type.
+        cached: those that no forward pass was run for.
+        masks: what is told of the plan's rows of shape, if it has any.
 
     Raises:
         ApiError: RESPONSE_TOO_LARGE with the number of composites that fit.
@@ -49,7 +55,6 @@ def answer(plan: Plan, pixels: Mapping[Row, Pixels], cached: set[Row]) -> pb.Gen
         mechanism: [_resolved(row, card, row in cached) for row in rows]
         for mechanism, rows in plan.rows.items()
     }
-    mu_masks = mu_masks_of(stacks["shape"]) if "shape" in stacks else []
     files: dict[tuple[int, ...], bytes] = {}
     size = card.resolution
     step = max(1, _PIXELS_AT_ONCE // size**2)
@@ -60,8 +65,8 @@ def answer(plan: Plan, pixels: Mapping[Row, Pixels], cached: set[Row]) -> pb.Gen
             result = response.results.add()
             for mechanism, factors in told.items():
                 getattr(result, mechanism).CopyFrom(factors[plan.picks[mechanism][i]])
-            if mu_masks:
-                result.mu_mask = mu_masks[plan.picks["shape"][i]]
+            if masks:
+                result.mu_mask = masks[plan.picks["shape"][i]].mean
             for image in images:
                 data = image.data[i - start]
                 result.images.add(
@@ -83,14 +88,6 @@ def stacks_of(plan: Plan, pixels: Mapping[Row, Pixels]) -> dict[Mechanism, Pixel
         mechanism: cast(Pixels, np.stack([pixels[row] for row in rows]))
         for mechanism, rows in plan.rows.items()
     }
-
-
-def mu_masks_of(shapes_NHWC: Pixels) -> list[float]:
-    """Mean mask value, 0 to 1, of each of N rows of shape, uint8 or float32."""
-    m_NHW, (_, height, width, _) = shapes_NHWC[..., 0], shapes_NHWC.shape
-    if m_NHW.dtype == np.uint8:
-        return (m_NHW.sum((1, 2), np.uint32) / (255.0 * height * width)).tolist()
-    return m_NHW.mean((1, 2), np.float64).tolist()
 
 
 def _resolved(row: Row, card: ModelCard, cached: bool) -> pb.ResolvedFactor:

@@ -1,7 +1,6 @@
 """From rows to batches of images, as streams send them: composed by the batch. Runs in a thread."""
 
 from collections.abc import Mapping
-from typing import cast
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from cgn.noise import Mechanism
 from cgn.sampler import Numbers
 from cgn_api.v1 import generator_pb2 as pb
 from services.errors import invalid
-from services.generator.answer import draw, mu_masks_of, stacks_of, written
+from services.generator.answer import draw, stacks_of, written
 from services.generator.redis_tier import Pixels
 from services.generator.validate import MAX_COMPOSITES, NEEDS, RAW_ITEM_BYTES, Plan, channels
 from services.grpc_server import MAX_MESSAGE_BYTES
@@ -63,14 +62,6 @@ def image_batches(
                 stacks[mechanism] = _jittered(mechanism, stacks[mechanism][picks[mechanism]], numbers)
                 picks[mechanism] = np.arange(plan.composites)
     return [_batch(output, plan, stacks, picks) for output in plan.outputs]
-
-
-def mu_masks(plan: Plan, pixels: Mapping[Row, Pixels]) -> list[float]:
-    """The mean mask value of each image of a plan; nothing if none has a mask."""
-    if "shape" not in plan.rows:
-        return []
-    of_row = mu_masks_of(cast(Pixels, np.stack([pixels[row] for row in plan.rows["shape"]])))
-    return [of_row[pick] for pick in plan.picks["shape"]]
 
 
 def _batch(

@@ -18,7 +18,7 @@ from services.generator.describe import describe, page
 from services.generator.models import Models
 from services.generator.row_source import Found, RowSource
 from services.generator.streams import Streams
-from services.generator.tally import count_served
+from services.generator.tally import Tally
 from services.generator.validate import RAW_ITEM_BYTES, Plan, plan
 
 SERVICE_NAME = "cgn_api.v1.GeneratorService"
@@ -49,8 +49,8 @@ class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
         self._rows = rows
         self._admission = admission
         self._pool = pool
-        self._metrics = metrics
-        self._streams = Streams(rows, admission, pool, metrics, draining)
+        self._tally = Tally(metrics)
+        self._streams = Streams(rows, admission, pool, self._tally, draining)
 
     async def Generate(self, request: pb.GenerateRequest, context: Any) -> pb.GenerateResponse:
         async with self._models.serving(request.model, request.version) as card:
@@ -117,8 +117,9 @@ class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
 
     def _answer(self, todo: Plan, found: Found) -> pb.GenerateResponse:
         """The response, counted."""
-        response = answer(todo, found.pixels, found.cached)
-        count_served(self._metrics, todo, found.pixels)
+        masks = self._tally.masks(todo, found.pixels)
+        response = answer(todo, found.pixels, found.cached, masks)
+        self._tally.count(todo, masks)
         return response
 
 

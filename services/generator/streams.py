@@ -17,18 +17,17 @@ import numpy as np
 from cgn.card import ModelCard
 from cgn.engine import Row
 from cgn_api.v1 import generator_pb2 as pb
-from common.metrics import GeneratorMetrics
 from services.errors import ApiError
 from services.generator.admission import RETRY_SECONDS, Admission
 from services.generator.animate import animate
 from services.generator.answer import answer
-from services.generator.batches import image_batches, mu_masks
+from services.generator.batches import image_batches
 from services.generator.interpolate import Interpolation, interpolation
 from services.generator.product import product
 from services.generator.redis_tier import Pixels
 from services.generator.row_source import Found, RowSource
 from services.generator.sample import Batch, samples
-from services.generator.tally import count_served
+from services.generator.tally import Tally
 from services.generator.validate import Plan
 
 # Of an interpolation, whose rows are computed together: at most so many, and of large ones not more than one.
@@ -51,13 +50,13 @@ class Streams:
         rows: RowSource,
         admission: Admission,
         pool: ThreadPoolExecutor,
-        metrics: GeneratorMetrics,
+        tally: Tally,
         draining: asyncio.Event,
     ) -> None:
         self._rows = rows
         self._admission = admission
         self._pool = pool
-        self._metrics = metrics
+        self._tally = tally
         self._draining = draining
 
     async def interpolate(
@@ -131,22 +130,26 @@ class Streams:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     def _answers(self, plans: Sequence[Plan], found: Found) -> list[pb.GenerateResponse]:
+        made = []
         for plan in plans:
-            count_served(self._metrics, plan, found.pixels)
-        return [answer(plan, found.pixels, found.cached) for plan in plans]
+            masks = self._tally.masks(plan, found.pixels)
+            made.append(answer(plan, found.pixels, found.cached, masks))
+            self._tally.count(plan, masks)
+        return made
 
     def _chunk(self, start: int, plan: Plan, kept: "_Kept", found: Found) -> pb.ProductChunk:
         pixels = kept.and_more(found.pixels)
-        count_served(self._metrics, plan, pixels)
+        masks = self._tally.masks(plan, pixels)
+        self._tally.count(plan, masks)
         return pb.ProductChunk(
             start=start,
             count=plan.composites,
-            mu_mask=mu_masks(plan, pixels),
+            mu_mask=[masks[pick].mean for pick in plan.picks.get("shape", ())],
             images=image_batches(plan, pixels),
         )
 
     def _batch(self, batch: Batch, found: Found) -> pb.SampleBatch:
-        count_served(self._metrics, batch.plan, found.pixels)
+        self._tally.count(batch.plan, self._tally.masks(batch.plan, found.pixels))
         batch.message.images.extend(image_batches(batch.plan, found.pixels, batch.jitter))
         return batch.message
 
