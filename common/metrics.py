@@ -4,7 +4,6 @@ A process makes the classes of its own role only, so that it never exports anoth
 generator that says `cgn_workers 0` would raise the dead-worker alert).
 """
 
-
 from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
