@@ -1,4 +1,4 @@
-"""The engine: one thread that has forward passes run, batching rows of all callers by mechanism."""
+"""The engine: threads that run forward passes, batching rows of all callers by mechanism."""
 
 import threading
 import time
@@ -16,10 +16,12 @@ from cgn.engine.forward import OutOfMemory, rows_of
 from cgn.engine.orders import Kind, Order, Orders, Pixels, Wanted
 from cgn.engine.pass_times import PassTimes
 from cgn.engine.rows import Row
-from cgn.engine.side_by_side import SideBySide
 from cgn.errors import CgnInputError
 from cgn.model import CGN
 from cgn.noise import Mechanism
+
+# Passes side by side. More gain little: all of them take Python's lock between their operations.
+_MOST_LANES = 4
 
 
 class Late(Exception):
@@ -35,7 +37,7 @@ class Late(Exception):
 
 
 class EngineStopped(Exception):
-    """The engine is stopping, or its thread has died and begins anew: nothing is wrong with the rows."""
+    """The engine is stopping, or a thread of it has died and begins anew: nothing is wrong with the rows."""
 
 
 @dataclass(frozen=True)
@@ -78,18 +80,21 @@ class _Made(NamedTuple):
 
 
 class Engine:
-    """Models resident on one device, and the thread that runs them.
+    """Models resident on one device, and the threads that run them.
 
     A pass takes what waits when the device is free, so that batches grow with the load and an idle engine
-    adds no wait. Of small networks a few run side by side, and the next ones when all of these have ended.
-    Whose rows come first: cgn.engine.fair_queue. Rows that two callers want at the same time
-    are computed once.
+    adds no wait. A pass of a large network has the device for itself. One of a small network is many short
+    operations: shared among all cores each of them would end in a wait of all for the last. So a few of them
+    run side by side, in *lanes*, each a thread with its share of the processor.
+
+    Whose rows come first: cgn.engine.fair_queue. Rows that two callers want at the same time are computed
+    once.
 
     Args:
         threads: CPU threads of a forward pass, or of those that run side by side; 0: torch's default. The
             same pixels to the bit are promised for one machine, torch build and thread count.
-        on_batch: called in the engine's thread after each forward pass, before its rows are handed out.
-        on_death: called with what the engine's thread has died of, when another one takes its place.
+        on_batch: called in the pass's thread after each forward pass, before its rows are handed out.
+        on_death: called with what a thread of the engine has died of, when another one takes its place.
     """
 
     def __init__(
@@ -98,29 +103,34 @@ class Engine:
         on_batch: Callable[[Batch], None] = lambda batch: None,
         on_death: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
-        self._threads = threads or torch.get_num_threads()
+        self._cores = threads or torch.get_num_threads()
+        self._lanes = min(self._cores, _MOST_LANES)
         self._on_batch = on_batch
         self._on_death = on_death
         self._models: dict[str, CGN] = {}
         self._times = PassTimes()
         self._orders = Orders(self._times.row_seconds)
-        self._changed = threading.Condition()
-        self._side_by_side = SideBySide(self._threads) if self._threads > 1 else None
+        self._lock = threading.Lock()
+        # Waited for by thread 0, which runs what has the device for itself, and by the lanes.
+        self._alone_wanted = threading.Condition(self._lock)
+        self._lane_wanted = threading.Condition(self._lock)
         self._closed = False
-        self._pass_began: float | None = None
-        self._last_ended: float | None = None  # when the last passes did, if they left work
-        self._thread = self._start()
+        self._began: dict[int, float] = {}  # by thread: when the pass that it runs did
+        self._last_ended: float | None = None  # when the last pass did, if it left work
+        # All begin now: a thread that begins when memory has run out may never do so.
+        self._threads = [self._start(number) for number in range(1 + (self._lanes if self._lanes > 1 else 0))]
 
     def add(self, model: CGN) -> None:
         """Makes a model's rows available under its digest."""
-        with self._changed:
+        with self._lock:
             self._models[model.card.digest] = model
 
     def remove(self, digest: str) -> None:
         """Forgets a model; rows that wait for it fail with CgnInputError."""
-        with self._changed:
+        with self._lock:
             self._models.pop(digest, None)
             self._times.forget(digest)
+            self._call_next()
 
     def submit(
         self, rows: Sequence[Row], *, flow: Flow | None = None, deadline: float | None = None
@@ -141,7 +151,7 @@ class Engine:
             Late: the deadline cannot be met; nothing was queued.
             EngineStopped: the engine takes no more.
         """
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise EngineStopped("the engine is stopping")
             for digest in {row.digest for row in rows}:
@@ -150,7 +160,7 @@ class Engine:
             if deadline is not None:
                 self._check_time(rows, deadline)
             order = self._orders.add(rows, flow or Flow(), deadline)
-            self._changed.notify()
+            self._call_next()
         if order.missing:
             ended = weakref.ref(order)  # an order and its future would keep each other, and the pixels
             order.future.add_done_callback(lambda _: self._withdraw(ended()))
@@ -159,25 +169,26 @@ class Engine:
         return order
 
     def pass_seconds(self) -> float:
-        """How long the forward passes that run have taken so far; 0 if none does."""
-        began = self._pass_began
+        """How long the pass that has run longest has taken so far; 0 if none runs."""
+        with self._lock:
+            began = min(self._began.values(), default=None)
         return 0.0 if began is None else time.monotonic() - began
 
     def stop(self) -> None:
         """Takes no more; orders that are still open fail with EngineStopped."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             left = self._orders.open()
-            self._changed.notify()
+            for wanted in (self._alone_wanted, self._lane_wanted):
+                wanted.notify_all()
         for order in left:
             order.fail(EngineStopped("the engine is stopping"))
 
     def close(self) -> None:
-        """Stops, and ends the thread after its pass."""
+        """Stops, and ends the threads after their passes."""
         self.stop()
-        self._thread.join()
-        if self._side_by_side:
-            self._side_by_side.close()
+        for thread in self._threads:
+            thread.join()
 
     def _check_time(self, rows: Sequence[Row], deadline: float) -> None:
         """Raises Late if rows cannot be there in time."""
@@ -191,123 +202,136 @@ class Engine:
 
     def _withdraw(self, order: Order | None) -> None:
         if order:
-            with self._changed:
+            with self._lock:
                 self._orders.withdraw(order)
 
-    def _start(self) -> threading.Thread:
-        thread = threading.Thread(target=self._live, name="cgn-engine", daemon=True)
+    def _start(self, number: int) -> threading.Thread:
+        """Begins thread 0, which runs the passes that have the device for themselves, or a lane."""
+        name = f"cgn-lane-{number}" if number else "cgn-engine"
+        thread = threading.Thread(target=self._live, args=(number,), name=name, daemon=True)
         thread.start()
         return thread
 
-    def _live(self) -> None:
-        """The thread's life. If it ends by an exception, another thread begins with an empty queue."""
+    def _live(self, number: int) -> None:
+        """A thread's life. If it ends by an exception, another one begins, and the queue is empty."""
         try:
-            self._run()
+            self._run(number)
         except BaseException as error:
-            with self._changed:
-                left, self._orders = self._orders.open(), Orders(self._times.row_seconds)
-                self._pass_began = self._last_ended = None
-                for order in left:
-                    order.missing.clear()  # its rows are in the queue that is no more
+            with self._lock:
+                left, self._orders = self._orders.abandon(), Orders(self._times.row_seconds)
+                self._began.pop(number, None)
+                self._last_ended = None
                 if not self._closed:
-                    self._thread = self._start()
+                    self._threads[number] = self._start(number)
             for order in left:
                 order.fail(EngineStopped("the engine's thread has died; another one has taken its place"))
             self._on_death(error)
 
-    def _run(self) -> None:
-        # The number of OpenMP threads is a property of the calling thread, so it is set in this one.
+    def _run(self, number: int) -> None:
+        # The number of OpenMP threads is a property of the calling thread, so it is set in each.
         torch.get_num_threads()  # else torch sets what another thread has set meanwhile, at the first pass
-        torch.set_num_threads(self._threads)
-        while self._wait():
-            self._run_passes(self._next())
+        torch.set_num_threads(self._cores // self._lanes if number else self._cores)
+        while self._run_next(number):
+            pass
 
-    def _wait(self) -> bool:
-        """Waits for rows; False when the engine has stopped."""
-        with self._changed:
-            while not self._orders.queue and not self._closed:
-                self._changed.wait()
-            return not self._closed
+    def _run_next(self, number: int) -> bool:
+        """Waits for a pass and runs it; False when the engine has stopped. Keeps nothing of it."""
+        one = self._wait(number)
+        if not one:
+            return False
+        told: list[Callable[[], None]] = []
+        try:
+            self._run_pass(one, told)
+        finally:
+            with self._lock:
+                self._began.pop(number, None)
+            for tell in told:
+                tell()
+        return True
 
-    def _next(self) -> list[_Pass]:
-        """What is run next: one pass, or as many of small networks as run side by side."""
-        passes: list[_Pass] = []
+    def _wait(self, number: int) -> _Pass | None:
+        """Waits until a thread may begin a pass; None when the engine has stopped."""
+        wanted = self._lane_wanted if number else self._alone_wanted
+        while True:
+            with self._lock:
+                one, late = self._take(number)
+                while not (one or late or self._closed):
+                    self._call_next()
+                    wanted.wait()
+                    one, late = self._take(number)
+                if one:
+                    self._call_next()
+            for order in late:
+                order.fail(Late("the deadline would have passed before these rows were there"))
+            if one or self._closed:
+                return one
+
+    def _take(self, number: int) -> tuple[_Pass | None, set[Order]]:
+        """The next pass if a thread may begin it now; and orders that are late. With the lock held."""
         late: set[Order] = set()
-        with self._changed:
-            while self._orders.queue:
-                kind = self._orders.queue.first()
-                model = self._models.get(kind[0])
-                if passes and self._slots(model) == 1:
-                    break
-                # Of a model that is gone all rows at once: they only fail.
-                most = model.network.batch_rows if model else 1 << 30
-                batch, gone = self._orders.take(kind, most, time.monotonic() + self._times.shortest(kind))
-                late |= gone
-                if batch:
-                    passes.append(_Pass(kind, model, batch, most))
-                if len(passes) >= self._slots(model):
-                    break
-        for order in late:
-            order.fail(Late("the deadline would have passed before these rows were there"))
-        return passes
+        while self._orders.queue and not self._closed and self._may_begin(in_lane=number > 0):
+            kind = self._orders.queue.first()
+            model = self._models.get(kind[0])
+            # Of a model that is gone all rows at once: they only fail.
+            most = model.network.batch_rows if model else 1 << 30
+            now = time.monotonic()
+            batch, gone = self._orders.take(kind, most, now + self._times.shortest(kind))
+            late |= gone
+            if batch:  # else all rows were given up meanwhile
+                self._began[number] = now
+                return _Pass(kind, model, batch, most), late
+        return None, late
+
+    def _may_begin(self, *, in_lane: bool) -> bool:
+        """Whether the next pass is one for a lane, or for a thread alone, and may begin now."""
+        lane_is_next = self._slots(self._models.get(self._orders.queue.first()[0])) > 1
+        running = 0 in self._began if lane_is_next else bool(self._began)
+        return lane_is_next == in_lane and not running
+
+    def _call_next(self) -> None:
+        """Wakes a thread that may begin the next pass, if it waits. With the lock held."""
+        if self._orders.queue:
+            if self._may_begin(in_lane=True):
+                self._lane_wanted.notify()
+            elif self._may_begin(in_lane=False):
+                self._alone_wanted.notify()
 
     def _slots(self, model: CGN | None) -> int:
         """How many passes of a model run side by side."""
-        if not model or not self._side_by_side or not model.network.small or model.device.type != "cpu":
-            return 1
-        return self._side_by_side.count
+        return self._lanes if model and model.network.small and model.device.type == "cpu" else 1
 
-    def _run_passes(self, passes: Sequence[_Pass]) -> None:
-        """Runs what _next() gave, or some of it; hands out rows and errors."""
-        if not passes:  # all rows were given up meanwhile
-            return
-        start = self._pass_began = time.monotonic()
-        try:
-            outcomes = self._outcomes(passes)
-        finally:
-            self._pass_began = None
-        ended = time.monotonic()
-        since_last = None if self._last_ended is None else (ended - self._last_ended) / len(passes)
-        again: list[_Pass] = []
-        for one, outcome in zip(passes, outcomes, strict=True):
-            if not isinstance(outcome, Exception):
-                self._finish(one, outcome, start, since_last)
-            elif len(one.batch) > 1 and one.model and not isinstance(outcome, OutOfMemory):
-                # One of its rows is bad; its mates are not.
-                again += [_Pass(one.kind, one.model, [wanted], one.most) for wanted in one.batch]
-            else:
-                self._fail(one.batch, outcome)
-        with self._changed:
-            self._last_ended = ended if self._orders.queue and not again else None
-        for one in again:
-            self._run_passes([one])
+    def _run_pass(self, one: _Pass, told: list[Callable[[], None]]) -> None:
+        """Runs a pass, and adds to ``told`` what its orders are to be told."""
+        start = time.monotonic()
+        outcome = _outcome(one)
+        if not isinstance(outcome, Exception):
+            told += [order.hand_over for order in self._finish(one, outcome, start)]
+        elif len(one.batch) > 1 and one.model and not isinstance(outcome, OutOfMemory):
+            for wanted in one.batch:  # one of its rows is bad; its mates are not
+                self._run_pass(_Pass(one.kind, one.model, [wanted], one.most), told)
+        else:
+            told += [partial(order.fail, outcome) for order in self._fail(one.batch)]
 
-    def _outcomes(self, passes: Sequence[_Pass]) -> list[_Made | Exception]:
-        """What every pass has made, or why it has not."""
-        if self._side_by_side and self._slots(passes[0].model) > 1:
-            ended = self._side_by_side.run([partial(_outcome, one) for one in passes])
-            return [future.result() for future in ended]
-        return [_outcome(one) for one in passes]
-
-    def _finish(self, one: _Pass, made: _Made, start: float, since_last: float | None) -> None:
-        """Hands out the rows of a pass; its measures are kept (see PassTimes.add)."""
+    def _finish(self, one: _Pass, made: _Made, start: float) -> list[Order]:
+        """The orders that a pass has completed; its measures are kept (see PassTimes.add)."""
         assert one.model
         card, mechanism, rows = one.model.card, one.kind[1], len(one.batch)
         waits = [start - wanted.since for wanted in one.batch]
         closed_by: Literal["full", "drained"] = "full" if rows == one.most else "drained"
         self._on_batch(Batch(card, mechanism, rows, closed_by, waits, made.seconds))
-        with self._changed:
+        with self._lock:
             complete = self._orders.fill(zip(one.batch, made.pixels, strict=True))
+            ended = time.monotonic()
+            since_last = None if self._last_ended is None else ended - self._last_ended
+            self._last_ended = ended if self._orders.queue else None
             self._times.add(one.kind, made.seconds, made.drawn, one.most, self._slots(one.model), since_last)
-        for order in complete:
-            order.hand_over()
+        return complete
 
-    def _fail(self, batch: Collection[Wanted], error: Exception) -> None:
-        """Fails every order that waits for one of these rows; they keep nobody else's from being made."""
-        with self._changed:
-            hit = self._orders.give_up(batch)
-        for order in hit:
-            order.fail(error)
+    def _fail(self, batch: Collection[Wanted]) -> set[Order]:
+        """Every order that waits for one of these rows; they keep nobody else's from being made."""
+        with self._lock:
+            self._last_ended = None
+            return self._orders.give_up(batch)
 
 
 def _outcome(one: _Pass) -> _Made | Exception:

@@ -135,14 +135,14 @@ class Orders:
                 if in_time:
                     taken.append(wanted)
                 else:
-                    del self._wanted[wanted.row]
+                    self._forget(wanted)
         return taken, late
 
     def fill(self, computed: Iterable[tuple[Wanted, Pixels]]) -> list[Order]:
         """Hands rows out; the orders that this completes."""
         complete = []
         for wanted, pixels in computed:
-            self._wanted.pop(wanted.row, None)
+            self._forget(wanted)
             self._held[wanted.row] = pixels
             for order, place in wanted.places:
                 order.pixels[place] = pixels
@@ -155,7 +155,7 @@ class Orders:
         """Forgets rows that cannot be computed; the orders that wait for one of them."""
         hit = set()
         for wanted in taken:
-            self._wanted.pop(wanted.row, None)
+            self._forget(wanted)
             hit |= {order for order, _ in wanted.places}
         return hit
 
@@ -165,9 +165,23 @@ class Orders:
             wanted.places = [place for place in wanted.places if place[0] is not order]
             if not wanted.places and wanted.ticket:
                 self.queue.leave(wanted.ticket)
-                self._wanted.pop(wanted.row, None)
+                self._forget(wanted)
         order.missing.clear()
+
+    def abandon(self) -> set[Order]:
+        """Ends every order that is not complete: what is still being computed is nobody's."""
+        left = self.open()
+        for wanted in self._wanted.values():
+            wanted.places = []
+        for order in left:
+            order.missing.clear()
+        return left
 
     def open(self) -> set[Order]:
         """Every order that is not complete."""
         return {order for wanted in self._wanted.values() for order, _ in wanted.places}
+
+    def _forget(self, wanted: Wanted) -> None:
+        # Another one of the same row may have taken its place, if a thread has died meanwhile.
+        if self._wanted.get(wanted.row) is wanted:
+            del self._wanted[wanted.row]

@@ -50,8 +50,8 @@ class PassTimes:
             rows: that it had.
             most: what a pass can take.
             slots: passes of the kind that run side by side where there is work for so many.
-            since_last: seconds since the last passes had ended, divided among those that ran side by side, if
-                there was always work.
+            since_last: seconds since the last pass had ended, here or beside this one, if there was always
+                work.
         """
         # A pass that was not full says little of what a row costs in one that is, so it says the least.
         of_row = seconds / slots / (rows if rows == most else most)

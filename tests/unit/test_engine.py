@@ -84,7 +84,8 @@ def test_batches_close_when_full_or_drained(engine: Engine, model: CGN, batches:
     rows = [Row(model.card.digest, "shape", 0, i) for i in range(full + 1)]
     result(engine, rows)
     engine.close()
-    assert [(batch.rows, batch.closed_by) for batch in batches] == [(full, "full"), (1, "drained")]
+    closed = {(batch.rows, batch.closed_by) for batch in batches}  # side by side, so whichever ends first
+    assert len(batches) == 2 and closed == {(full, "full"), (1, "drained")}
     assert all(len(batch.queue_waits) == batch.rows and batch.forward_seconds > 0 for batch in batches)
 
 
@@ -139,15 +140,15 @@ def test_generate_composes_by_equation_2(model: CGN) -> None:
         model.generate([], [], [])
 
 
-def test_a_pass_has_the_engine_s_threads_whatever_other_threads_set(model: CGN) -> None:
+def test_a_pass_has_its_lane_s_threads_whatever_other_threads_set(model: CGN) -> None:
     before, seen = torch.get_num_threads(), list[int]()
-    engine = Engine(threads=2, on_batch=lambda batch: seen.append(torch.get_num_threads()))
+    engine = Engine(threads=8, on_batch=lambda batch: seen.append(torch.get_num_threads()))
     try:
-        time.sleep(0.2)  # its thread has begun and waits for rows
+        time.sleep(0.2)  # its threads have begun and wait for rows
         torch.set_num_threads(1)
         engine.add(model)
         result(engine, [Row(model.card.digest, "shape", 1, 2)])
     finally:
         torch.set_num_threads(before)
         engine.close()
-    assert seen == [2]
+    assert seen == [2]  # of the eight, which four lanes share

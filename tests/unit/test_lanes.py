@@ -1,4 +1,4 @@
-"""Passes of small networks side by side: at the same time, to the same bits, and none at another's cost."""
+"""Passes of small networks in lanes: at the same time, to the same bits, and none at another's cost."""
 
 import threading
 from collections.abc import Iterator
@@ -78,6 +78,22 @@ def test_as_many_passes_run_at_once_as_there_are_threads(engine: Engine, model: 
     assert engine.pass_seconds() == 0
 
 
+def test_a_lane_does_not_wait_for_another_one(engine: Engine, model: CGN) -> None:
+    held, rows_of = threading.Event(), model.rows
+
+    def hold_shapes(mechanism: Any, factors: Any, at_once: int | None = None) -> Any:
+        if mechanism == "shape":
+            assert held.wait(SECONDS)
+        return rows_of(mechanism, factors, at_once)
+
+    model.rows = hold_shapes  # type: ignore[method-assign]
+    shape, *others = [engine.submit(rows) for rows in three(model, 10)]
+    assert [len(order.future.result(SECONDS)) for order in others] == [10, 10]
+    assert not shape.future.done() and engine.pass_seconds() > 0
+    held.set()
+    assert len(shape.future.result(SECONDS)) == 10
+
+
 def test_pixels_are_those_of_an_engine_with_one_thread(engine: Engine, model: CGN) -> None:
     one = Engine(threads=1)
     one.add(model)
@@ -103,6 +119,37 @@ def test_large_networks_run_alone(tmp_path: Path) -> None:
     assert passes.most == 1
 
 
+def test_a_large_pass_is_alone_among_small_ones(tmp_path: Path, engine: Engine, model: CGN) -> None:
+    publish_random_imagenet(tmp_path, "zoo")
+    zoo = checkpoint.load(tmp_path, "zoo")
+    engine.add(zoo)
+    now, overlaps, changed = list[str](), list[list[str]](), threading.Lock()
+
+    def watched(one: CGN) -> Any:
+        rows_of, name = one.rows, one.card.name
+
+        def run(mechanism: Any, factors: Any, at_once: int | None = None) -> Any:
+            with changed:
+                now.append(name)
+                overlaps.append(list(now))
+            try:
+                return rows_of(mechanism, factors, at_once)
+            finally:
+                with changed:
+                    now.remove(name)
+
+        return run
+
+    for one in (model, zoo):
+        one.rows = watched(one)  # type: ignore[method-assign]
+    orders = [engine.submit(rows) for _ in range(3) for rows in (*three(model), *three(zoo, 2))]
+    more = [engine.submit(rows) for rows in (*three(zoo, 4), *three(model, 50))]
+    for order in [*orders, *more]:
+        order.future.result(SECONDS)
+    assert ["zoo"] in overlaps and ["tiny", "tiny"] in overlaps
+    assert not [names for names in overlaps if "zoo" in names and len(names) > 1]
+
+
 def test_what_a_pass_fails_by_is_not_the_other_s(engine: Engine, model: CGN) -> None:
     passes = Passes(model, together=2)
     passes.errors["shape"] = OutOfMemory("none left")
@@ -121,3 +168,31 @@ def test_a_pass_that_kills_is_survived(engine: Engine, model: CGN, deaths: list[
     again = [engine.submit(rows) for rows in three(model)]
     assert [len(order.future.result(SECONDS)) for order in again] == [40, 40, 40]
     assert [str(death) for death in deaths] == ["killed"]
+
+
+def test_rows_that_a_lane_was_making_when_another_died_are_made_again(
+    engine: Engine, model: CGN, deaths: list[BaseException]
+) -> None:
+    held, rows_of, killed = threading.Event(), model.rows, threading.Event()
+
+    def run(mechanism: Any, factors: Any, at_once: int | None = None) -> Any:
+        if mechanism == "texture" and not killed.is_set():
+            killed.set()
+            raise SystemExit("killed")
+        if mechanism == "shape" and not held.is_set():
+            assert held.wait(SECONDS)
+        return rows_of(mechanism, factors, at_once)
+
+    model.rows = run  # type: ignore[method-assign]
+    shapes, textures, _ = three(model, 5)
+    lost = [engine.submit(shapes), engine.submit(textures)]
+    for order in lost:
+        with pytest.raises(EngineStopped, match="another one has taken its place"):
+            order.future.result(SECONDS)
+    again = [engine.submit(shapes), engine.submit(textures)]
+    held.set()
+    for order, rows in zip(again, (shapes, textures), strict=True):
+        expected = rows_of(rows[0].mechanism, [row.factor for row in rows])
+        pixels = np.stack(order.future.result(SECONDS)).transpose(0, 3, 1, 2)
+        assert np.array_equal(pixels, expected)
+    assert len(deaths) == 1 and engine.pass_seconds() == 0
