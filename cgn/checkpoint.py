@@ -240,8 +240,8 @@ def resident_bytes(root: Path, card: ModelCard, precision: Precision = "float32"
     Raises:
         CheckpointError: a missing or damaged file, or an unknown family.
     """
-    family = find_family(card.family)
-    each = 2 if precision == "bfloat16" and family.in_bfloat16 else 4
+    find_family(card.family)
+    each = 2 if precision == "bfloat16" else 4
     path = version_dir(root, card.name, card.version) / WEIGHTS
     try:
         with safe_open(path, framework="pt") as file:

@@ -34,14 +34,12 @@ class Family:
         build: (architecture, classes, resolution) -> the network as it is trained and stored.
         serve: (architecture, classes, resolution, weights, device, precision) -> the network as it is served.
         truncated: whether its noise has a truncation.
-        in_bfloat16: whether it is served in bfloat16 where that is asked for, else in float32 all the same.
     """
 
     outputs: tuple[Output, ...]
     build: Callable[[Mapping[str, int], int, int], nn.Module]
     serve: Serve
     truncated: bool = False
-    in_bfloat16: bool = False
 
 
 def _mnist(architecture: Mapping[str, int], classes: int, resolution: int) -> MnistCGN:
@@ -99,7 +97,6 @@ FAMILIES: Mapping[str, Family] = {
         _imagenet,
         _serve_imagenet,
         truncated=True,
-        in_bfloat16=True,
     ),
     "mnist_authors": Family(
         ("composite", "mask", "foreground", "background"),
