@@ -139,14 +139,14 @@ $(STAMP): $(REQUIREMENTS)
 	  echo "error: PYTHON=$$python must run and be Python 3.11 or 3.12" >&2; exit 1; \
 	fi; \
 	if ! [ -x $(PY) ]; then \
-	  echo "making $(VENV) with $$("$$python" --version)"; \
+	  echo "making $(VENV) with $$("$$python" --version)" >&2; \
 	  "$$python" -m venv $(VENV); \
 	fi
-	@echo "installing the pinned packages into $(VENV); torch is large, the first time takes some minutes"
+	@echo "installing the pinned packages into $(VENV); torch is large, the first time takes some minutes" >&2
 	@PYTHONUNBUFFERED=1 $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off \
 	  -r requirements.txt -r requirements-dev.txt \
 	  | awk '/^ *(Downloading|Using cached) .* MB\)/ { sub(/-.*/, "", $$2); print "  " $$0; fflush() } \
-	         /^Installing collected/ { print "  unpacking all of them"; fflush() }'
+	         /^Installing collected/ { print "  unpacking all of them"; fflush() }' >&2
 # So that the environment's Python finds the packages from any folder.
 	@$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "cgn-serving.pth").write_text("$(CURDIR)\n")'
 	@touch $@

@@ -70,8 +70,10 @@ def open_channel(
 ) -> grpc.Channel:
     """A channel to host:port. token, tls None: as the environment says; tls True: Tls().
 
-    Raises CgnError for what cannot go together.
+    Raises CgnError for what cannot go together, and for what is no address.
     """
+    if not isinstance(address, str) or not address or "://" in address:
+        raise bad_value("address", f"must be HOST:PORT, such as 127.0.0.1:50051, is {address!r:.80}")
     field, name = ("CGN_TOKEN", env.get("CGN_TOKEN")) if token is None else ("token", token)
     token = (name or "").strip()
     if tls is None:

@@ -4,6 +4,8 @@ A process makes the classes of its own role only, so that it never exports anoth
 generator that says `cgn_workers 0` would raise the dead-worker alert).
 """
 
+from typing import Any
+
 from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
@@ -290,4 +292,15 @@ class WorkerMetrics:
 
 def serve_metrics(host: str, port: int, registry: CollectorRegistry = REGISTRY) -> None:
     """Serves /metrics over HTTP in a thread of its own. Raises OSError if the port cannot be bound."""
-    start_http_server(port, host, registry)
+    server, _ = start_http_server(port, host, registry)
+    everywhere = server.get_app()
+    assert everywhere
+
+    def only_there(environ: Any, start_response: Any) -> Any:
+        # Else a probe of /health would find a process well whose engine hangs.
+        if environ["PATH_INFO"] == "/metrics":
+            return everywhere(environ, start_response)
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return [b"metrics are at /metrics; health is told over gRPC (python -m services.probe HOST:PORT)\n"]
+
+    server.set_app(only_there)

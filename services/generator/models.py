@@ -71,7 +71,8 @@ class Models:
         """A version that can be asked for, by itself or by an alias; empty is "latest".
 
         Raises:
-            ApiError: INVALID_ARGUMENT without a name, NOT_FOUND (MODEL_NOT_FOUND) with the known ones.
+            ApiError: INVALID_ARGUMENT without a name, NOT_FOUND (MODEL_NOT_FOUND) with the known ones,
+                FAILED_PRECONDITION (MODEL_BROKEN) with the reason.
         """
         return self._version(self._resolve(name, version))
 
@@ -172,6 +173,8 @@ class Models:
                 if stored.reason and key not in self._left_out:
                     self._leave_out(key, stored, stored.reason)
             self._sort()
+            if not self._cards:
+                self._complain(str(self._root), "holds no model that loads; all calls end by NOT_FOUND")
             for key, resident in self._residents.items():
                 if key in self._stored and self._stored[key].stamp != resident.stamp:
                     await self._ahead(key, self._aliased())  # published anew: the old one serves until then
@@ -293,6 +296,8 @@ class Models:
 
     def _resolve(self, name: str, version: str) -> Key:
         """The version that a request means. Raises ApiError."""
+        if (name, version) not in self._stored and (bad := self._left_out.get((name, version))):
+            raise _broken((name, version), bad.reason)
         names = list(self._cards)
         if not names:
             message = (

@@ -130,6 +130,8 @@ def test_new_versions_replace_old_ones_under_load_and_bad_ones_do_not(tmp_path: 
         with pytest.raises(CgnError, match="v2 does not load: digest: .* its card says") as refused:
             generator.client.set_alias("tiny", "stable", "v2")
         assert (refused.value.code, refused.value.reason) == ("FAILED_PRECONDITION", "MODEL_BROKEN")
+        with pytest.raises(CgnError, match="v2 does not load: digest: .* its card says"):
+            generator.client.get_model("tiny", "v2")
         assert aliases.read(root, "tiny") == {}
 
         publish(root, "tiny", 3)

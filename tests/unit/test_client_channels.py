@@ -60,3 +60,9 @@ def test_what_does_go_together(pem: str) -> None:
         ("cgn.example:1", {}, {"CGN_TLS_CA": "/no/such", "CGN_TLS": "0"}),
     ):
         open_channel(address, **given, env=env).close()
+
+
+@pytest.mark.parametrize("address", ["", "http://127.0.0.1:50051", 50051])
+def test_what_is_no_address(address: Any) -> None:
+    with pytest.raises(CgnError, match="address: must be HOST:PORT"):
+        open_channel(address, env={})
