@@ -21,8 +21,8 @@ from benchmarks.over_grpc import caches, efficiency, other_servers
 from benchmarks.process_life import health, memory, start
 from benchmarks.results import Result
 from benchmarks.sizes import FULL, TINY, Sizes
+from common.memory import keep_memory
 from common.settings import REPO
-from trainer.runs.memory import keep_memory
 from trainer.runs.provenance import current_commit, machine
 
 OUTPUT = REPO / "out" / "bench.json"

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
 
-from trainer.runs.memory import keep_memory
+from common.memory import keep_memory
 
 Work = Callable[[int], object]  # of a turn, given its number
 

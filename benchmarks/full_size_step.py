@@ -23,10 +23,10 @@ from torch import nn
 from cgn.authors_weights import AUTHORS_SIZES
 from cgn.mechanisms.biggan import calibrate
 from cgn.mechanisms.imagenet import MODULES, ImagenetCGN, ImagenetSizes
+from common.memory import keep_memory
 from common.settings import REPO, device_from_env
 from trainer.runs.imagenet_team import Team
 from trainer.runs.imagenet_training import Training
-from trainer.runs.memory import keep_memory
 from trainer.runs.provenance import current_commit, machine
 from trainer.runs.train_imagenet_config import PRESETS, TrainImagenetConfig
 

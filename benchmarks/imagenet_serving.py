@@ -26,7 +26,7 @@ from cgn.card import MaskBounds
 from cgn.factors import Factor, noise_of, weights_of
 from cgn.families import Precision
 from cgn.mechanisms.imagenet import ImagenetCGN, ImagenetSizes, random_cgn
-from trainer.runs.memory import keep_memory
+from common.memory import keep_memory
 
 ARCHITECTURE = {
     "ch": 128, "z_dim": 128, "u2net_inner": 0, "u2net_outer": 0, "reference": 1, "mend_truncation": 0,

@@ -25,8 +25,8 @@ from benchmarks.authors_recipe import BATCH, EPOCHS, SETTINGS, authors_training
 from cgn.data import DataError, training_images
 from cgn.device import resolve_device
 from cgn.errors import CgnInputError
+from common.memory import keep_memory
 from common.settings import REPO, device_from_env
-from trainer.runs.memory import keep_memory
 from trainer.runs.provenance import provenance
 from trainer.runs.train_cgn import begin_attempt, stage_steps
 from trainer.runs.train_cgn_config import TrainCgnConfig

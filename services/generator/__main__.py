@@ -18,6 +18,7 @@ from cgn.errors import CgnInputError
 from cgn.families import Precision
 from cgn_api.v1.generator_pb2_grpc import add_GeneratorServiceServicer_to_server
 from common import logs
+from common.memory import keep_memory
 from common.metrics import GeneratorMetrics
 from common.settings import GeneratorSettings, SettingsError
 from services.edge.tracing import Tracing
@@ -32,12 +33,15 @@ _LAST_WORD_SECONDS = 1.0  # of the grace, to tell those that were not served
 # A pass that takes this long has hung, or will keep everybody waiting: others should be asked.
 _STALLED_SECONDS = 120.0
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
+# What passes of small networks use again and again. Weights of 256 px go back to the system when unloaded.
+_KEPT_BLOCK_BYTES, _KEPT_FREE_BYTES = 8 << 20, 256 << 20
 
 log = logging.getLogger(__name__)
 
 
 async def main(settings: GeneratorSettings) -> None:
     """Serves until told to stop."""
+    keep_memory(_KEPT_BLOCK_BYTES, _KEPT_FREE_BYTES)
     device = resolve_device(settings.device)
     metrics = GeneratorMetrics()
     tracing = Tracing("generator") if settings.edge.traces else None
@@ -87,16 +91,13 @@ async def main(settings: GeneratorSettings) -> None:
 
     async def run(readiness: Readiness) -> None:
         refusing = asyncio.create_task(refuse_the_rest())
+        started = False
         try:
             await cache.start()
             async for _ in models.scans():
-                if not gc.get_freeze_count():
-                    # What start-up has made stays. Left to the collector, each full pass over it would hold
-                    # up the event loop.
-                    gc.collect()
-                    gc.freeze()
-                    # A request makes thousands of objects and no cycles: looking for these seldom will do.
-                    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+                if not started:
+                    _leave_alone_what_start_up_has_made()
+                    started = True
                 await readiness.set(engine.pass_seconds() < _STALLED_SECONDS)
         finally:
             refusing.cancel()
@@ -117,6 +118,14 @@ async def main(settings: GeneratorSettings) -> None:
         await cache.close()
         engine.close()
         pool.shutdown()
+
+
+def _leave_alone_what_start_up_has_made() -> None:
+    """It stays. Left to the garbage collector, each full pass over it would hold up the event loop."""
+    gc.collect()
+    gc.freeze()
+    # A request makes thousands of objects and no cycles: looking for these seldom will do.
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
 
 
 def _note_death(metrics: GeneratorMetrics, error: BaseException) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cgn.card import VERSION, VERSION_HELP
 from cgn.errors import CgnInputError
+from common.memory import keep_memory
 from common.settings import Paths, SettingsError, device_from_env
 from trainer.jobs.directories import artefact_file, latest_attempt
 from trainer.runs.config import (
@@ -23,7 +24,6 @@ from trainer.runs.config import (
     given_arguments,
 )
 from trainer.runs.heritage import inherit
-from trainer.runs.memory import keep_memory
 from trainer.runs.reporting import (
     BAD_OPTIONS,
     DEFECT,
