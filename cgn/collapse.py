@@ -165,13 +165,14 @@ def verdict(
         def fault(what: str, value: float, bound: str, meaning: str, name: str = name) -> None:
             faults.append(Fault(name, what, value, bound, meaning))
 
-        if not found.mean >= bounds.lowest:
+        empty = not found.mean >= bounds.lowest
+        if empty:
             fault("μ_mask", found.mean, f"below {bounds.lowest:g}", "the mask is empty")
         elif not found.mean <= bounds.highest:
             meaning = "the mask is inverted or covers the image"
             fault("μ_mask", found.mean, f"above {bounds.highest:g}", meaning)
-        if not found.border <= bounds.highest_border:
-            meaning = "the mask is inverted or has a frame"
+        if not empty and not found.border <= bounds.highest_border:  # of what is not there it says nothing
+            meaning = "the mask is inverted, has a frame or is in pieces"
             fault("border mass", found.border, f"above {bounds.highest_border:g}", meaning)
         if not found.soft <= bounds.highest_soft:
             meaning = "the mask is half transparent"

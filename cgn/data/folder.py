@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from cgn.data.source import DataError
 from cgn.datasets import MOST_CLASSES
 
-SPLITS = ("train", "validation")
+SPLITS = ("train", "validation", "all")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 FEWEST_IMAGES = 10  # of a class
 VALIDATION_SHARE = 0.1
@@ -34,8 +34,9 @@ def load_folder(
 
     folder: holds one folder per class, 2 to MOST_CLASSES, each with FEWEST_IMAGES images or more. What begins
         with a dot is passed over; other files that are no PNG or JPEG are too, and are counted in the notes.
-    split: "train" or "validation". An image's side is decided by a hash of its class and file name, so it
-        stays there when others come and go. About a tenth is for validation, and of each class at least one.
+    split: "train", "validation" or "all". An image's side is decided by a hash of its class and file name, so
+        it stays there when others come and go. About a tenth is for validation, and of each class at least
+        one.
     resolution: pixels a side.
     limit: take only so many images, classes in equal numbers as far as they last; 0 takes all.
 
@@ -78,7 +79,7 @@ def _list_classes(root: Path) -> tuple[list[str], list[list[str]], list[str]]:
     if images := [name for name in loose if _is_image(name)]:
         raise DataError("folder", f"{root / images[0]} lies beside the classes; move it into one of them")
     if not 2 <= len(names) <= MOST_CLASSES:
-        found = f"{len(names)} sub-folders" if names else "no sub-folders"
+        found = {0: "no sub-folders", 1: "one sub-folder"}.get(len(names), f"{len(names)} sub-folders")
         raise DataError("folder", f"{root} has {found}, needs 2 to {MOST_CLASSES}, one per class; {example}")
     files = []
     passed_over = loose
@@ -126,6 +127,8 @@ def _members(name: str, files: list[str], split: str) -> list[str]:
     """The files of a class that belong to a split, as "class/file", in the order of their hash."""
     ranked = sorted((_hash(f"{name}/{file}"), f"{name}/{file}") for file in files)
     below = sum(rank < VALIDATION_SHARE for rank, _ in ranked)
+    if split == "all":
+        return [path for _, path in ranked]
     border = min(max(below, 1), len(ranked) - 1)  # neither side is left empty
     return [path for _, path in (ranked[:border] if split == "validation" else ranked[border:])]
 

@@ -41,7 +41,7 @@ def training_images(
     """A split of a data set, with the biases that the data set has for training.
 
     dataset: one of DATASETS.
-    split: "train", "validation" or, of a variant, "test".
+    split: "train", "validation" or, of a variant, "test"; of a folder also "all".
     folder: path of the images, for the data set "folder" and no other.
     resolution: pixels a side, 32 or 64; the variants are 32.
     limit: take only so many images, classes in equal numbers as far as they last; 0 takes all.

@@ -8,6 +8,7 @@ the same, only slower.
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,12 @@ from services.generator.slices import in_slices
 Tier = Literal["memory", "redis"]
 
 _ENTRY_OVERHEAD_BYTES = 300  # of a key, an array object and a dictionary entry
+
+
+# A row is looked up and, when it has been computed, kept; or it is asked for again and again.
+@lru_cache(maxsize=1 << 15)
+def _key(row: Row, dtype: DType, computed_by: str) -> bytes:
+    return row.key(dtype, computed_by)
 
 
 class MemoryTier:
@@ -85,10 +92,12 @@ class RowCache:
         within: seconds that Redis may be waited for.
         """
         found: dict[Row, tuple[Pixels, Tier]] = {}
+        if not (self._memory or self._redis):
+            return found
         missing: dict[Row, bytes] = {}
         async for part in in_slices(rows):
             for row in part:
-                key = missing[row] = row.key(dtype, self._computed_by)
+                key = missing[row] = _key(row, dtype, self._computed_by)
                 if self._memory and (pixels := self._memory.get(key)) is not None:
                     found[row] = pixels, "memory"
         if self._memory:
@@ -114,7 +123,9 @@ class RowCache:
     def put(self, row: Row, pixels: Pixels) -> None:
         """Caches a computed row and makes its array read-only."""
         pixels.flags.writeable = False
-        key = row.key("uint8" if pixels.dtype == np.uint8 else "float32", self._computed_by)
+        if not (self._memory or self._redis):
+            return
+        key = _key(row, "uint8" if pixels.dtype == np.uint8 else "float32", self._computed_by)
         if self._memory:
             self._memory.put(key, pixels)
         if self._redis:

@@ -123,6 +123,14 @@ def test_every_way_to_collapse_is_named_with_its_bound_and_meaning(digits: list[
     assert any("the mask is half transparent" in sentence for sentence in faults_of(soft))
 
 
+def test_of_an_empty_mask_the_frame_says_nothing() -> None:
+    m = np.full((4, 32, 32), 0.001, np.float32)
+    m += np.random.default_rng(0).uniform(0, 0.001, m.shape).astype(np.float32)
+    found = measure(m)
+    assert found.border > SOUND.highest_border
+    assert [fault.measure for fault in verdict(["a"], [found], SOUND, 0)] == ["μ_mask"]
+
+
 def test_in_training_only_gross_collapse_counts(digits: list[Masks]) -> None:
     three = digits[3]
     rough = 0.4 * three + 0.15  # not binary yet, and grey where there is nothing

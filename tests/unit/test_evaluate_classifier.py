@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from tests.random_model import publish_random
@@ -56,6 +57,34 @@ def test_a_trained_classifier_scores_as_when_it_was_trained(tmp_path: Path) -> N
     }
     assert 0 <= now["counterfactuals"]["accuracy"] <= 1
     assert scores_of(where)["model"]["name"] == "tiny"
+
+
+def folder_of(tmp_path: Path, name: str, classes: dict[str, int], images: int = 20) -> str:
+    """Images of one colour each, a class to a level of grey."""
+    for of_class, level in classes.items():
+        (tmp_path / name / of_class).mkdir(parents=True)
+        for i in range(images):
+            Image.new("RGB", (32, 32), (level, level, i)).save(tmp_path / name / of_class / f"{i}.png")
+    return str(tmp_path / name)
+
+
+def test_a_folder_of_test_images_is_scored_as_a_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours: dict[str, Any] = {"dataset": "folder", "resolution": 32}
+    trained = surroundings(tmp_path, "trained")
+    folder = folder_of(tmp_path, "ours", {"dark": 30, "light": 220})
+    train_classifier(TrainClassifierConfig(**(SHORT | ours | {"folder": folder})), trained)
+    test = folder_of(tmp_path, "test", {"dark": 25, "light": 225}, images=30)
+    where, classifier = surroundings(tmp_path, "scored"), "trained/classifier.safetensors"
+    evaluate_classifier(EvaluateClassifierConfig(classifier=classifier, folder=test, **ours), where)
+    scores = scores_of(where)["scores"]
+    assert set(scores) == {"validation", "all"} and 0 <= scores["all"]["accuracy"] <= 1
+    assert "all (60 images): accuracy" in capsys.readouterr().out
+
+    others = folder_of(tmp_path, "others", {"light": 220, "shadow": 30})  # sorted otherwise
+    with pytest.raises(RunError, match="has class 'dark' at label 0, the data set 'light'"):
+        evaluate_classifier(EvaluateClassifierConfig(classifier=classifier, folder=others, **ours), where)
 
 
 def test_what_cannot_be_scored_is_told(tmp_path: Path) -> None:

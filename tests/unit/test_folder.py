@@ -161,6 +161,14 @@ def test_train_and_validation_share_nothing_and_make_the_whole(root: Path) -> No
     assert 0.07 < validation["bottle"] / 440 < 0.13
 
 
+def test_all_of_a_folder_is_both_sides_together(root: Path) -> None:
+    train, validation = load_both(root)
+    everything = load(root, "all")
+    assert len(everything.labels) == len(train.labels) + len(validation.labels)
+    of_sides = torch.cat([train.images, validation.images]).flatten(1).tolist()
+    assert sorted(everything.images.flatten(1).tolist()) == sorted(of_sides)
+
+
 def test_an_image_stays_on_its_side_when_others_come(tmp_path: Path) -> None:
     for i in range(120):  # each a grey of its own, which names it
         write(tmp_path / f"class-{i % 2}" / f"{i}.png", Image.new("L", (32, 32), i))
@@ -274,7 +282,7 @@ def test_arguments_that_do_not_fit_are_refused(root: Path) -> None:
         training_images("folder", "train")
     with pytest.raises(DataError, match="folder: is for the data set 'folder' only; leave it out"):
         training_images("colored_mnist", "train", folder=str(root))
-    with pytest.raises(DataError, match="split: 'test' is not one of train, validation"):
+    with pytest.raises(DataError, match="split: 'test' is not one of train, validation, all"):
         load(root, "test")
     with pytest.raises(DataError, match="resolution: 48 is not one of 32, 64"):
         load(root, resolution=48)

@@ -245,6 +245,17 @@ def test_a_new_run_in_an_old_directory_leaves_its_own_options(tmp_path: Path) ->
         assert json.loads((tmp_path / "run/config.json").read_text())["seed"] == int(seed)
 
 
+def test_a_new_run_does_not_delete_the_checkpoints_of_an_old_one(tmp_path: Path) -> None:
+    options = ("--steps", "2", "--checkpoint-every", "1", "--version", "v1", "--publish-collapsed", "true")
+    assert command(tmp_path, *options).wait(60) == 0
+    before = sorted((tmp_path / "run").glob("checkpoint-*"))
+    run = command(tmp_path, *options, "--seed", "5")
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 2 and before == sorted((tmp_path / "run").glob("checkpoint-*"))
+    assert errors.startswith("error: --run-dir: ") and "continue it with --resume, or name another" in errors
+    assert json.loads((tmp_path / "run/config.json").read_text())["seed"] == 0
+
+
 def test_resume_without_a_run_to_continue_is_refused(tmp_path: Path) -> None:
     run = command(tmp_path, "--resume")
     _, errors = run.communicate(timeout=60)

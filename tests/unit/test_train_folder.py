@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 
 from cgn import checkpoint
+from cgn.data import DataError
+from cgn.data.folder import load_folder
 from cgn.errors import CgnInputError
 from tests.unit.test_runs import surroundings
 from trainer.runs.command import RunError
@@ -47,6 +49,24 @@ def test_a_folder_of_images_gives_a_model_with_its_classes(
 def test_a_folder_that_cannot_be_used_is_one_line_that_says_so(tmp_path: Path) -> None:
     config = TrainCgnConfig(dataset="folder", folder=str(tmp_path / "nowhere"), **SMALL)
     with pytest.raises(RunError, match="nowhere"):
+        train_cgn(config, surroundings(tmp_path))
+
+
+def test_an_image_that_only_the_classifier_would_read_is_told_before_a_step(
+    tmp_path: Path, folder: Path
+) -> None:
+    train = load_folder(str(folder), "train", 32)[3]["count_by_class"]
+    assert train["ant"] < 12
+    for path in (folder / "ant").iterdir():  # the first of them that is held out
+        data = path.read_bytes()
+        path.write_bytes(data[:-20])
+        try:
+            load_folder(str(folder), "train", 32)
+            break
+        except DataError:
+            path.write_bytes(data)
+    config = TrainCgnConfig(dataset="folder", folder=str(folder), **SMALL)
+    with pytest.raises(RunError, match=f"{path.name} is no readable PNG or JPEG"):
         train_cgn(config, surroundings(tmp_path))
 
 

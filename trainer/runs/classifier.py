@@ -1,8 +1,19 @@
-"""The classifier of the paper's MNIST experiments."""
+"""The classifier of the paper's MNIST experiments, and its file."""
+
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
+
+from trainer.runs.command import RunError
+
+_CLASS_NAMES = "class_names"  # in the file's metadata
 
 
 class Classifier(nn.Module):
@@ -64,3 +75,25 @@ class _Entrance(nn.Module):
         ones = torch.ones_like(normal_NCHW[:, :1])
         with_ones = torch.cat([normal_NCHW, ones], dim=1)
         return F.conv2d(with_ones, weight, convolution.bias, padding=convolution.padding)
+
+
+def save_classifier(classifier: Classifier, class_names: Sequence[str], path: Path) -> None:
+    """Writes the weights, and what their classes are called."""
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in classifier.state_dict().items()}
+    save_file(tensors, path, {_CLASS_NAMES: json.dumps(list(class_names))})
+
+
+def check_classes(path: Path, class_names: Sequence[str]) -> None:
+    """Raises RunError for a classifier's file that says its classes are others, or in another order."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = json.loads((file.metadata() or {}).get(_CLASS_NAMES, "null"))
+    except (SafetensorError, OSError, ValueError):
+        return  # another kind of file, which does not say
+    if said and said != list(class_names):
+        pairs = enumerate(itertools.zip_longest(class_names, said))
+        label, (here, there) = next(pair for pair in pairs if pair[1][0] != pair[1][1])
+        raise RunError(
+            f"classifier: {path} has class {there!r} at label {label}, the data set {here!r}; labels follow "
+            "the sorted names of the folders, so name them as in training"
+        )

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import shlex
 import sys
 import time
 import traceback
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=Dataclass)
 
 CONFIG = "config.json"  # the run's options, in its directory
+CHECKPOINTS = "checkpoint-*.safetensors"  # what it can go on from, likewise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +127,11 @@ def run_command(
     if code == SUCCEEDED:
         reporter.result(published.model_name, published.model_version)
     elif code == STOPPED:
-        again = f"python -m trainer.runs.{Path(sys.argv[0]).stem} --resume --run-dir {surroundings.run_dir}"
+        python = Path(sys.executable)
+        if python.is_relative_to(Path.cwd()):
+            python = python.relative_to(Path.cwd())
+        module = f"trainer.runs.{Path(sys.argv[0]).stem}"
+        again = shlex.join([str(python), "-m", module, "--resume", "--run-dir", str(surroundings.run_dir)])
         reporter.log("stopped" if arguments.jsonl else f"stopped; to continue: {again}")
     else:
         _fail(why, code)
@@ -197,6 +203,7 @@ def _check_resume(arguments: argparse.Namespace) -> None:
     if arguments.resume_from:
         arguments.config = arguments.config or arguments.resume_from / CONFIG
     if not arguments.resume:
+        _check_unused(arguments)
         return
     if not arguments.run_dir or not (arguments.run_dir / CONFIG).is_file():
         where = arguments.run_dir or "no directory"
@@ -205,6 +212,17 @@ def _check_resume(arguments: argparse.Namespace) -> None:
         )
     arguments.config = arguments.config or arguments.run_dir / CONFIG
     arguments.version = arguments.version or arguments.run_dir.absolute().name
+
+
+def _check_unused(arguments: argparse.Namespace) -> None:
+    """Raises FieldError for a run directory with checkpoints, which a run from the beginning would delete."""
+    run_dir, config = arguments.run_dir, arguments.config
+    if not run_dir or (config and config.absolute() == (run_dir / CONFIG).absolute()):
+        return  # a job's directory is made for it
+    if any(run_dir.glob(CHECKPOINTS)):
+        raise FieldError(
+            "--run-dir", f"{run_dir} has checkpoints of a run; continue it with --resume, or name another one"
+        )
 
 
 def _config(config_class: type[C], arguments: argparse.Namespace) -> C:

@@ -10,13 +10,14 @@ import sys
 from cgn import checkpoint
 from cgn.banks import Counterfactuals
 from cgn.card import ModelCard
-from cgn.data import DataError, training_images
+from cgn.data import DataError, ImageSet, training_images
+from cgn.datasets import FOLDER
 from cgn.device import resolve_device
 from cgn.errors import CgnInputError
 from cgn.policy import Policy
 from cgn.sampler import Sampler
 from cgn.state_dicts import fitted, read_state_dict
-from trainer.runs.classifier import Classifier
+from trainer.runs.classifier import Classifier, check_classes
 from trainer.runs.classifier_scores import Examination, accuracy
 from trainer.runs.command import Published, RunError, Surroundings, run_command
 from trainer.runs.evaluate_classifier_config import EvaluateClassifierConfig
@@ -27,17 +28,13 @@ from trainer.runs.training_data import Images
 def evaluate_classifier(config: EvaluateClassifierConfig, surroundings: Surroundings) -> Published:
     """Scores a classifier and writes ``scores.json``, as that of train_classifier but without `train`.
 
-    With a CGN it has `counterfactuals` too: the accuracy by the labels of their shapes.
+    Of a folder it has `all` too, the accuracy on all images there: one that nothing was trained on is a test.
+    With a CGN it has `counterfactuals`: the accuracy by the labels of their shapes.
 
     Raises:
         RunError: the weights, the data or the CGN cannot be used, or do not fit each other.
     """
-    try:
-        validation = training_images(
-            config.dataset, "validation", folder=config.folder, resolution=config.resolution
-        )
-    except DataError as error:
-        raise RunError(f"dataset {config.dataset}: {error}") from None
+    validation = _images(config, "validation")
     classes, resolution = len(validation.class_names), validation.resolution
     path = surroundings.file(config.classifier)
     classifier = Classifier(classes, resolution)
@@ -46,17 +43,24 @@ def evaluate_classifier(config: EvaluateClassifierConfig, surroundings: Surround
         classifier.load_state_dict(fitted(read_state_dict(path), classifier.state_dict(), path, cure))
     except CgnInputError as error:
         raise RunError(f"classifier: {error}") from None
+    check_classes(path, validation.class_names)
     classifier.to(resolve_device(surroundings.device)).eval()
 
     scores = Examination(config, validation).scores(classifier)
+    counts = {}
+    if config.dataset == FOLDER:
+        everything = _images(config, "all")
+        scores["all"] = accuracy(classifier, (everything.images, everything.labels))
+        counts = {"validation": len(validation.labels), "all": len(everything.labels)}
     made_by = None
     if config.model_name:
         card, images = _counterfactuals(config, surroundings, classes, resolution)
         made_by = {"name": card.name, "version": card.version, "digest": card.digest}
         scores["counterfactuals"] = accuracy(classifier, images)
     for name, values in scores.items():
+        of = f" ({counts[name]} images)" if name in counts else ""
         surroundings.reporter.log(
-            f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items())
+            f"{name}{of}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items())
         )
     result = {
         "scores": scores,
@@ -70,6 +74,13 @@ def evaluate_classifier(config: EvaluateClassifierConfig, surroundings: Surround
     target.write_text(json.dumps(result, indent=2))
     surroundings.reporter.artefact("scores", target)
     return Published()
+
+
+def _images(config: EvaluateClassifierConfig, split: str) -> ImageSet:
+    try:
+        return training_images(config.dataset, split, folder=config.folder, resolution=config.resolution)
+    except DataError as error:
+        raise RunError(f"dataset {config.dataset}: {error}") from None
 
 
 def _counterfactuals(

@@ -18,6 +18,7 @@ import torch
 
 from cgn.collapse import border_mass, soft_share
 from cgn.data import DataError, ImageSet, training_images
+from cgn.datasets import FOLDER
 from cgn.device import resolve_device
 from cgn.families import build_network
 from cgn.mechanisms.mnist import MnistCGN
@@ -34,6 +35,7 @@ from trainer.runs.stage import Stage
 from trainer.runs.train_cgn_config import TrainCgnConfig
 
 WIDTH = 48  # channels of the mechanisms' maps
+_STEPS_BETWEEN_SHEETS = 100  # at least, unless another number is asked for
 JOINT_SHARE, SEGMENTER_SHARE = 0.43, 0.13  # of a run's steps; the shape stage has the rest
 GROSS_CHECKS = (1 / 3, 2 / 3, 1)  # shares of the joint stage after which masks beyond hope end an attempt
 
@@ -57,6 +59,8 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
             resolution=config.resolution,
             limit=config.train_images,
         )
+        if config.dataset == FOLDER:  # an image that a classifier could not read is told now, not hours later
+            training_images(config.dataset, "validation", folder=config.folder, resolution=config.resolution)
     except DataError as error:
         raise RunError(f"dataset {config.dataset}: {error}") from None
     for note in data.provenance["notes"]:
@@ -78,7 +82,7 @@ def train_cgn(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
             raise RunError(
                 f"{found}; nothing was published after {account.restarts} restarts. See "
                 f"{report.path.name} and the last sample sheet. More steps, or mask_lowest and mask_highest "
-                "that fit your objects, may help"
+                "that fit your objects, may help; each image must hold one object (docs/own_images.md)"
             )
         account.restarts += 1
         account.resumed_at_step = 0
@@ -169,7 +173,8 @@ def train_attempt(
         its_seed = attempt_seed(config.seed, restart)
         return report.look(average, restart=restart, seed=its_seed, step=step, finished=finished)
 
-    sample_every = config.sample_every or -(-len(data.labels) // config.batch_size)
+    passes = -(-len(data.labels) // config.batch_size)
+    sample_every = config.sample_every or max(passes, _STEPS_BETWEEN_SHEETS)
     looks = {round(share * stages[0].steps) for share in GROSS_CHECKS if not config.publish_collapsed}
     reporter.begin(
         start,

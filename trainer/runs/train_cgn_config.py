@@ -64,7 +64,11 @@ class TrainCgnConfig:
     )
     checkpoint_every: int = option(500, "steps between checkpoints", low=1, high=HIGHEST_COUNT)
     sample_every: int = option(
-        0, "steps between sample sheets", low=1, high=HIGHEST_COUNT, zero="one per pass over the images"
+        0,
+        "steps between sample sheets",
+        low=1,
+        high=HIGHEST_COUNT,
+        zero="one per pass, at most every 100",
     )
 
     restarts: int = option(

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 
 from cgn.datasets import FOLDER
 from cgn.device import resolve_device
 from trainer.runs.account import Account
 from trainer.runs.checkpoints import Checkpoints
-from trainer.runs.classifier import Classifier
+from trainer.runs.classifier import Classifier, save_classifier
 from trainer.runs.classifier_scores import Examination, Scores, accuracy
 from trainer.runs.command import Published, RunError, Stopped, Surroundings, run_command
 from trainer.runs.precision import half_precision
@@ -87,7 +86,7 @@ def train_classifier(config: TrainClassifierConfig, surroundings: Surroundings) 
             raise Stopped
 
     weights = run_dir / WEIGHTS
-    save_file({name: t.cpu().contiguous() for name, t in classifier.state_dict().items()}, weights)
+    save_classifier(classifier, data.validation.class_names, weights)
     reporter.artefact("checkpoint", weights)
     scores = _own_scores(config, data, classifier) | examination.scores(classifier)
     for name, values in scores.items():
