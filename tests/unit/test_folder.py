@@ -224,7 +224,7 @@ def test_what_is_no_folder_of_classes_is_refused(root: Path, tmp_path: Path) -> 
     with pytest.raises(DataError, match="empty has no sub-folders, needs 2 to 1000, one per class; give"):
         load(tmp_path / "empty")
     (tmp_path / "empty" / "single").mkdir()
-    with pytest.raises(DataError, match="empty has 1 sub-folders, needs 2 to 1000"):
+    with pytest.raises(DataError, match="empty has one sub-folder, needs 2 to 1000"):
         load(tmp_path / "empty")
     for i in range(1001):
         (tmp_path / "empty" / str(i)).mkdir()

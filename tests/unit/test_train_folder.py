@@ -59,7 +59,7 @@ def test_an_image_that_only_the_classifier_would_read_is_told_before_a_step(
     assert train["ant"] < 12
     for path in (folder / "ant").iterdir():  # the first of them that is held out
         data = path.read_bytes()
-        path.write_bytes(data[:-20])
+        path.write_bytes(data[: len(data) // 2])
         try:
             load_folder(str(folder), "train", 32)
             break
