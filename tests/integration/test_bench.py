@@ -34,9 +34,12 @@ def ids(results: list[dict[str, Any]]) -> list[str]:
 
 def test_fresh_composites_are_compared_and_equal(tmp_path: Path) -> None:
     results = measured("1", tmp_path / "bench.json")
-    assert ids(results) == ["1/float32", "1/bfloat16", "1/equality", "1/bfloat16-error"]
-    assert results[2]["met"] and results[2]["value"] > 0
-    assert 0 < results[3]["value"] < 0.02
+    kinds = ["float32", "bfloat16", "equality", "bfloat16-error"]
+    both = [f"1/{networks}{kind}" for networks in ("", "authors-") for kind in kinds]
+    assert ids(results) == [*both, "1/instead-float32", "1/instead-bfloat16"]
+    for equality, error in (results[2:4], results[6:8]):
+        assert equality["met"] and equality["value"] > 0
+        assert 0 < error["value"] < 0.02
 
 
 @pytest.mark.long

@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from cgn.collapse import MaskMeasures
 from common.settings import REPO
 from trainer.runs.config import config_from_dict
+from trainer.runs.evaluate_classifier_config import EvaluateClassifierConfig
 from trainer.runs.train_cgn_config import TrainCgnConfig
 from trainer.runs.train_classifier_config import TrainClassifierConfig
 
@@ -15,7 +16,8 @@ TEXT = (REPO / "docs" / "own_images.md").read_text()
 
 def test_its_options_exist() -> None:
     named = {name.replace("-", "_") for name in re.findall(r"--([a-z][a-z0-9-]+)", TEXT)}
-    known = {field.name for config in (TrainCgnConfig, TrainClassifierConfig) for field in fields(config)}
+    runs = TrainCgnConfig, TrainClassifierConfig, EvaluateClassifierConfig
+    known = {field.name for config in runs for field in fields(config)}
     assert len(named) > 10 and named <= known
 
 
