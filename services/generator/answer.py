@@ -49,7 +49,7 @@ def answer(
         model=card.name, version=card.version, digest=card.digest, encoding=plan.encoding
     )
     total = response.ByteSize()
-    stacks = stacks_of(plan, pixels)
+    arrays = {mechanism: [pixels[row] for row in rows] for mechanism, rows in plan.rows.items()}
     # Composites share rows: what is told of a row is written once, and copied.
     told = {
         mechanism: [_resolved(row, card, row in cached) for row in rows]
@@ -60,7 +60,7 @@ def answer(
     step = max(1, _PIXELS_AT_ONCE // size**2)
     for start in range(0, plan.composites, step):
         some = range(start, min(start + step, plan.composites))
-        images = [_images(output, plan, stacks, some, files) for output in plan.outputs]
+        images = [_images(output, plan, arrays, some, files) for output in plan.outputs]
         for i in some:
             result = response.results.add()
             for mechanism, factors in told.items():
@@ -80,14 +80,6 @@ def answer(
                     fit = f"the first {i} of these composites ({i * len(plan.outputs)} images) fit"
                     raise too_large(plan.composites, f"{fit}; ask for the rest separately")
     return response
-
-
-def stacks_of(plan: Plan, pixels: Mapping[Row, Pixels]) -> dict[Mechanism, Pixels]:
-    """The pixels of a plan's rows, (N, H, W, channels) for every mechanism, in the plan's data type."""
-    return {
-        mechanism: cast(Pixels, np.stack([pixels[row] for row in rows]))
-        for mechanism, rows in plan.rows.items()
-    }
 
 
 def _resolved(row: Row, card: ModelCard, cached: bool) -> pb.ResolvedFactor:
@@ -116,29 +108,35 @@ class _Images(NamedTuple):
 def _images(
     output: pb.Output,
     plan: Plan,
-    stacks: Mapping[Mechanism, Pixels],
+    arrays: Mapping[Mechanism, Sequence[Pixels]],
     some: range,
     files: dict[tuple[int, ...], bytes],
 ) -> _Images:
     """One output of some of a plan's composites, drawn together.
 
+    arrays: the pixels of the plan's rows. Stacked for these composites alone: all at once would take as much
+    memory as the rows again.
+
     files: by output and rows, so that each is encoded once however many composites share it; raw bytes are
     sooner made again.
     """
     picks = [plan.picks[mechanism][some.start : some.stop] for mechanism in NEEDS[output]]
-    parts = [stacks[mechanism][of_each] for mechanism, of_each in zip(NEEDS[output], picks, strict=True)]
-    arrays = draw(output, plan, parts)
+    parts = [
+        cast(Pixels, np.stack([arrays[mechanism][pick] for pick in of_each]))
+        for mechanism, of_each in zip(NEEDS[output], picks, strict=True)
+    ]
+    drawn = draw(output, plan, parts)
     if plan.encoding not in _FILES:
-        whole = written(arrays, plan.encoding)
+        whole = written(drawn, plan.encoding)
         size = len(whole) // len(some)
         data = [whole[start : start + size] for start in range(0, len(whole), size)]
     else:
         names = [(output, *rows) for rows in zip(*picks, strict=True)]
-        for name, array in zip(names, arrays, strict=True):
+        for name, array in zip(names, drawn, strict=True):
             if name not in files:
                 files[name] = written(array, plan.encoding)
         data = [files[name] for name in names]
-    return _Images(output, arrays.shape[-1], data)
+    return _Images(output, drawn.shape[-1], data)
 
 
 def draw(output: int, plan: Plan, parts: list[Pixels]) -> Pixels:

@@ -1,6 +1,7 @@
 """From rows to batches of images, as streams send them: composed by the batch. Runs in a thread."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from cgn.noise import Mechanism
 from cgn.sampler import Numbers
 from cgn_api.v1 import generator_pb2 as pb
 from services.errors import invalid
-from services.generator.answer import draw, stacks_of, written
+from services.generator.answer import draw, written
 from services.generator.redis_tier import Pixels
 from services.generator.validate import MAX_COMPOSITES, NEEDS, RAW_ITEM_BYTES, Plan, channels
 from services.grpc_server import MAX_MESSAGE_BYTES
@@ -54,7 +55,10 @@ def image_batches(
     pixels: every row of the plan, in the plan's data type. jitter: numbers for every image, where its rows
     are to be changed a little; of uint8 rows only.
     """
-    stacks = stacks_of(plan, pixels)
+    stacks = {
+        mechanism: cast(Pixels, np.stack([pixels[row] for row in rows]))
+        for mechanism, rows in plan.rows.items()
+    }
     picks = {mechanism: np.array(of_each) for mechanism, of_each in plan.picks.items()}
     if jitter:
         for mechanism, numbers in jitter.items():
