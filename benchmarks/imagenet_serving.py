@@ -27,6 +27,7 @@ from cgn.factors import Factor, noise_of, weights_of
 from cgn.families import Precision
 from cgn.mechanisms.imagenet import ImagenetCGN, ImagenetSizes, random_cgn
 from common.memory import keep_memory
+from trainer.runs.precision import cpu_has_bfloat16
 
 ARCHITECTURE = {
     "ch": 128, "z_dim": 128, "u2net_inner": 0, "u2net_outer": 0, "reference": 1, "mend_truncation": 0,
@@ -121,18 +122,18 @@ def _times_and_equality(root: Path) -> list[Result]:
     worst = float((pictures["float32"] - exact).abs().max())
     rms = float((pictures["bfloat16"] - exact).square().mean().sqrt())
 
-    def time_row(kind: str, goal: float, met: bool | None) -> Result:
+    def time_row(kind: str, goal: float | None) -> Result:
         ratio = took["authors"] / took[kind]
+        aim, met = ("reported", None) if goal is None else (f">= {goal:g}x", ratio >= goal)
         measure = f"seconds per composite of 256 px, {kind}, beside the authors' formulation"
         baseline = round(took["authors"], 3)
         return Result(
-            f"11/{kind}", measure, round(took[kind], 3), "s", baseline, round(ratio, 2),
-            f">= {goal:g}x", ratio >= goal if met is None else met,
+            f"11/{kind}", measure, round(took[kind], 3), "s", baseline, round(ratio, 2), aim, met,
         )  # fmt: skip
 
     return [
-        time_row("float32", FLOAT32_GOAL, None),
-        time_row("bfloat16", BFLOAT16_GOAL, None),
+        time_row("float32", FLOAT32_GOAL),
+        time_row("bfloat16", BFLOAT16_GOAL if cpu_has_bfloat16() else None),
         Result(
             "11/equality", "largest difference of a float32 composite from the authors' formulation",
             worst, "of [-1, 1]", None, None, f"<= {EXACT:g}", worst <= EXACT,

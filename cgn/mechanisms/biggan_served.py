@@ -18,6 +18,8 @@ from torch import nn
 from cgn.errors import CgnInputError
 from cgn.mechanisms import biggan
 from cgn.mechanisms.biggan import EPS, N_STATS, BigGANSizes, Layer
+from cgn.mechanisms.packed import PackedConvolution
+from cgn.mechanisms.winograd import Winograd, winograd_pays
 
 # On a CPU the last, widest maps are finished this many pixels at a time, so that they stay in its cache.
 STRIP_PIXELS = 4096
@@ -25,11 +27,8 @@ STRIP_PIXELS = 4096
 # Where `_Subpixel` pays: on maps of this many pixels a side or more. Below, its larger weights cost more.
 SUBPIXEL_FROM = 16
 
-# Where `_Winograd` pays on a CPU: likewise, and with so many channels. With fewer, its transforms cost what
-# they save; with more, its weights do, four times as large.
-WINOGRAD_FROM = 16
-WINOGRAD_CHANNELS = range(128, 257)
-WINOGRAD_TILES = 128  # at a time, for the cache's sake
+# Where `PackedConvolution` pays: with so many weights.
+PACKED_FROM = 1 << 20
 
 Affine = tuple[torch.Tensor, torch.Tensor]  # scale and offset, (N, 1, 1, C) float32
 Statistics = tuple[torch.Tensor, torch.Tensor]  # means and variances, (C,), of all norms in a row
@@ -78,7 +77,7 @@ class ServedBigGAN(nn.Module):
         z, ch = sizes.z_dim, sizes.ch
         self.embedding_LC = nn.Buffer(read.tensor("embeddings.weight", z, sizes.classes))
         units = biggan.SMALLEST_MAP**2 * biggan.FIRST * ch
-        self.first_OI = nn.Buffer(read.folded("generator.gen_z", units, 2 * z).to(dtype))
+        self.first_IO = nn.Buffer(_input_major(read.folded("generator.gen_z", units, 2 * z), dtype))
         self.first_bias = nn.Buffer(read.tensor("generator.gen_z.bias", units))
 
         blocks: list[_Block] = []
@@ -98,7 +97,7 @@ class ServedBigGAN(nn.Module):
         # All norms in one: their scales beside each other, then their offsets.
         self.widths = [norm.means.shape[1] for norm in norms]
         scale, offset, base_scale, base_offset, means, variances = zip(*norms, strict=True)
-        self.gains_OI = nn.Buffer(torch.cat(scale + offset).to(dtype))
+        self.gains_IO = nn.Buffer(_input_major(torch.cat(scale + offset), dtype))
         self.gains_base = nn.Buffer(torch.cat(base_scale + base_offset))
         self.means = nn.Buffer(torch.cat(means, dim=1))
         self.variances = nn.Buffer(torch.cat(variances, dim=1))
@@ -140,14 +139,14 @@ class ServedBigGAN(nn.Module):
         # A copy, because sums may be ordered by where in memory a row begins.
         embedded_NL = F.linear(y_NC.clone(), self.embedding_LC)
         condition_NL = torch.cat([u_NL, embedded_NL], dim=1).to(self.dtype)
-        gains_NC = F.linear(condition_NL, self.gains_OI).float() + self.gains_base
+        gains_NC = (condition_NL @ self.gains_IO).float() + self.gains_base
         scale_NC, offset_NC = gains_NC.chunk(2, dim=1)
         scale_NC = scale_NC * torch.rsqrt(var_C + EPS)
         offset_NC = offset_NC - mean_C * scale_NC
         split = (t_NC[:, None, None].split(self.widths, dim=3) for t_NC in (scale_NC, offset_NC))
         affines = list(zip(*split, strict=True))
 
-        x_NC = F.linear(condition_NL, self.first_OI).float() + self.first_bias
+        x_NC = (condition_NL @ self.first_IO).float() + self.first_bias
         x_NHWC = x_NC.to(self.dtype).view(len(x_NC), biggan.SMALLEST_MAP, biggan.SMALLEST_MAP, -1)
         blocks = cast(list[_Block], self.blocks)
         for i, block in enumerate(blocks):
@@ -194,12 +193,15 @@ class _Block(nn.Module):
         near = read.folded(f"{name}.conv_1", inner, inner, 3, 3)
         far = read.folded(f"{name}.conv_2", inner, inner, 3, 3)
         expand = read.folded(f"{name}.conv_3", after, inner, 1, 1)
+        wide = size * (1 + doubles)
         self.squeeze_OI = nn.Buffer(squeeze.flatten(1).to(dtype))
-        if doubles and size >= SUBPIXEL_FROM:
-            self.near: nn.Module = _Subpixel(near, dtype)
+        if not doubles:
+            self.near = _convolution(near, wide, dtype)
+        elif size >= SUBPIXEL_FROM:
+            self.near = _Subpixel(near, dtype)
         else:
-            self.near = _convolution(near, size * (1 + doubles), dtype, doubles=doubles)
-        self.far = _convolution(far, size * (1 + doubles), dtype)
+            self.near = nn.Sequential(_Doubling(), _convolution(near, wide, dtype))
+        self.far = _convolution(far, wide, dtype)
         self.expand_OI = nn.Buffer(expand.flatten(1).to(dtype))
         self.expand_bias = nn.Buffer(read.tensor(f"{name}.conv_3.bias", after).to(dtype))
 
@@ -236,29 +238,44 @@ def _norm_relu(x_NHWC: torch.Tensor, affine: Affine, out: torch.Tensor | None = 
     return y_PC.view(x_NHWC.shape)
 
 
-def _convolution(
-    weight_OIHW: torch.Tensor, size: int, dtype: torch.dtype, *, doubles: bool = False
-) -> nn.Module:
-    """3x3, without bias, to maps of ``size`` pixels a side, in the form that is fastest there."""
-    wide = len(weight_OIHW) in WINOGRAD_CHANNELS and size >= WINOGRAD_FROM
-    if wide and dtype == torch.float32 and weight_OIHW.device.type == "cpu" and not doubles:
-        return _Winograd(weight_OIHW)
-    return _Convolution(weight_OIHW.to(dtype), doubles=doubles)
+def _input_major(weight_OI: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """(I, O) in memory: what a single row is multiplied with in a fraction of the time on a CPU."""
+    return weight_OI.T.to(dtype).contiguous()
+
+
+def _convolution(weight_OIHW: torch.Tensor, size: int, dtype: torch.dtype) -> nn.Module:
+    """3x3, padded by 1, without bias, of maps of ``size`` pixels a side, in its fastest form."""
+    weight_OIHW = weight_OIHW.to(dtype)
+    if winograd_pays(weight_OIHW, size):
+        return Winograd(weight_OIHW)
+    if weight_OIHW.numel() >= PACKED_FROM:
+        return _Packed(weight_OIHW, padding=1, size=size)
+    return _Convolution(weight_OIHW)
+
+
+class _Packed(PackedConvolution):
+    """Of maps with channels last."""
+
+    def forward(self, x_NHWC: torch.Tensor) -> torch.Tensor:
+        return super().forward(x_NHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 class _Convolution(nn.Module):
-    """A convolution padded by 1, without bias, perhaps of nearest-neighbour doubled pixels."""
+    """Padded by 1, without bias, of maps with channels last."""
 
-    def __init__(self, weight_OIHW: torch.Tensor, *, doubles: bool = False) -> None:
+    def __init__(self, weight_OIHW: torch.Tensor) -> None:
         super().__init__()
-        self.doubles = doubles
         self.weight_OIHW = nn.Buffer(weight_OIHW.contiguous(memory_format=torch.channels_last))
 
     def forward(self, x_NHWC: torch.Tensor) -> torch.Tensor:
-        x_NCHW = x_NHWC.permute(0, 3, 1, 2)
-        if self.doubles:
-            x_NCHW = F.interpolate(x_NCHW, scale_factor=2)
-        return F.conv2d(x_NCHW, self.weight_OIHW, padding=1).permute(0, 2, 3, 1)
+        return F.conv2d(x_NHWC.permute(0, 3, 1, 2), self.weight_OIHW, padding=1).permute(0, 2, 3, 1)
+
+
+class _Doubling(nn.Module):
+    """Every pixel four times."""
+
+    def forward(self, x_NHWC: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(x_NHWC.permute(0, 3, 1, 2), scale_factor=2).permute(0, 2, 3, 1)
 
 
 class _Subpixel(nn.Module):
@@ -282,45 +299,6 @@ class _Subpixel(nn.Module):
             down, right = divmod(i, 2)
             y[:, :, down, :, right] = place_NHWC[:, down : down + h, right : right + w]
         return y.view(n, 2 * h, 2 * w, c)
-
-
-class _Winograd(nn.Module):
-    """A float32 3x3 convolution, padded by 1, without bias, in a quarter of the products.
-
-    Minimal filtering F(4x4, 3x3) (Winograd 1980; Lavin and Gray, CVPR 2016): 4x4 pixels of the output take 36
-    products with 6x6 of the input instead of 144. Convolution is multiplication of polynomials: they are
-    evaluated at five points and at infinity, multiplied there, and interpolated. The points are ones of small
-    rounding error, about twice that of the plain convolution.
-    """
-
-    def __init__(self, weight_OIHW: torch.Tensor) -> None:
-        super().__init__()
-        points = torch.tensor([0, 5 / 8, -5 / 8, 3 / 2, -3 / 2], dtype=torch.float64)
-
-        def evaluate(length: int) -> torch.Tensor:
-            """Coefficients of a polynomial -> its values at the points; at infinity, its last coefficient."""
-            at_infinity = torch.eye(length, dtype=torch.float64)[-1:]
-            return torch.cat([torch.vander(points, length, increasing=True), at_infinity])
-
-        interpolate = torch.linalg.inv(evaluate(6)).T
-        self.split = nn.Buffer(torch.kron(interpolate, interpolate).float())  # (36, 36), a tile of the input
-        self.join = nn.Buffer(torch.kron(evaluate(4).T, evaluate(4).T).float())  # (16, 36), of the output
-        weight = torch.einsum("yh,xw,oihw->yxio", evaluate(3), evaluate(3), weight_OIHW.double())
-        self.weight = nn.Buffer(weight.flatten(0, 1).float().contiguous())  # (36, I, O)
-
-    def forward(self, x_NHWC: torch.Tensor) -> torch.Tensor:
-        n, h, w, c = x_NHWC.shape
-        framed = F.pad(x_NHWC, (0, 0, 1, 1, 1, 1))
-        tiles = framed.unfold(1, 6, 4).unfold(2, 6, 4)  # (n, h / 4, w / 4, c, 6, 6)
-        y = x_NHWC.new_empty(n, h // 4, 4, w // 4, 4, c)
-        step = max(1, WINOGRAD_TILES // (n * w // 4))
-        for top in range(0, h // 4, step):
-            some = tiles[:, top : top + step].permute(4, 5, 0, 1, 2, 3)
-            values = (self.split @ some.reshape(36, -1)).view(36, -1, c)
-            products = torch.bmm(values, self.weight).view(36, -1)
-            joined = (self.join @ products).view(4, 4, *some.shape[2:])
-            y[:, top : top + step] = joined.permute(2, 3, 0, 4, 1, 5)
-        return y.view(n, h, w, c)
 
 
 class _Attention(nn.Module):

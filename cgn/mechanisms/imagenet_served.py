@@ -12,7 +12,8 @@ from torch import nn
 from cgn.mechanisms.biggan_served import ServedBigGAN
 from cgn.mechanisms.imagenet import MASK_FLOOR, MASK_NETWORK, MODULES, ImagenetSizes
 from cgn.mechanisms.network import Network
-from cgn.mechanisms.u2net import build_u2net, folded
+from cgn.mechanisms.u2net import build_u2net
+from cgn.mechanisms.u2net_served import served_u2net
 from cgn.noise import MECHANISMS, Mechanism
 
 _ROWS_ON_A_GPU = 8  # of one pass; on a CPU rows run one by one, which is faster there
@@ -84,7 +85,7 @@ class ServedImagenet(Network):
     def _u2net(self) -> nn.Module:
         tensors = dict(Part(self._weights, MASK_NETWORK))
         u2net = build_u2net(tensors, MASK_NETWORK, self._sizes.u2net, align_corners=True)
-        return folded(u2net).to(self._device, self._dtype)
+        return served_u2net(u2net, self._sizes.resolution, self._dtype, self._device)
 
     def _biggan(self, mechanism: Mechanism) -> ServedBigGAN:
         return ServedBigGAN(

@@ -48,7 +48,7 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class _Layer(nn.Module):
+class Layer(nn.Module):
     """Convolution 3x3, batch norm, ReLU."""
 
     def __init__(self, channels_in: int, channels_out: int, dilation: int = 1) -> None:
@@ -75,13 +75,13 @@ class ResidualUBlock(nn.Module):
         self.dilated = dilated
         self.align_corners = align_corners
         dilations = [2**level if dilated else 1 for level in range(height - 1)]
-        self.rebnconvin = _Layer(channels_in, outer)
+        self.rebnconvin = Layer(channels_in, outer)
         for level, dilation in enumerate(dilations, 1):
-            self.add_module(f"rebnconv{level}", _Layer(outer if level == 1 else inner, inner, dilation))
-        self.add_module(f"rebnconv{height}", _Layer(inner, inner, 2 * dilations[-1]))
+            self.add_module(f"rebnconv{level}", Layer(outer if level == 1 else inner, inner, dilation))
+        self.add_module(f"rebnconv{height}", Layer(inner, inner, 2 * dilations[-1]))
         for level in range(height - 1, 0, -1):
             top = outer if level == 1 else inner
-            self.add_module(f"rebnconv{level}d", _Layer(2 * inner, top, dilations[level - 1]))
+            self.add_module(f"rebnconv{level}d", Layer(2 * inner, top, dilations[level - 1]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         first = x = self.rebnconvin(x)
@@ -206,7 +206,7 @@ def folded(net: U2Net) -> U2Net:
     """
     served = copy.deepcopy(net).eval().requires_grad_(False)
     for layer in served.modules():
-        if isinstance(layer, _Layer) and isinstance(layer.bn_s1, nn.BatchNorm2d):
+        if isinstance(layer, Layer) and isinstance(layer.bn_s1, nn.BatchNorm2d):
             layer.conv_s1 = fuse_conv_bn_eval(layer.conv_s1, layer.bn_s1)
             layer.bn_s1 = nn.Identity()
     return served.to(memory_format=torch.channels_last)

@@ -10,6 +10,7 @@ from pytorch_pretrained_biggan import BigGAN as PackageBigGAN  # type: ignore[im
 from pytorch_pretrained_biggan import BigGANConfig
 
 from cgn.errors import CgnInputError
+from cgn.mechanisms import biggan_served, winograd
 from cgn.mechanisms.biggan import LAYERS, N_STATS, BigGAN, BigGANSizes, calibrate
 from cgn.mechanisms.biggan_served import ServedBigGAN
 
@@ -114,10 +115,19 @@ def test_trained_and_served_are_the_package(sizes: BigGANSizes, truncation: floa
     assert float((x - expected).abs().max()) < 2e-5
 
 
-def test_wide_blocks_use_other_convolutions_than_narrow_ones() -> None:
-    # Else the test above would not have compared them all.
-    kinds = {type(m).__name__ for sizes in (SMALL, WIDE) for m in served(trained(sizes)).modules()}
-    assert {"_Convolution", "_Subpixel", "_Winograd"} <= kinds
+@pytest.mark.parametrize("truncation", [1.0, 0.137])
+def test_with_the_convolutions_of_the_full_size_it_is_the_package_too(
+    truncation: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {type(m).__name__ for m in served(trained(TALL)).modules()}
+    assert {"_Convolution", "_Subpixel"} <= plain
+    monkeypatch.setattr(winograd, "_FEWEST_CHANNELS", 16)
+    monkeypatch.setattr(biggan_served, "PACKED_FROM", 1)
+    wide = served(trained(TALL))
+    assert {"_Packed", "_Subpixel", "Winograd"} <= {type(m).__name__ for m in wide.modules()}
+    u_NL, y_NC = causes(TALL)
+    expected = package(trained(TALL))(truncation * u_NL, y_NC, truncation)
+    assert float((wide(truncation * u_NL, y_NC, truncation) - expected).abs().max()) < 2e-5
 
 
 @pytest.mark.parametrize("sizes", [TALL, WIDE], ids=["tall", "wide"])
