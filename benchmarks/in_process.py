@@ -21,6 +21,7 @@ from benchmarks.results import Result, at_most, faster, reported
 from benchmarks.sizes import Sizes
 from cgn import checkpoint
 from cgn.banks import Counterfactuals
+from cgn.device import cpu_has_bfloat16
 from cgn.engine import Engine, Row
 from cgn.factors import Factor, noise_of, shifts_of
 from cgn.families import Precision
@@ -30,7 +31,6 @@ from cgn.pixels import compose_product, to_uint8
 from cgn.policy import Policy
 from cgn.sampler import Sampler
 from common.settings import REPO
-from trainer.runs.precision import cpu_has_bfloat16
 from trainer.runs.train_classifier_config import TrainClassifierConfig
 
 Name = TypeVar("Name")

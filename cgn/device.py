@@ -1,4 +1,4 @@
-"""Which device a model lives on, and how much memory it has."""
+"""Which device a model lives on, how much memory it has, and what it is fast at."""
 
 import os
 from pathlib import Path
@@ -39,3 +39,13 @@ def memory_bytes(device: torch.device) -> int:
         return min(machine, int(_CONTAINER_LIMIT.read_text()))
     except (OSError, ValueError):  # no container, or one without a limit: "max"
         return machine
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies faster in bfloat16 than in float32.
+
+    With matrix units it does. With vector units alone too, but for Intel's, which gain nothing by it.
+    """
+    capabilities = torch.cpu.get_capabilities()
+    intel = str(capabilities.get("cpu_name", "")).startswith("Intel")
+    return bool(capabilities.get("amx_bf16") or (capabilities.get("avx512_bf16") and not intel))

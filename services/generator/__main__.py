@@ -12,7 +12,7 @@ from functools import partial
 import grpc
 import torch
 
-from cgn.device import memory_bytes, resolve_device
+from cgn.device import cpu_has_bfloat16, memory_bytes, resolve_device
 from cgn.engine import Batch, Engine
 from cgn.errors import CgnInputError
 from cgn.families import Precision
@@ -56,6 +56,8 @@ async def main(settings: GeneratorSettings) -> None:
     engine = Engine(settings.threads, on_batch, partial(_note_death, metrics))
     metrics.engine_pass_seconds.set_function(engine.pass_seconds)
     precision: Precision = "bfloat16" if settings.precision == "bfloat16" else "float32"
+    if precision == "bfloat16" and device.type == "cpu" and not cpu_has_bfloat16():
+        log.warning("CGN_PRECISION=bfloat16: this processor is many times slower in it; set float32")
     models = Models(
         settings.paths.models_dir,
         device,

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from cgn.device import cpu_has_bfloat16
 from common.settings import REPO
 from trainer.runs.config import Dataclass
-from trainer.runs.precision import cpu_has_bfloat16
 
 
 def provenance(run: str, config: Dataclass, version: str) -> dict[str, Any]:
