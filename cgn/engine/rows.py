@@ -11,7 +11,7 @@ from cgn.factors import Factor, Label, Way
 from cgn.noise import Mechanism
 
 # Raise it whenever the same factor may give other pixels than before: noise, mechanisms, pixel levels.
-ROW_SCHEMA = 4
+ROW_SCHEMA = 5
 # Another build or instruction set may round otherwise, by a level or in the last bit of a float.
 _BUILD = f"{torch.__version__}|{torch.backends.cpu.get_cpu_capability()}"
 
