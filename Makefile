@@ -27,7 +27,7 @@ MINUTES ?=
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## Show it all: sheets of counterfactuals, a training job, metrics (1 to 5 minutes)
+demo: $(STAMP) ## Show it all: sheets of counterfactuals, a training job, metrics (1 to 5 minutes once installed)
 	@$(PY) -m deploy.demo
 
 up: $(STAMP) ## Run the whole stack in the foreground; Ctrl-C stops it

@@ -28,7 +28,7 @@ class Late(Exception):
     """Rows cannot be there by the deadline; the message has the numbers.
 
     Attributes:
-        queued_seconds: how long others are served first; without them there might have been time.
+        queued_seconds: how long others are served first, if there would have been time without them; else 0.
     """
 
     def __init__(self, message: str, queued_seconds: float = 0.0) -> None:
@@ -192,13 +192,14 @@ class Engine:
 
     def _check_time(self, rows: Sequence[Row], deadline: float) -> None:
         """Raises Late if rows cannot be there in time."""
-        own = self._times.least((row.digest, row.mechanism) for row in rows if not self._orders.knows(row))
-        if queued := self._orders.queue.ahead(own):
+        alone = self._times.least((row.digest, row.mechanism) for row in rows if not self._orders.knows(row))
+        own, queued = alone, self._orders.queue.ahead(alone)
+        if queued:
             own, queued = own * self._times.pace(), queued * self._times.pace()
         left = deadline - time.monotonic()
         if left < max(0.0, own + queued):
             what = f"these rows take {own:.3g} s, after {queued:.3g} s of others"
-            raise Late(f"{what}; {max(0.0, left):.3g} s are left", queued)
+            raise Late(f"{what}; {max(0.0, left):.3g} s are left", queued if alone <= left else 0.0)
 
     def _withdraw(self, order: Order | None) -> None:
         if order:

@@ -178,7 +178,7 @@ class Models:
             for key, resident in self._residents.items():
                 if key in self._stored and self._stored[key].stamp != resident.stamp:
                     await self._ahead(key, self._aliased())  # published anew: the old one serves until then
-            for name in list(self._cards):
+            for name in sorted(self._cards, key=self._weight):  # small ones need not wait for a large one
                 await self._point(name)
             for key, _ in self._residents.items():
                 if key not in self._looked:
@@ -203,6 +203,10 @@ class Models:
         self._cards = {}
         for card in sorted(cards, key=lambda card: card.name):  # stable: newest first within a name
             self._cards.setdefault(card.name, []).append(card)
+
+    def _weight(self, name: str) -> int:
+        """Bytes of a model's newest version."""
+        return self._stored[name, self._cards[name][0].version].budget_bytes
 
     async def _point(self, name: str) -> None:
         """Moves a model's aliases to where they should be, as soon as the version there is warm."""

@@ -1,5 +1,6 @@
 """The engine's queue: cancelled, late, shared and bad rows, fair shares, a thread that dies."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -152,14 +153,19 @@ def test_a_deadline_that_cannot_be_met_is_refused_on_arrival(engine: Engine, gat
     with pytest.raises(Late, match="0 s are left"):
         engine.submit(rows(model, 2), deadline=time.monotonic() - 1)
     many = rows(model, *range(10, 20_000))
-    with pytest.raises(Late, match="these rows take"):
+    with pytest.raises(Late, match="these rows take") as late:
         engine.submit(many, deadline=time.monotonic() + 0.001)
+    alone = float(re.findall(r"these rows take (\S+) s", str(late.value))[0])
     busy(engine, gate, model)
     queued = engine.submit(many)
     fits = engine.submit(rows(model, 3), deadline=time.monotonic() + SECONDS + 10 * longest)
+    others = rows(model, *range(50_000, 70_000))
     with pytest.raises(Late) as late:  # as much of the others goes first as it asks for itself
-        engine.submit(rows(model, *range(50_000, 70_000)), deadline=time.monotonic() + 0.001)
+        engine.submit(others, deadline=time.monotonic() + 1.5 * alone)
     assert late.value.queued_seconds > 0
+    with pytest.raises(Late) as late:  # it would be late without them too
+        engine.submit(others, deadline=time.monotonic() + 0.5 * alone)
+    assert late.value.queued_seconds == 0
     queued.future.cancel()
     gate.let()
     fits.future.result(SECONDS)
