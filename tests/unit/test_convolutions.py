@@ -53,7 +53,7 @@ def test_what_cannot_be_packed_is_convolved_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("height", "width", "rows"), [(16, 16, 1), (8, 8, 3), (2, 2, 1), (6, 40, 2), (64, 64, 1)]
 )
-def test_winograd_is_nearer_to_the_exact_convolution_than_a_plain_one(
+def test_winograd_is_as_near_to_the_exact_convolution_as_a_plain_one(
     height: int, width: int, rows: int
 ) -> None:
     x, w = maps(256, height, width, rows), weights(32, 256)
