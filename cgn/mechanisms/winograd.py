@@ -28,8 +28,8 @@ class Winograd(nn.Module):
 
     2x2 pixels of the output take 16 products with 4x4 of the input instead of 36. Convolution is
     multiplication of polynomials: they are evaluated at a few points, multiplied there, and interpolated.
-    Points as simple as these round little, and sums are shorter, so it is nearer to the exact convolution
-    than a plain one. Maps have an even height and width.
+    Points as simple as these round little, and sums are shorter: it is as near to the exact convolution as a
+    plain one. Maps have an even height and width.
     """
 
     def __init__(self, weight_OIHW: torch.Tensor) -> None:

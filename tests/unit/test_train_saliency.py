@@ -132,3 +132,5 @@ def test_both_networks_become_a_model_that_is_served_and_trained_on(tmp_path: Pa
     )
     with pytest.raises(RunError, match="never changes"):
         start_imagenet(config, surroundings(tmp_path, "v1"))
+    # The same run, killed between publishing and saying so, ends well.
+    assert start_imagenet(config, surroundings(tmp_path, "v1", resume=True)) == published

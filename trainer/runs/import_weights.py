@@ -4,15 +4,16 @@ It is `python -m cgn.import_weights` as a run, for a job: the files are where th
 """
 
 import sys
+from functools import partial
 
 from cgn.authors_weights import AUTHORS_SIZES
-from cgn.checkpoint import VersionExists, read_card
 from cgn.errors import CgnInputError
 from cgn.import_weights import import_model
 from cgn.mechanisms.imagenet import ImagenetSizes
 from trainer.runs.command import Published, RunError, Surroundings, run_command
 from trainer.runs.import_weights_config import ImportWeightsConfig
 from trainer.runs.provenance import provenance
+from trainer.runs.publish_once import publish_once
 
 
 def import_weights(
@@ -24,32 +25,25 @@ def import_weights(
         RunError: files that are missing, damaged or of another network, or a version that exists.
     """
     name, version, where = config.model_name, surroundings.version, surroundings.models_dir
-    made = provenance("import_weights", config, version)
+    training = provenance("import_weights", config, version)
+    make = partial(
+        import_model,
+        where,
+        config.weights,
+        surroundings.file(config.file),
+        name=name,
+        version=version,
+        u2net=surroundings.file(config.u2net) if config.u2net else None,
+        dataset=config.dataset,
+        sizes=sizes,
+        only_while=surroundings.run_dir,
+        training=training,
+        tell=surroundings.reporter.log,
+    )
     try:
-        import_model(
-            where,
-            config.weights,
-            surroundings.file(config.file),
-            name=name,
-            version=version,
-            u2net=surroundings.file(config.u2net) if config.u2net else None,
-            dataset=config.dataset,
-            sizes=sizes,
-            only_while=surroundings.run_dir,
-            training=made,
-            tell=surroundings.reporter.log,
-        )
-    except VersionExists as error:
-        # A run that was killed between publishing and saying so has nothing left to do.
-        if (
-            not surroundings.resume
-            or read_card(where, name, version).training.get("config") != made["config"]
-        ):
-            raise RunError(str(error)) from None
+        return publish_once(surroundings, name, training, make)
     except (CgnInputError, OSError) as error:
         raise RunError(str(error)) from None
-    surroundings.reporter.artefact("model", where / name / version)
-    return Published(name, version)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,14 +27,14 @@ from cgn.mechanisms.imagenet import ImagenetCGN, Outputs
 from trainer.reproduce import miniature
 from trainer.reproduce.cells import command, digest, model_of, runs
 from trainer.reproduce.files import write_json
-from trainer.reproduce.locks import alone_in
 from trainer.runs.account import Account
-from trainer.runs.command import Published, RunError, Stopped, Surroundings, run_command
+from trainer.runs.command import Published, RunError, Surroundings, run_command
 from trainer.runs.mask_judge import train_judge
 from trainer.runs.miniature_cell_config import TEACHER, MiniatureCellConfig
 from trainer.runs.miniature_scores import ABOUT, CLASSIFIER, IMAGES, JUDGE, load_yardsticks, score
 from trainer.runs.provenance import current_commit, machine
 from trainer.runs.reproduce_cell import RESULT
+from trainer.runs.shared_model import shared_model
 from trainer.runs.start_imagenet import start_imagenet
 from trainer.runs.start_imagenet_config import StartImagenetConfig
 from trainer.runs.train_biggan import train_biggan
@@ -45,7 +44,6 @@ from trainer.runs.train_saliency import train_saliency
 
 PICTURE = "cell.png"
 IMAGES_OF_A_TRIAL = 20
-_SECONDS_BETWEEN_LOOKS = 1.0  # at a start model that another process makes
 _PARTS = Outputs._fields
 
 
@@ -56,8 +54,8 @@ def miniature_cell(config: MiniatureCellConfig, surroundings: Surroundings) -> P
         RunError: the data cannot be used, or a run of the cell failed.
         Stopped: asked to stop; what was running has written its checkpoint.
     """
-    start = _started(config, surroundings)
-    name, version = start.name, start.version
+    name, version = model_of(config)
+    start = shared_model(surroundings, name, version, lambda: _make_start(config, surroundings, version))
     costs: dict[str, dict[str, float]] = {}
     if config.row != TEACHER:
         options = miniature.cgn_config(config, start.version)
@@ -108,21 +106,6 @@ def miniature_cell(config: MiniatureCellConfig, surroundings: Surroundings) -> P
     write_json(surroundings.run_dir / RESULT, result)
     surroundings.reporter.artefact("cell", surroundings.run_dir / RESULT)
     return Published(name, version)
-
-
-def _started(config: MiniatureCellConfig, surroundings: Surroundings) -> ModelCard:
-    """The card of the start model of a cell's seed, which is trained now if it is not there."""
-    name, version = model_of(config)
-    there = surroundings.models_dir / name / version / checkpoint.CARD
-    while not there.is_file():
-        with alone_in(surroundings.models_dir / name) as alone:
-            if alone and not there.is_file():
-                _make_start(config, surroundings, version)
-        if not alone:
-            if surroundings.stop.requested:
-                raise Stopped
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-    return checkpoint.read_card(surroundings.models_dir, name, version)
 
 
 def _yardsticks_folder(models_dir: Path, start: ModelCard) -> Path:

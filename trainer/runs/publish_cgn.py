@@ -1,6 +1,7 @@
 """Publishes a trained CGN with the card that says how it came to be."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from cgn import checkpoint
@@ -10,8 +11,9 @@ from cgn.mechanisms import mnist
 from cgn.mechanisms.mnist import MnistCGN
 from trainer.runs.account import Account
 from trainer.runs.collapse_report import CollapseReport, Look, summary
-from trainer.runs.command import Published, RunError, Surroundings
+from trainer.runs.command import Published, Surroundings
 from trainer.runs.provenance import provenance
+from trainer.runs.publish_once import publish_once
 from trainer.runs.train_cgn_config import TrainCgnConfig
 
 
@@ -41,33 +43,26 @@ def publish(
         "cpu_seconds": round(account.cpu_seconds, 1),
         "resumed_at_step": account.resumed_at_step,
     }
-    try:
-        card = checkpoint.publish(
-            surroundings.models_dir,
-            network,
-            only_while=surroundings.run_dir,
-            attempt=surroundings.attempt,
-            name=config.model_name,
-            version=surroundings.version,
-            family="mnist",
-            architecture=dict(architecture),
-            class_names=data.class_names,
-            resolution=data.resolution,
-            latent_size=mnist.LATENT,
-            mask_bounds=[class_bounds(found, report.sound) for found in look.measures],
-            mask_mean=[found.mean for found in look.measures],
-            mask_border=[found.border for found in look.measures],
-            mask_soft=[found.soft for found in look.measures],
-            trained=True,
-            training=training,
-            notes=notes,
-            terms=data.provenance["terms"],
-        )
-    except checkpoint.VersionExists as error:
-        # A run that was killed between publishing and saying so has nothing left to do.
-        there = checkpoint.read_card(surroundings.models_dir, config.model_name, surroundings.version)
-        if not surroundings.resume or there.training.get("config") != training["config"]:
-            raise RunError(str(error)) from None
-        card = there
-    surroundings.reporter.artefact("model", surroundings.models_dir / card.name / card.version)
-    return Published(card.name, card.version)
+    make = partial(
+        checkpoint.publish,
+        surroundings.models_dir,
+        network,
+        only_while=surroundings.run_dir,
+        attempt=surroundings.attempt,
+        name=config.model_name,
+        version=surroundings.version,
+        family="mnist",
+        architecture=dict(architecture),
+        class_names=data.class_names,
+        resolution=data.resolution,
+        latent_size=mnist.LATENT,
+        mask_bounds=[class_bounds(found, report.sound) for found in look.measures],
+        mask_mean=[found.mean for found in look.measures],
+        mask_border=[found.border for found in look.measures],
+        mask_soft=[found.soft for found in look.measures],
+        trained=True,
+        training=training,
+        notes=notes,
+        terms=data.provenance["terms"],
+    )
+    return publish_once(surroundings, config.model_name, training, make)

@@ -1,6 +1,7 @@
 """Publishes a trained ImageNet CGN with the card that says how it came to be."""
 
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,9 +15,10 @@ from cgn.mechanisms.imagenet import ImagenetCGN
 from trainer.runs.account import Account
 from trainer.runs.biggan_statistics import truncated_noise
 from trainer.runs.collapse_report import summary
-from trainer.runs.command import Published, RunError, Surroundings
+from trainer.runs.command import Published, Surroundings
 from trainer.runs.imagenet_training import TRUNCATION
 from trainer.runs.provenance import provenance
+from trainer.runs.publish_once import publish_once
 from trainer.runs.train_imagenet_config import TrainImagenetConfig
 
 LARGEST_MEASURED = 64  # pixels a side; beyond, so many masks of so many classes take too long
@@ -69,38 +71,31 @@ def publish(
         "cpu_seconds": round(account.cpu_seconds, 1),
         "resumed_at_step": account.resumed_at_step,
     }
-    try:
-        card = checkpoint.publish(
-            surroundings.models_dir,
-            network,
-            only_while=surroundings.run_dir,
-            attempt=surroundings.attempt,
-            dtype=torch.float32,
-            name=config.model_name,
-            version=surroundings.version,
-            family=start.family,
-            architecture=start.architecture,
-            class_names=start.class_names,
-            class_ids=start.class_ids,
-            resolution=start.resolution,
-            latent_size=start.latent_size,
-            mask_bounds=[class_bounds(m, bounds) for m in measures] or [bounds] * network.classes,
-            mask_mean=[found.mean for found in measures],
-            mask_border=[found.border for found in measures],
-            mask_soft=[found.soft for found in measures],
-            trained=start.trained,
-            training=training,
-            notes=notes,
-            terms=start.terms,
-        )
-    except checkpoint.VersionExists as error:
-        # A run that was killed between publishing and saying so has nothing left to do.
-        there = checkpoint.read_card(surroundings.models_dir, config.model_name, surroundings.version)
-        if not surroundings.resume or there.training.get("config") != training["config"]:
-            raise RunError(str(error)) from None
-        card = there
-    surroundings.reporter.artefact("model", surroundings.models_dir / card.name / card.version)
-    return Published(card.name, card.version)
+    make = partial(
+        checkpoint.publish,
+        surroundings.models_dir,
+        network,
+        only_while=surroundings.run_dir,
+        attempt=surroundings.attempt,
+        dtype=torch.float32,
+        name=config.model_name,
+        version=surroundings.version,
+        family=start.family,
+        architecture=start.architecture,
+        class_names=start.class_names,
+        class_ids=start.class_ids,
+        resolution=start.resolution,
+        latent_size=start.latent_size,
+        mask_bounds=[class_bounds(m, bounds) for m in measures] or [bounds] * network.classes,
+        mask_mean=[found.mean for found in measures],
+        mask_border=[found.border for found in measures],
+        mask_soft=[found.soft for found in measures],
+        trained=start.trained,
+        training=training,
+        notes=notes,
+        terms=start.terms,
+    )
+    return publish_once(surroundings, config.model_name, training, make)
 
 
 def mask_bounds(config: TrainImagenetConfig) -> MaskBounds:

@@ -7,7 +7,6 @@ reproduce` makes all of them. The result is ``cell.json`` in the run's directory
 import dataclasses
 import json
 import sys
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,17 +15,16 @@ from cgn.card import ModelCard
 from cgn.data.source import find
 from trainer.reproduce.cells import cgn_config, classifier_config, command, digest, model_cell, model_of, runs
 from trainer.reproduce.files import write_json
-from trainer.reproduce.locks import alone_in
 from trainer.reproduce.methods import MODEL
 from trainer.runs.account import Account
-from trainer.runs.command import Published, RunError, Stopped, Surroundings, run_command
+from trainer.runs.command import Published, RunError, Surroundings, run_command
 from trainer.runs.reproduce_cell_config import ReproduceCellConfig
+from trainer.runs.shared_model import shared_model
 from trainer.runs.train_cgn import train_cgn
 from trainer.runs.train_classifier import train_classifier
 
 RESULT = "cell.json"
 _SPENT = "spent.json"  # what the attempts at a classifier took, in its directory
-_SECONDS_BETWEEN_LOOKS = 1.0  # at a CGN that another process trains
 
 
 def reproduce_cell(config: ReproduceCellConfig, surroundings: Surroundings) -> Published:
@@ -89,18 +87,12 @@ def _trained(config: ReproduceCellConfig, surroundings: Surroundings) -> ModelCa
     trained_by = model_cell(config)
     assert isinstance(trained_by, ReproduceCellConfig)
     name, version = model_of(config)
-    there = surroundings.models_dir / name / version / checkpoint.CARD
-    # Cells of one seed may be jobs on several workers: one trains the CGN, the others wait for it.
-    while not there.is_file():
-        with alone_in(surroundings.models_dir / name) as alone:
-            if alone and not there.is_file():
-                options = cgn_config(trained_by)
-                train_cgn(options, surroundings.inside("train_cgn", version, options))
-        if not alone:
-            if surroundings.stop.requested:
-                raise Stopped
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-    return checkpoint.read_card(surroundings.models_dir, name, version)
+    options = cgn_config(trained_by)
+
+    def train() -> None:
+        train_cgn(options, surroundings.inside("train_cgn", version, options))
+
+    return shared_model(surroundings, name, version, train)
 
 
 def _masks(card: ModelCard) -> dict[str, Any]:

@@ -7,6 +7,7 @@ downloaded weights `cgn.import_weights` makes the same at 256 pixels.
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from cgn.mechanisms.u2net import DEPTH
 from trainer.runs import train_biggan, train_saliency
 from trainer.runs.command import Published, RunError, Surroundings, run_command
 from trainer.runs.provenance import provenance
+from trainer.runs.publish_once import publish_once
 from trainer.runs.start_imagenet_config import StartImagenetConfig
 
 
@@ -42,33 +44,35 @@ def start_imagenet(config: StartImagenetConfig, surroundings: Surroundings) -> P
         mend_truncation=True,  # there are no older pictures of these weights that have to stay the same
     )
     network = assemble_cgn(biggan / train_biggan.WEIGHTS, saliency / train_saliency.WEIGHTS, sizes)
-    own = provenance("start_imagenet", config, surroundings.version)
-    try:
-        card = checkpoint.publish(
-            surroundings.models_dir,
-            network,
-            dtype=torch.float32,
-            only_while=surroundings.run_dir,
-            name=config.model_name,
-            version=surroundings.version,
-            family="imagenet",
-            architecture=sizes.architecture,
-            class_names=class_names,
-            resolution=resolution,
-            latent_size=sizes.biggan.z_dim,
-            mask_bounds=[OBJECTS] * len(class_names),
-            mask_mean=[],
-            mask_border=[],
-            mask_soft=[],
-            trained=True,
-            training={**own, "biggan": drawer, "saliency": finder},
-            notes=[NOT_TRAINED, NOT_MEASURED, *drawer["data"]["notes"]],
-            terms=drawer["data"]["terms"],
-        )
-    except checkpoint.VersionExists as error:
-        raise RunError(str(error)) from None
-    surroundings.reporter.artefact("model", surroundings.models_dir / card.name / card.version)
-    return Published(card.name, card.version)
+    training = {
+        **provenance("start_imagenet", config, surroundings.version),
+        "biggan": drawer,
+        "saliency": finder,
+    }
+    make = partial(
+        checkpoint.publish,
+        surroundings.models_dir,
+        network,
+        dtype=torch.float32,
+        only_while=surroundings.run_dir,
+        attempt=surroundings.attempt,
+        name=config.model_name,
+        version=surroundings.version,
+        family="imagenet",
+        architecture=sizes.architecture,
+        class_names=class_names,
+        resolution=resolution,
+        latent_size=sizes.biggan.z_dim,
+        mask_bounds=[OBJECTS] * len(class_names),
+        mask_mean=[],
+        mask_border=[],
+        mask_soft=[],
+        trained=True,
+        training=training,
+        notes=[NOT_TRAINED, NOT_MEASURED, *drawer["data"]["notes"]],
+        terms=drawer["data"]["terms"],
+    )
+    return publish_once(surroundings, config.model_name, training, make)
 
 
 def _result(option: str, path: Path) -> dict[str, Any]:

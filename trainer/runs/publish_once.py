@@ -1,0 +1,33 @@
+"""The last step of a run that makes a model: its version is published by one of the run's attempts."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cgn.checkpoint import VersionExists, read_card
+from trainer.runs.command import Published, RunError, Surroundings
+
+
+def publish_once(
+    surroundings: Surroundings, name: str, training: Mapping[str, Any], publish: Callable[[], object]
+) -> Published:
+    """Publishes a run's model, and says so, unless an earlier attempt of the run has published it.
+
+    Args:
+        surroundings: of the run; theirs is the version.
+        name: the model's.
+        training: what the card says of it; by its "config" the run knows its own.
+        publish: does it; raises VersionExists where the version is there already.
+
+    Raises:
+        RunError: the version exists, and is not this run's.
+    """
+    root, version = surroundings.models_dir, surroundings.version
+    try:
+        publish()
+    except VersionExists as error:
+        # A run that was killed between publishing and saying so has nothing left to do.
+        own = surroundings.resume and read_card(root, name, version).training.get("config")
+        if own != training["config"]:
+            raise RunError(str(error)) from None
+    surroundings.reporter.artefact("model", root / name / version)
+    return Published(name, version)
