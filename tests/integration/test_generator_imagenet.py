@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cgn import checkpoint
+from cgn.device import cpu_has_bfloat16
 from cgn.factors import Factor as Cause
 from cgn_client import CgnError, Client, Factor, composite
 from cgn_client.composites import Output
@@ -74,6 +75,19 @@ def test_only_what_is_asked_for_is_computed(models_dir: Path) -> None:
         after = process.settled_metrics()
     grown = {name: after.get(name, 0) - before.get(name, 0) for name in after}
     assert grown["cgn_batch_rows_sum"] == grown["cgn_batch_rows_sum{texture}"] == 1
+
+
+def test_bfloat16_is_nearly_the_same_and_said_to_be_slow_where_the_processor_lacks_it(
+    client: Client, models_dir: Path
+) -> None:
+    asked = [composite(1, 2, 3, seed=4)]
+    (exact,) = client.generate("zoo", asked, encoding="raw_float32")
+    with GeneratorProcess(models_dir, CGN_PRECISION="bfloat16") as generator:
+        (near,) = generator.client.generate("zoo", asked, encoding="raw_float32")
+        log = generator.log()
+    difference = np.abs(near["composite"] - exact["composite"])
+    assert 0 < difference.mean() < 0.02
+    assert ("CGN_PRECISION=bfloat16: this processor" in log) == (not cpu_has_bfloat16())
 
 
 def test_the_model_says_what_it_has(client: Client) -> None:

@@ -100,6 +100,16 @@ def test_residency_follows_aliases_and_other_versions_are_loaded_when_asked_for(
         assert generator.metrics()["cgn_model_loads_total{loaded}"] == 3
 
 
+def test_small_models_need_not_wait_for_a_large_one(tmp_path: Path) -> None:
+    root = tmp_path / "models"
+    publish_random(root, "a_large", width=64, resolution=64)
+    publish_random(root, "b_small")
+    with GeneratorProcess(root) as generator:
+        log = generator.log()
+    served = [line for line in log.splitlines() if "model served" in line]
+    assert ["a_large" in line for line in served] == [False, True]
+
+
 def test_an_alias_moves_under_load_and_no_request_fails(tmp_path: Path) -> None:
     root = tmp_path / "models"
     for number in (1, 2):
