@@ -17,7 +17,7 @@ from trainer.runs.train_saliency_config import TrainSaliencyConfig
 PREFIX = "imagenet/miniature"  # of its cells' names
 SEEDS = range(1)  # of the cells that `make reproduce` makes unasked
 DATASET = "wildlife_mnist"
-TEACHER_STEPS, SALIENCY_STEPS, STEPS = 12_000, 4000, 1000
+TEACHER_STEPS, SALIENCY_STEPS, STEPS = 12_000, 4000, 600
 IMAGES_SEEN = 150_000
 JUDGE_STEPS = 1000
 LOOKS = 10  # sample sheets of a training, after the one at its start
