@@ -54,16 +54,13 @@ def squares(side: int = 64) -> torch.Tensor:
 def tiny() -> U2Net:
     """A network whose weights and statistics have come from ``pictures``, in eval mode."""
     torch.manual_seed(0)
-    net = U2Net(TINY)
-    x, mask = pictures(), squares()
-    optimiser = torch.optim.Adam(net.parameters(), lr=5e-3)
-    # Small steps at the end: the statistics of the norms catch up with the weights, on any processor.
-    rate = torch.optim.lr_scheduler.MultiStepLR(optimiser, [70], 0.1)
-    for _ in range(80):
+    net, x, mask = U2Net(TINY), pictures(), squares()
+    optimiser = torch.optim.Adam(net.parameters())
+    for step in range(80):
+        optimiser.param_groups[0]["lr"] = 5e-3 if step < 70 else 5e-4  # the norms' statistics catch up
         optimiser.zero_grad()
         saliency_loss(net.logits(x), mask).backward()
         optimiser.step()
-        rate.step()
     return net.eval()
 
 
