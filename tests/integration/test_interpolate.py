@@ -170,7 +170,7 @@ def test_a_slow_reader_holds_no_work_in_flight(generator: GeneratorProcess) -> N
     start, end = composite(0, 1, 2, seed=5), composite(3, 2, 1, seed=6)
 
     def stands_still() -> bool:
-        """Of a machine that is busy with other things it is also true while a frame is computed."""
+        """True also while a frame is computed, if the machine is busy with other things."""
         images = generator.metrics()["cgn_images_total"]
         time.sleep(1)
         return generator.metrics()["cgn_images_total"] == images

@@ -26,8 +26,10 @@ def publish_once(
         publish()
     except VersionExists as error:
         # A run that was killed between publishing and saying so has nothing left to do.
-        own = surroundings.resume and read_card(root, name, version).training.get("config")
-        if own != training["config"]:
+        if (
+            not surroundings.resume
+            or read_card(root, name, version).training.get("config") != training["config"]
+        ):
             raise RunError(str(error)) from None
     surroundings.reporter.artefact("model", root / name / version)
     return Published(name, version)
