@@ -72,13 +72,13 @@ data: $(STAMP) ## Download the full MNIST and the textures of Wildlife MNIST int
 	@$(PY) -m cgn.data.download
 
 import: $(STAMP) ## Make a model of the authors' weights; ARGS="--help" shows how
-	@$(PY) -m cgn.import_weights $(ARGS)
+	@$(PY) -m cgn.imports.import_weights $(ARGS)
 
 # As the worker sets it for its runs (trainer/worker/attempt.py).
 train reproduce: export OMP_WAIT_POLICY ?= passive
 
 train: $(STAMP) ## Train a CGN without any service; ARGS="--help" shows the settings
-	@$(PY) -m trainer.runs.train_cgn $(ARGS)
+	@$(PY) -m trainer train_cgn $(ARGS)
 
 reproduce: $(STAMP) ## Make what is missing in docs/results; CELL=colored/cgn/0 that one again, MODEL=name with any CGN
 	@$(PY) -m trainer.reproduce $(if $(CELL),--cell '$(CELL)') $(if $(MODEL),--model '$(MODEL)') \

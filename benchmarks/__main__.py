@@ -23,7 +23,7 @@ from benchmarks.results import Result
 from benchmarks.sizes import FULL, TINY, Sizes
 from common.memory import keep_memory
 from common.settings import REPO
-from trainer.runs.provenance import current_commit, machine
+from trainer.run.provenance import current_commit, machine
 
 OUTPUT = REPO / "out" / "bench.json"
 

@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 import torch
 import torch.nn.functional as F
 
-from cgn import checkpoint
-from cgn.import_weights import mnist_fields
-from cgn.mechanisms.authors_mnist import AuthorsMnistCGN
+from cgn.families.mnist_authors.network import AuthorsMnistCGN
+from cgn.imports.import_weights import mnist_fields
 from cgn.noise import MECHANISMS
+from cgn.store import checkpoint
 
 NAME = "authors_networks"
 _ROWS = 256  # that batch norm's statistics are taken from

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainer.reproduce.markdown import table
+from trainer.reproduce.cell.markdown import table
 
 # Of the results, a file and a folder; either may be missing.
 COST, BANKS = "training_cost.json", "recombination"

@@ -20,15 +20,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from cgn.authors_weights import AUTHORS_SIZES
-from cgn.mechanisms.biggan import calibrate
-from cgn.mechanisms.imagenet import MODULES, ImagenetCGN, ImagenetSizes
+from cgn.families.imagenet.biggan import calibrate
+from cgn.families.imagenet.network import MODULES, ImagenetCGN, ImagenetSizes
+from cgn.imports.authors_weights import AUTHORS_SIZES
 from common.memory import keep_memory
 from common.settings import REPO, device_from_env
-from trainer.runs.imagenet_team import Team
-from trainer.runs.imagenet_training import Training
-from trainer.runs.provenance import current_commit, machine
-from trainer.runs.train_imagenet_config import PRESETS, TrainImagenetConfig
+from trainer.imagenet.config import PRESETS, TrainImagenetConfig
+from trainer.imagenet.step import Training
+from trainer.run.process_group import Team
+from trainer.run.provenance import current_commit, machine
 
 OUTPUT = REPO / "docs" / "results" / "imagenet_step.json"
 

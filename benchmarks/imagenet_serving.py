@@ -2,8 +2,8 @@
 
 The authors' formulation is one image at a time through four BigGANs and two U²-Nets, eager: the unconstrained
 cGAN and the saliency of the background are computed and thrown away. Weights are random and calibrated (see
-`cgn.mechanisms.biggan.calibrate`), which costs the same as trained ones. Memory is that of one process that
-only makes composites: its peak less what it has after `import torch`.
+`cgn.families.imagenet.biggan.calibrate`), which costs the same as trained ones. Memory is that of one
+process that only makes composites: its peak less what it has after `import torch`.
 """
 
 import json
@@ -21,12 +21,12 @@ from tqdm import tqdm
 
 from benchmarks.results import Result
 from benchmarks.sizes import Sizes
-from cgn import checkpoint
 from cgn.card import MaskBounds
 from cgn.device import cpu_has_bfloat16
 from cgn.factors import Factor, noise_of, weights_of
-from cgn.families import Precision
-from cgn.mechanisms.imagenet import ImagenetCGN, ImagenetSizes, random_cgn
+from cgn.families.imagenet.network import ImagenetCGN, ImagenetSizes, random_cgn
+from cgn.families.table import Precision
+from cgn.store import checkpoint
 from common.memory import keep_memory
 
 ARCHITECTURE = {

@@ -19,19 +19,19 @@ from benchmarks.contender import Contender, Work
 from benchmarks.plain import Plain
 from benchmarks.results import Result, at_most, faster, reported
 from benchmarks.sizes import Sizes
-from cgn import checkpoint
-from cgn.banks import Counterfactuals
 from cgn.device import cpu_has_bfloat16
 from cgn.engine import Engine, Row
 from cgn.factors import Factor, noise_of, shifts_of
-from cgn.families import Precision
+from cgn.families.table import Precision
+from cgn.images.pixels import compose_product, to_uint8
 from cgn.model import CGN
 from cgn.noise import MECHANISMS, Mechanism
-from cgn.pixels import compose_product, to_uint8
-from cgn.policy import Policy
-from cgn.sampler import Sampler
+from cgn.sampling.banks import Counterfactuals
+from cgn.sampling.policy import Policy
+from cgn.sampling.sampler import Sampler
+from cgn.store import checkpoint
 from common.settings import REPO
-from trainer.runs.train_classifier_config import TrainClassifierConfig
+from trainer.classifier.config import TrainClassifierConfig
 
 Name = TypeVar("Name")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from benchmarks import cost_page
 from common.settings import REPO
-from trainer.reproduce.files import write_text
-from trainer.reproduce.markdown import between_marks, table
+from trainer.reproduce.cell.files import write_text
+from trainer.reproduce.cell.markdown import between_marks, table
 
 PAGE = REPO / "README.md"
 RESULTS = REPO / "docs" / "results"

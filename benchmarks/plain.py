@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from cgn import checkpoint
 from cgn.composer import compose
-from cgn.mechanisms.authors_mnist import AuthorsMnistCGN
-from cgn.mechanisms.mnist import LATENT, MnistCGN, one_hot
+from cgn.families.mnist.network import LATENT, MnistCGN, one_hot
+from cgn.families.mnist_authors.network import AuthorsMnistCGN
 from cgn.noise import MECHANISMS
+from cgn.store import checkpoint
 
 _COLUMNS = (LATENT, LATENT, LATENT, 1, 1, 1, 2, 2)  # of causes: noise, labels, rolls
 

@@ -21,19 +21,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cgn import checkpoint
-from cgn.banks import Counterfactuals
 from cgn.errors import CgnInputError
 from cgn.model import CGN
-from cgn.sampler import Sampler
+from cgn.sampling.banks import Counterfactuals
+from cgn.sampling.sampler import Sampler
+from cgn.store import checkpoint
 from common.settings import REPO, Paths, device_from_env
-from trainer.reproduce.files import write_json
-from trainer.runs.checkpoints import config_fingerprint
-from trainer.runs.command import RunError, Stopped, Surroundings
-from trainer.runs.provenance import provenance
-from trainer.runs.reporting import Reporter, StopFlag
-from trainer.runs.train_classifier import train_classifier
-from trainer.runs.train_classifier_config import TrainClassifierConfig
+from trainer.classifier.config import TrainClassifierConfig
+from trainer.classifier.train import train_classifier
+from trainer.reproduce.cell.files import write_json
+from trainer.run.checkpoints import config_fingerprint
+from trainer.run.context import RunContext, RunError, Stopped
+from trainer.run.provenance import provenance
+from trainer.run.report import Reporter, StopFlag
 
 SIZES = (1_000, 5_000, 20_000, 50_000, 0)
 _AT_ONCE = 1_000  # images made together
@@ -63,7 +63,7 @@ class Benchmark:
             with contextlib.closing(Reporter(run_dir, self.models_dir, jsonl=False)) as reporter:
                 train_classifier(
                     config,
-                    Surroundings(run_dir, self.models_dir, device, version, resume, reporter, self.stop),
+                    RunContext(run_dir, self.models_dir, device, version, resume, reporter, self.stop),
                 )
         found = _read(path)
         return 100 * float(found["scores"]["validation"]["accuracy"])

@@ -27,9 +27,9 @@ from cgn.device import resolve_device
 from cgn.errors import CgnInputError
 from common.memory import keep_memory
 from common.settings import REPO, device_from_env
-from trainer.runs.provenance import provenance
-from trainer.runs.train_cgn import begin_attempt, stage_steps
-from trainer.runs.train_cgn_config import TrainCgnConfig
+from trainer.mnist.config import TrainCgnConfig
+from trainer.mnist.train import begin_attempt, stage_steps
+from trainer.run.provenance import provenance
 
 BLOCK = 8  # steps; our lazy regularisation comes round once in so many
 ROUNDS = 13  # blocks of each of our stages, and as many of theirs: 312 steps of each recipe

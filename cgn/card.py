@@ -14,7 +14,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 NAME_HELP = "a lowercase letter, then up to 63 of a-z, 0-9, '_', '-'"
 VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 VERSION_HELP = "a lowercase letter or digit, then up to 63 of a-z, 0-9, '.', '_', '-'"
-RESERVED_VERSIONS = ("latest", "stable")  # names that move between versions (cgn.aliases)
+RESERVED_VERSIONS = ("latest", "stable")  # names that move between versions (cgn.store.aliases)
 UNPUBLISHED = ".publishing-"  # begins the name of a folder that is to become a version: then version, attempt
 MEASURED = ("mask_mean", "mask_border", "mask_soft")  # of masks that the finished network draws, by class
 _DIGEST = re.compile(r"blake2b:[0-9a-f]{32}")
@@ -38,7 +38,7 @@ def check_version(version: str) -> str:
 
 @dataclass(frozen=True)
 class MaskBounds:
-    """Bounds of one class's masks; outside, the shape has collapsed. What is bounded: cgn.collapse.
+    """Bounds of one class's masks; outside, the shape has collapsed. What is bounded: cgn.metrics.collapse.
 
     lowest, highest: of the mean mask value, in [0, 1].
     highest_border: of the border mass, in (0, 1].
@@ -65,7 +65,7 @@ class ModelCard:
     Attributes:
         name, version: where it is published, ``models/<name>/<version>/``.
         digest: of the weights as stored, ``blake2b:`` and 32 hexadecimal digits.
-        family: which mechanisms; one of `cgn.families`.
+        family: which mechanisms; one of `cgn.families.table`.
         architecture: the family's own sizes, such as ``{"width": 32}``.
         class_names: by label index.
         class_ids: by label index, WordNet ids such as ``"n01518878"``; empty where the classes have none.

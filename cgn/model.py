@@ -12,7 +12,7 @@ from cgn.card import ModelCard
 from cgn.composer import compose
 from cgn.errors import CgnInputError
 from cgn.factors import Factor, check_label, noise_of, shifts_of, weights_of
-from cgn.mechanisms.network import Network
+from cgn.families.network import Network
 from cgn.noise import Mechanism
 
 

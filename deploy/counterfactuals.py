@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from cgn.sheets import SheetRow, draw_sheet
+from cgn.images.sheets import SheetRow, draw_sheet
 from cgn_client import Client, Factor, composite
 from cgn_client.composites import Output
 

@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cgn import checkpoint
 from cgn.data import VARIANTS, VariantSet, make_variant
 from cgn.data.textures import PROCEDURAL
 from cgn.errors import CgnInputError
 from cgn.factors import Factor
+from cgn.images.pixels import compose_uint8, to_uint8
+from cgn.images.sheets import SheetRow, draw_sheet
 from cgn.model import CGN
 from cgn.noise import Mechanism
-from cgn.pixels import compose_uint8, to_uint8
-from cgn.sheets import SheetRow, draw_sheet
+from cgn.store import checkpoint
 from common.settings import REPO, Paths
 
 Pixels = NDArray[np.uint8]

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cgn import checkpoint
 from cgn.errors import CgnInputError
-from cgn.label_triples import FIGURES_8_TO_19, PRESETS
+from cgn.images.label_triples import FIGURES_8_TO_19, PRESETS
+from cgn.images.model_sheets import Labels, counterfactuals_sheet, mechanisms_sheet
 from cgn.labels import parse_class
 from cgn.model import CGN
-from cgn.model_sheets import Labels, counterfactuals_sheet, mechanisms_sheet
 from cgn.noise import MAX_SEED
+from cgn.store import checkpoint
 from common.settings import REPO, Paths
 
 OUTPUT = REPO / "out" / "sheets"

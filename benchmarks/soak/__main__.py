@@ -22,7 +22,7 @@ from benchmarks.soak.leaky import LEAK_BYTES
 from benchmarks.soak.ledger import Verdict
 from benchmarks.soak.run import Run
 from common.settings import REPO
-from trainer.runs.provenance import current_commit, machine
+from trainer.run.provenance import current_commit, machine
 
 OUTPUT = REPO / "out" / "soak.json"
 # Of the time, for the positive control, and the least that shows a leak.

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from benchmarks.soak.client import ALLOWED, pixel_hash
 from cgn.engine import Engine, Row
+from cgn.images.pixels import compose_uint8, to_uint8
 from cgn.model import CGN
 from cgn.noise import MECHANISMS
-from cgn.pixels import compose_uint8, to_uint8
 
 _AT_ONCE = 1000  # images that are drawn again together
 

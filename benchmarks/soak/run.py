@@ -12,13 +12,13 @@ import redis
 
 from benchmarks.soak.growth import Memory, Slope
 from benchmarks.soak.ledger import Verdict, judge
-from cgn import checkpoint
 from cgn.model import CGN
+from cgn.store import checkpoint
 from common.settings import REPO
-from tests.integration.generator_process import GeneratorProcess
-from tests.processes import ModuleProcess, free_port, wait_for
-from tests.random_model import publish_random
-from tests.redis_process import CACHE_FLAGS, LocalRedis
+from testing.generator_process import GeneratorProcess
+from testing.processes import ModuleProcess, free_port, wait_for
+from testing.random_model import publish_random
+from testing.redis_process import CACHE_FLAGS, LocalRedis
 
 _STEADY = "colored_mnist"  # of the shipped models
 _CLIENTS = 2

@@ -5,7 +5,7 @@ data set's real images with their true masks, which no CGN sees, and looks at x_
 unconstrained cGAN for the same noise and label. So the mask is compared with where the object stood in the
 picture that the CGN was to take apart, and no CGN moves its own yardstick. What the judge scores on real
 images it has not seen is the most that can be told apart this way, and belongs beside every such number.
-`trainer.runs.mask_judge` trains one.
+`trainer.reproduce.miniature.mask_judge` trains one.
 """
 
 from typing import NamedTuple

@@ -15,17 +15,17 @@ import torch
 from cgn.device import cpu_has_bfloat16, memory_bytes, resolve_device
 from cgn.engine import Batch, Engine
 from cgn.errors import CgnInputError
-from cgn.families import Precision
+from cgn.families.table import Precision
 from cgn_api.v1.generator_pb2_grpc import add_GeneratorServiceServicer_to_server
 from common import logs
 from common.memory import keep_memory
 from common.metrics import GeneratorMetrics
 from common.settings import GeneratorSettings, SettingsError
 from services.edge.tracing import Tracing
-from services.generator.admission import Admission
-from services.generator.models import Models
-from services.generator.row_cache import RowCache
-from services.generator.row_source import RowSource, observe_batch
+from services.generator.models.models import Models
+from services.generator.rows.admission import Admission
+from services.generator.rows.cache import RowCache
+from services.generator.rows.source import RowSource, observe_batch
 from services.generator.servicer import SERVICE_NAME, GeneratorServicer
 from services.grpc_server import Readiness, serve
 
@@ -74,7 +74,8 @@ async def main(settings: GeneratorSettings) -> None:
         f"{device.type} {precision}",
         metrics,
     )
-    # With OpenMP threads of their own, these would slow down the engine's (services.generator.residents).
+    # With OpenMP threads of their own, these would slow down the engine's
+    # (services.generator.models.residents).
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "answer", torch.set_num_threads, (1,))
     rows = RowSource(engine, cache, pool, metrics)
     admission = Admission(settings.pixels_in_flight, metrics)

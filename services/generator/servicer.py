@@ -12,14 +12,14 @@ from cgn.engine import Row
 from cgn_api.v1 import generator_pb2 as pb
 from cgn_api.v1 import generator_pb2_grpc as pb_grpc
 from common.metrics import GeneratorMetrics
-from services.generator.admission import Admission
-from services.generator.answer import answer
-from services.generator.describe import describe, page
-from services.generator.models import Models
-from services.generator.row_source import Found, RowSource
+from services.generator.answers.composites import answer
+from services.generator.answers.tally import Tally
+from services.generator.models.describe import describe, page
+from services.generator.models.models import Models
+from services.generator.plan.generate import RAW_ITEM_BYTES, Plan, plan
+from services.generator.rows.admission import Admission
+from services.generator.rows.source import Found, RowSource
 from services.generator.streams import Streams
-from services.generator.tally import Tally
-from services.generator.validate import RAW_ITEM_BYTES, Plan, plan
 
 SERVICE_NAME = "cgn_api.v1.GeneratorService"
 # What the event loop does itself, for a hop to a thread would take longer: composites of a request that are

@@ -18,17 +18,17 @@ from cgn.card import ModelCard
 from cgn.engine import Row
 from cgn_api.v1 import generator_pb2 as pb
 from services.errors import ApiError
-from services.generator.admission import RETRY_SECONDS, Admission
-from services.generator.animate import animate
-from services.generator.answer import answer
-from services.generator.batches import image_batches
-from services.generator.interpolate import Interpolation, interpolation
-from services.generator.product import product
-from services.generator.redis_tier import Pixels
-from services.generator.row_source import Found, RowSource
-from services.generator.sample import Batch, samples
-from services.generator.tally import Tally
-from services.generator.validate import Plan
+from services.generator.answers.animate import animate
+from services.generator.answers.batches import image_batches
+from services.generator.answers.composites import answer
+from services.generator.answers.tally import Tally
+from services.generator.plan.generate import Plan
+from services.generator.plan.interpolate import Interpolation, interpolation
+from services.generator.plan.product import product
+from services.generator.plan.sample import Batch, samples
+from services.generator.rows.admission import RETRY_SECONDS, Admission
+from services.generator.rows.redis_tier import Pixels
+from services.generator.rows.source import Found, RowSource
 
 # Of an interpolation, whose rows are computed together: at most so many, and of large ones not more than one.
 _FRAMES_AT_ONCE, _FRAME_PIXELS = 16, 1 << 16

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from common.settings import Paths
-from trainer.jobs.directories import artefact_file
 from trainer.jobs.events import Artefact
 from trainer.jobs.record import Job
+from trainer.run.directories import artefact_file
 
 PART_BYTES = 1024 * 1024
 _NAMES_TOLD = 10

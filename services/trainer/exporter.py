@@ -6,9 +6,9 @@ from typing import Any
 
 from common.metrics import TrainerMetrics
 from services.trainer.totals_collector import TotalsCollector
-from trainer.jobs.kinds import KINDS
 from trainer.jobs.queue import Overview
 from trainer.jobs.states import JobState
+from trainer.kinds import KINDS
 
 Labels = tuple[str, ...]
 

@@ -10,11 +10,11 @@ from cgn_api.v1 import trainer_pb2 as pb
 from services.errors import invalid
 from services.trainer.messages import job_state, state_number
 from trainer.jobs.events import EVENT_KINDS
-from trainer.jobs.kinds import KINDS
 from trainer.jobs.queue import JOB_ID, JOB_ID_HELP, UnknownJob, Wanted, is_event_id
 from trainer.jobs.record import check_labels
 from trainer.jobs.states import JobState
-from trainer.runs.config import FieldError
+from trainer.kinds import KINDS
+from trainer.run.options import FieldError
 
 _PAGE = 50
 _LARGEST_PAGE = 1000

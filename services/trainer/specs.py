@@ -14,9 +14,10 @@ from google.protobuf.message import Message
 
 from cgn_api.v1 import trainer_pb2 as pb
 from services.errors import Violation, invalid_fields
-from trainer.jobs.kinds import KINDS, Kind
 from trainer.jobs.record import JobSpec, Resources
-from trainer.runs.config import Dataclass, FieldError, config_from_dict
+from trainer.kinds import KINDS
+from trainer.run.kind import Kind
+from trainer.run.options import Dataclass, FieldError, config_from_dict
 
 C = TypeVar("C", bound=Dataclass)
 

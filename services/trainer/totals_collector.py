@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from trainer.jobs.kinds import KINDS
 from trainer.jobs.states import JobState
 from trainer.jobs.totals import RUN_SECONDS, WAIT_SECONDS, Durations, Totals
+from trainer.kinds import KINDS
 
 _WHY = ("lost", "killed", "handed_back")
 

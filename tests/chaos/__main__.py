@@ -27,7 +27,7 @@ from tests.chaos.ledger import faults_at_rest, faults_of_job
 from tests.chaos.reference import Weights, undisturbed
 from tests.chaos.stack import Stack, Stuck, wait_until
 from tests.chaos.worker import LEASE_SECONDS, VISIBILITY_SECONDS
-from trainer.runs.provenance import current_commit, machine
+from trainer.run.provenance import current_commit, machine
 
 OUTPUT = REPO / "out" / "chaos.json"
 SEEDS = 2  # of the trainings

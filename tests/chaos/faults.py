@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from testing.processes import alive
 from tests.chaos.job import ChaosJob
 from tests.chaos.stack import SERVICES, Stack, Stuck, wait_until
-from tests.processes import alive
 from trainer.jobs.wakeup import QUEUE, celery_app, wake
 
 _NO_CHECKPOINT = "no checkpoint was written, the disk is full"

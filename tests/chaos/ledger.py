@@ -9,8 +9,8 @@ from cgn_api.v1 import trainer_pb2 as pb
 from tests.chaos.job import MODEL, ChaosJob
 from tests.chaos.reference import Weights
 from tests.chaos.stack import Stack
-from trainer.jobs.directories import UNFINISHED
 from trainer.jobs.states import TRANSITIONS, JobState
+from trainer.run.directories import UNFINISHED
 
 
 def faults_of_job(stack: Stack, job: ChaosJob, expected: Weights) -> list[str]:

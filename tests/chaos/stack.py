@@ -20,9 +20,9 @@ from common.redis import client
 from common.settings import REPO
 from deploy.process import Process
 from services.probe import probe
+from testing.processes import alive, free_port
+from testing.redis_process import JOBS_FLAGS
 from tests.chaos.clock import Clock
-from tests.processes import alive, free_port
-from tests.redis_process import JOBS_FLAGS
 
 WORKERS = ("worker-0", "worker-1")
 SERVICES = ("redis", "trainer", *WORKERS)

@@ -8,8 +8,8 @@ from typing import Any
 
 from common import logs
 from common.settings import WorkerSettings
-from trainer.jobs.kinds import MODULES
 from trainer.jobs.wakeup import celery_app
+from trainer.kinds import COMMANDS
 from trainer.worker import app
 
 LEASE_SECONDS = 8.0
@@ -29,4 +29,4 @@ def impatient_celery_app(url: str) -> Any:
 if __name__ == "__main__":
     logs.setup("worker")
     vars(app)["celery_app"] = impatient_celery_app
-    app.run_worker(WorkerSettings.from_env(), MODULES, LEASE_SECONDS)
+    app.run_worker(WorkerSettings.from_env(), COMMANDS, LEASE_SECONDS)

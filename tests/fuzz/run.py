@@ -23,12 +23,12 @@ from cgn_api.v1 import generator_pb2, trainer_pb2
 from cgn_client import composite
 from services.edge.callers import token_hash
 from services.probe import probe
+from testing.generator_process import GeneratorProcess
+from testing.processes import ModuleProcess, free_port
+from testing.random_model import publish_random
+from testing.redis_process import JOBS_FLAGS, LocalRedis
+from testing.trainer_process import TrainerProcess
 from tests.fuzz.inputs import Call, Input, Raw, calls, raws, variants
-from tests.integration.generator_process import GeneratorProcess
-from tests.integration.trainer_process import TrainerProcess
-from tests.processes import ModuleProcess, free_port
-from tests.random_model import publish_random
-from tests.redis_process import JOBS_FLAGS, LocalRedis
 
 TOKEN = "fuzz"
 _ROUND = 10_000  # inputs, half to each service in turn

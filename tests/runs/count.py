@@ -16,19 +16,20 @@ import sys
 import time
 from pathlib import Path
 
-from trainer.runs.command import Published, RunError, Stopped, Surroundings, run_command
-from trainer.runs.train_cgn_config import TrainCgnConfig
+from trainer.mnist.config import TrainCgnConfig
+from trainer.run.cli import run_command
+from trainer.run.context import Published, RunContext, RunError, Stopped
 
 
-def count(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
-    reporter = surroundings.reporter
+def count(config: TrainCgnConfig, context: RunContext) -> Published:
+    reporter = context.reporter
     if config.model_name == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if config.model_name == "parent":
         grandchild = subprocess.Popen(["sleep", "1000"], start_new_session=True)
         reporter.log(f"grandchild {grandchild.pid}")
-    checkpoints = sorted(surroundings.run_dir.glob("checkpoint-*.txt"))
-    done = int(checkpoints[-1].read_text()) if surroundings.resume and checkpoints else 0
+    checkpoints = sorted(context.run_dir.glob("checkpoint-*.txt"))
+    done = int(checkpoints[-1].read_text()) if context.resume and checkpoints else 0
     reporter.log(f"pid {os.getpid()}, begins at step {done}, threads {os.environ.get('OMP_NUM_THREADS')}")
     reporter.log(f"waits {os.environ.get('OMP_WAIT_POLICY')}")
     reporter.log(f"GPUs {os.environ.get('CUDA_VISIBLE_DEVICES')}")
@@ -44,21 +45,21 @@ def count(config: TrainCgnConfig, surroundings: Surroundings) -> Published:
             taken.append(b"x" * (1 << 30))
         if config.model_name == "crash" and done == 2:
             os.kill(os.getpid(), signal.SIGKILL)
-        if done % config.checkpoint_every == 0 or surroundings.stop.requested:
-            checkpoint = surroundings.run_dir / f"checkpoint-{done:06d}.txt"
+        if done % config.checkpoint_every == 0 or context.stop.requested:
+            checkpoint = context.run_dir / f"checkpoint-{done:06d}.txt"
             checkpoint.write_text(str(done))
             reporter.artefact("checkpoint", checkpoint)
-        if surroundings.stop.requested:
+        if context.stop.requested:
             raise Stopped
-    return Published(config.model_name, _publish(config.model_name, surroundings))
+    return Published(config.model_name, _publish(config.model_name, context))
 
 
-def _publish(name: str, surroundings: Surroundings) -> str:
-    model: Path = surroundings.models_dir / name / surroundings.version
+def _publish(name: str, context: RunContext) -> str:
+    model: Path = context.models_dir / name / context.version
     model.mkdir(parents=True, exist_ok=True)
     (model / "card.json").write_text("{}")
-    surroundings.reporter.artefact("model", model)
-    return surroundings.version
+    context.reporter.artefact("model", model)
+    return context.version
 
 
 if __name__ == "__main__":

@@ -9,16 +9,17 @@ import time
 
 import torch
 
-from trainer.runs.command import Published, Stopped, Surroundings, run_command
-from trainer.runs.imagenet_team import Team
-from trainer.runs.train_imagenet_config import TrainImagenetConfig
+from trainer.imagenet.config import TrainImagenetConfig
+from trainer.run.cli import run_command
+from trainer.run.context import Published, RunContext, Stopped
+from trainer.run.process_group import Team
 
 
-def add_up(config: TrainImagenetConfig, surroundings: Surroundings) -> Published:
-    team = Team(surroundings.device)
+def add_up(config: TrainImagenetConfig, context: RunContext) -> Published:
+    team = Team(context.device)
     # print() writes the end of a line apart from it, so that another process's could come between them.
     os.write(1, f"pid {os.getpid()} rank {team.rank} threads {torch.get_num_threads()}\n".encode())
-    reporter, steps = surroundings.reporter, config.steps or 1
+    reporter, steps = context.reporter, config.steps or 1
     if team.leads:
         reporter.begin(0, steps)
     for step in range(steps):
@@ -27,7 +28,7 @@ def add_up(config: TrainImagenetConfig, surroundings: Surroundings) -> Published
         team.sum([total])
         if team.leads:
             reporter.progress(step + 1, {"total": float(total)})
-        if team.any(surroundings.stop.requested):
+        if team.any(context.stop.requested):
             raise Stopped
     team.leave()
     return Published()

@@ -9,8 +9,8 @@ from common import logs
 from common.settings import WorkerSettings
 from trainer.worker.app import run_worker
 
-MODULES = {"train_cgn": "tests.runs.count", "train_imagenet": "tests.runs.team"}
+COMMANDS = {"train_cgn": ("tests.runs.count",), "train_imagenet": ("tests.runs.team",)}
 
 if __name__ == "__main__":
     logs.setup("worker")
-    run_worker(WorkerSettings.from_env(), MODULES, float(sys.argv[1]))
+    run_worker(WorkerSettings.from_env(), COMMANDS, float(sys.argv[1]))

@@ -6,10 +6,10 @@ Judged by what the cards say, without torch: a worker's parent process has none.
 from collections.abc import Iterator
 from pathlib import Path
 
-from cgn import aliases
-from cgn.aliases import STABLE, StaleToken
 from cgn.card import MaskBounds, ModelCard, check_name, check_version
 from cgn.errors import CgnInputError
+from cgn.store import aliases
+from cgn.store.aliases import STABLE, StaleToken
 
 _CARD = "card.json"
 _MOST_REASONS = 3

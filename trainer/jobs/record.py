@@ -8,7 +8,7 @@ from typing import Any
 
 from trainer.jobs.events import Artefact, Progress, made
 from trainer.jobs.states import JobState
-from trainer.runs.config import HIGHEST_COUNT, FieldError, check_options, option
+from trainer.run.options import HIGHEST_COUNT, FieldError, check_options, option
 
 MOST_LABELS = 32
 _LABEL_KEY = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
@@ -30,7 +30,7 @@ class Resources:
 class JobSpec:
     """What a job is to do. Raises FieldError."""
 
-    kind: str  # of trainer.jobs.kinds
+    kind: str  # of trainer.kinds
     config: Mapping[str, Any]  # the kind's options, checked by its config class when it was submitted
     resources: Resources
     priority: int = option(0, "higher ones are claimed first", low=-100, high=100)

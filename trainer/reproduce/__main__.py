@@ -11,26 +11,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cgn import checkpoint
 from cgn.errors import CgnInputError
+from cgn.store import checkpoint
 from common.settings import REPO, Paths, SettingsError, device_from_env
-from trainer.reproduce import miniature_page, page, table
+from trainer.reproduce.cell.files import Results
 from trainer.reproduce.cells import Cell, is_pattern, selected
-from trainer.reproduce.files import Results
-from trainer.reproduce.methods import ALL, VARIANTS
+from trainer.reproduce.imagenet.config import ImagenetCellConfig
+from trainer.reproduce.miniature import page as miniature_page
+from trainer.reproduce.table2 import page, table
+from trainer.reproduce.table2.config import ReproduceCellConfig
+from trainer.reproduce.table2.methods import ALL, VARIANTS
 from trainer.reproduce.work import Work
-from trainer.runs.command import Stopped
-from trainer.runs.config import FieldError
-from trainer.runs.imagenet_cell_config import ImagenetCellConfig
-from trainer.runs.reporting import BAD_OPTIONS, FAILED, STOPPED, SUCCEEDED
-from trainer.runs.reproduce_cell_config import ReproduceCellConfig
+from trainer.run.context import Stopped
+from trainer.run.exit_codes import BAD_OPTIONS, FAILED, STOPPED, SUCCEEDED
+from trainer.run.options import FieldError
 
 RESULTS = REPO / "docs" / "results"
 WORK = REPO / "var" / "reproduce"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the process's exit code, one of those of trainer.runs.reporting."""
+    """Returns the process's exit code, one of those of trainer.run.report."""
     arguments = _parser().parse_args(argv)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a pipe's reader sees each line too
     if arguments.table:

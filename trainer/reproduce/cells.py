@@ -6,15 +6,15 @@ import hashlib
 import json
 from typing import Any
 
-from trainer.reproduce import miniature
-from trainer.reproduce.methods import ALL, IDEAS, IDEAS_SEED, IDEAS_VARIANT, METHODS, MODEL, VARIANTS
-from trainer.runs.config import FieldError
-from trainer.runs.imagenet_cell_config import CELLS as IMAGENET_CELLS
-from trainer.runs.imagenet_cell_config import ImagenetCellConfig
-from trainer.runs.miniature_cell_config import TEACHER, MiniatureCellConfig
-from trainer.runs.reproduce_cell_config import ReproduceCellConfig
-from trainer.runs.train_cgn_config import TrainCgnConfig
-from trainer.runs.train_classifier_config import TrainClassifierConfig
+from trainer.classifier.config import TrainClassifierConfig
+from trainer.mnist.config import TrainCgnConfig
+from trainer.reproduce.imagenet.config import CELLS as IMAGENET_CELLS
+from trainer.reproduce.imagenet.config import ImagenetCellConfig
+from trainer.reproduce.miniature import rows as miniature
+from trainer.reproduce.miniature.config import TEACHER, MiniatureCellConfig
+from trainer.reproduce.table2.config import ReproduceCellConfig
+from trainer.reproduce.table2.methods import ALL, IDEAS, IDEAS_SEED, IDEAS_VARIANT, METHODS, MODEL, VARIANTS
+from trainer.run.options import FieldError
 
 Cell = ReproduceCellConfig | MiniatureCellConfig | ImagenetCellConfig
 

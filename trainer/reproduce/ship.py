@@ -10,16 +10,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cgn import checkpoint
 from cgn.card import ModelCard
 from cgn.errors import CgnInputError
+from cgn.store import checkpoint
 from common.settings import REPO
 from trainer.reproduce.__main__ import RESULTS, WORK
+from trainer.reproduce.cell.files import Results
 from trainer.reproduce.cells import model_of
-from trainer.reproduce.files import Results
-from trainer.reproduce.methods import METHODS, VARIANTS
-from trainer.runs.reporting import BAD_OPTIONS, FAILED, SUCCEEDED
-from trainer.runs.reproduce_cell_config import ReproduceCellConfig
+from trainer.reproduce.table2.config import ReproduceCellConfig
+from trainer.reproduce.table2.methods import METHODS, VARIANTS
+from trainer.run.exit_codes import BAD_OPTIONS, FAILED, SUCCEEDED
 
 
 def main(argv: Sequence[str] | None = None) -> int:

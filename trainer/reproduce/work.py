@@ -10,18 +10,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from cgn import checkpoint
 from cgn.errors import CgnInputError
+from cgn.store import checkpoint
+from trainer.reproduce.cell.files import Results
+from trainer.reproduce.cell.locks import LOCK, alone_in
 from trainer.reproduce.cells import Cell, digest, model_cell, model_of, planned
-from trainer.reproduce.files import Results
-from trainer.reproduce.locks import LOCK, alone_in
-from trainer.runs.command import RunError, Stopped, Surroundings
-from trainer.runs.imagenet_cell import imagenet_cell
-from trainer.runs.imagenet_cell_config import ImagenetCellConfig
-from trainer.runs.miniature_cell import miniature_cell
-from trainer.runs.miniature_cell_config import MiniatureCellConfig
-from trainer.runs.reporting import Reporter, StopFlag
-from trainer.runs.reproduce_cell import RESULT, reproduce_cell
+from trainer.reproduce.imagenet.cell import imagenet_cell
+from trainer.reproduce.imagenet.config import ImagenetCellConfig
+from trainer.reproduce.miniature.cell import miniature_cell
+from trainer.reproduce.miniature.config import MiniatureCellConfig
+from trainer.reproduce.table2.cell import RESULT, reproduce_cell
+from trainer.run.context import RunContext, RunError, Stopped
+from trainer.run.report import Reporter, StopFlag
 
 _SECONDS_BETWEEN_LOOKS = 1.0  # at cells that another process makes
 _LOG = "log.txt"  # in a cell's directory
@@ -124,7 +124,7 @@ class Work:
         print(f"{title} ...")
         reporter = CellReporter(run_dir, self._models_dir)
         version = digest(cell)[:12]
-        where = Surroundings(run_dir, self._models_dir, self._device, version, True, reporter, self._stop)
+        where = RunContext(run_dir, self._models_dir, self._device, version, True, reporter, self._stop)
         try:
             with closing(reporter):
                 _run(cell, where)
@@ -170,7 +170,7 @@ class Work:
         return f"; about {_duration(sum(known))}{more} left"
 
 
-def _run(cell: Cell, where: Surroundings) -> None:
+def _run(cell: Cell, where: RunContext) -> None:
     """Makes a cell, by the run of its kind."""
     if isinstance(cell, MiniatureCellConfig):
         miniature_cell(cell, where)

@@ -4,7 +4,7 @@ import sys
 
 from common import logs
 from common.settings import SettingsError, WorkerSettings
-from trainer.jobs.kinds import MODULES
+from trainer.kinds import COMMANDS
 from trainer.worker.app import run_worker
 
 
@@ -15,7 +15,7 @@ def main() -> int:
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    run_worker(settings, MODULES)
+    run_worker(settings, COMMANDS)
     return 0
 
 

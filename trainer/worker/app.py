@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -36,11 +36,13 @@ log = logging.getLogger(__name__)
 
 
 def run_worker(
-    settings: WorkerSettings, modules: Mapping[str, str], lease_seconds: float = LEASE_SECONDS
+    settings: WorkerSettings, commands: Mapping[str, Sequence[str]], lease_seconds: float = LEASE_SECONDS
 ) -> None:
     """Works until SIGTERM or SIGINT, then hands its job back; 30 seconds at most.
 
-    modules: which module runs a kind of job. Raises SystemExit with one line if the metrics port is taken.
+    commands: the words after `python -m` that run a job of each kind.
+
+    Raises SystemExit with one line if the metrics port is taken.
     """
     try:
         serve_metrics(settings.host, settings.metrics_port)
@@ -74,7 +76,7 @@ def run_worker(
     heart.start()
 
     memory_mb = settings.memory_mb or memory_for_runs_mb()
-    supervisor = Supervisor(claims, modules, settings.paths, WorkerMetrics(), leave, gpus, memory_mb)
+    supervisor = Supervisor(claims, commands, settings.paths, WorkerMetrics(), leave, gpus, memory_mb)
     app = celery_app(settings.jobs_url)
 
     @app.task(name=TASK)  # type: ignore[untyped-decorator]

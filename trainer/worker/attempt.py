@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,18 +14,19 @@ from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, R
 
 from common.settings import REPO, Paths
 from trainer.jobs.claims import Claim, LeaseLost
-from trainer.jobs.directories import (
+from trainer.jobs.promotion import promote
+from trainer.jobs.reasons import Reason
+from trainer.jobs.record import Resources
+from trainer.jobs.states import JobState
+from trainer.run.directories import (
+    Superseded,
     latest_attempt,
     leave_to_successor,
     remove_unfinished,
     remove_unpublished,
     take_over,
 )
-from trainer.jobs.promotion import promote
-from trainer.jobs.reasons import Reason
-from trainer.jobs.record import Resources
-from trainer.jobs.states import JobState
-from trainer.runs.reporting import disk_is_full
+from trainer.run.exit_codes import disk_is_full
 from trainer.worker.child import Child, Line
 from trainer.worker.gpus import Slots
 from trainer.worker.outbox import Outbox
@@ -49,19 +50,21 @@ class Attempt:
     def __init__(
         self,
         claim: Claim,
-        modules: Mapping[str, str],
+        commands: Mapping[str, Sequence[str]],
         paths: Paths,
         leave: threading.Event,
         slots: Slots,
         memory_mb: int,
     ) -> None:
-        """modules: which module runs a kind of job. leave: set when this worker is to stop.
+        """commands: the words after `python -m` that run a job of each kind.
+
+        leave: set when this worker is to stop.
 
         slots: of the GPUs that the job asked for. memory_mb: what a run may have, in MiB; 0: no limit.
         """
         self._claim = claim
         self._version = f"job-{claim.job_id}"
-        self._modules = modules
+        self._commands = commands
         self._paths = paths
         self._leave = leave
         self._slots = slots
@@ -78,20 +81,20 @@ class Attempt:
         """Runs the job to its end, and gives the outcome: the state's name in lower case, or `lost`."""
         try:
             return self._settle(self._promoted(self._judged()))
-        except LeaseLost:
+        except (LeaseLost, Superseded):
             log.warning("lease lost", extra={"job_id": self._claim.job_id})
             leave_to_successor(self._paths.runs_dir, self._claim.job_id, self._claim.token)
             return "lost"
 
     def _judged(self) -> Verdict:
         """Runs the job; what becomes of it. Raises LeaseLost, the run being killed."""
-        if self._claim.kind not in self._modules:
-            known = ", ".join(self._modules)
+        if self._claim.kind not in self._commands:
+            known = ", ".join(self._commands)
             message = f"its worker knows no jobs of kind {self._claim.kind}, only {known}; update the worker"
             return Verdict(JobState.FAILED, message, Reason.WORKER_UNFIT)
         try:
             return self._run()
-        except LeaseLost:
+        except (LeaseLost, Superseded):
             raise
         except Exception as error:  # such as a full disk: another attempt would fare no better
             log.exception("run given up", extra={"job_id": self._claim.job_id})
@@ -134,7 +137,7 @@ class Attempt:
     def _command(self) -> list[str]:
         claim = self._claim
         return [
-            *("-m", self._modules[claim.kind]),
+            *("-m", *self._commands[claim.kind]),
             *("--config", str(self._run_dir / "config.json")),
             *("--run-dir", str(self._run_dir)),
             *("--models-dir", str(self._paths.models_dir)),

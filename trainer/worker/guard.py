@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 
-OVER_MEMORY = 41  # no exit code of trainer.runs.reporting
+OVER_MEMORY = 41  # no exit code of trainer.run.report
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _SECONDS_BETWEEN_LOOKS = 0.5

@@ -1,11 +1,11 @@
-"""What a run's lines of output mean (see trainer.runs.reporting)."""
+"""What a run's lines of output mean (see trainer.run.report)."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from trainer.jobs.directories import LOG
 from trainer.jobs.events import Artefact, Body, LogLine, Progress
+from trainer.run.directories import LOG
 from trainer.worker.child import Line
 
 _LONGEST_LOG_LINE = 2000  # characters, in the event log; the file has all

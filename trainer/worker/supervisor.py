@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from common.metrics import WorkerMetrics
 from common.settings import Paths
@@ -19,17 +19,20 @@ class Supervisor:
     def __init__(
         self,
         claims: Claims,
-        modules: Mapping[str, str],
+        commands: Mapping[str, Sequence[str]],
         paths: Paths,
         metrics: WorkerMetrics,
         leave: threading.Event,
         gpus: list[str],
         memory_mb: int,
     ) -> None:
-        """modules: which module runs a kind of job. leave: set when this worker is to stop. gpus: that it
-        offers, by name. memory_mb: what a run may have, in MiB; 0: no limit."""
+        """commands: the words after `python -m` that run a job of each kind.
+
+        leave: set when this worker is to stop. gpus: the names of the GPUs that it offers. memory_mb: the memory
+        limit of a run, in MiB; 0: no limit.
+        """
         self._claims = claims
-        self._modules = modules
+        self._commands = commands
         self._paths = paths
         self._metrics = metrics
         self._leave = leave
@@ -52,7 +55,7 @@ class Supervisor:
             log.info("job claimed", extra=about)
             self._metrics.busy.set(1)
             try:
-                attempt = Attempt(claim, self._modules, self._paths, self._leave, slots, self._memory_mb)
+                attempt = Attempt(claim, self._commands, self._paths, self._leave, slots, self._memory_mb)
                 outcome = attempt.run()
             finally:
                 self._metrics.busy.set(0)

@@ -6,7 +6,7 @@ from enum import Enum
 
 from trainer.jobs.reasons import Reason
 from trainer.jobs.states import JobState
-from trainer.runs.reporting import BAD_OPTIONS, DISK_FULL, FAILED, OUT_OF_MEMORY, STOPPED, SUCCEEDED
+from trainer.run.exit_codes import BAD_OPTIONS, DISK_FULL, FAILED, OUT_OF_MEMORY, STOPPED, SUCCEEDED
 from trainer.worker import guard
 from trainer.worker.output import Output
 

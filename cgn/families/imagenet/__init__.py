@@ -1,0 +1,1 @@
+"""The paper's CGN for ImageNet: three BigGANs and a U²-Net that predicts the mask."""

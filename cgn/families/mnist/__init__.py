@@ -1,0 +1,1 @@
+"""This project's CGN for images of 32 or 64 pixels."""

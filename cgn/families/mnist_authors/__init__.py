@@ -1,0 +1,1 @@
+"""The authors' CGN for MNIST variants; their published checkpoints load into it."""

@@ -1,0 +1,1 @@
+"""Makes served models from the authors' public weights."""

@@ -1,0 +1,1 @@
+"""The losses of the papers, each under its equation number."""

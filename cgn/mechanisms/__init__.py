@@ -1,1 +1,0 @@
-"""Mechanisms by family: each maps noise and a label to an image-shaped tensor."""

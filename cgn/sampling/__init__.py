@@ -1,0 +1,1 @@
+"""Draws labelled random factors, and recombines banks of rows into counterfactual data sets."""

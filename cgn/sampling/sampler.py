@@ -1,0 +1,174 @@
+"""Labelled random factors for streams, banks and data sets: sample i depends on seed, policy and i alone.
+
+So a data set can be split, resumed and repeated at will, and any part of it be drawn anywhere. The model
+takes no part: two models asked with one seed draw the same factors, each its own rows of them.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cgn.errors import CgnInputError
+from cgn.factors import Factor
+from cgn.noise import MECHANISMS, Mechanism, check_seed
+from cgn.sampling.policy import Policy
+
+# Second word of the Philox key; noise.py uses the small numbers for u and the rolls.
+_STREAM = {mechanism: (1 << 32) + i for i, mechanism in enumerate(MECHANISMS)}
+_BANK_STREAM = {mechanism: (2 << 32) + i for i, mechanism in enumerate(MECHANISMS)}
+_WORDS = 4  # raw words per draw, one count of Philox4x64: a label, a seed or a row, and two for the jitter
+_GROUP = 100  # shapes among which labels are permuted, in the authors' code
+
+Indices = NDArray[np.int64]
+Words = NDArray[np.uint64]  # of shape (draws, _WORDS)
+Numbers = NDArray[np.float32]  # of shape (draws, 8), each in [0, 1)
+
+
+@dataclass(frozen=True)
+class Factors:
+    """N factors of one mechanism, as arrays of shape (N,).
+
+    Attributes:
+        labels: class indices.
+        seeds: seeds of noise and roll.
+        rows: which rows of the mechanism's bank these are; None where it has no bank.
+        jitter: eight random numbers in [0, 1) each, (N, 8), that change the rows a little (cgn.images.jitter);
+            None where they stay as they are.
+    """
+
+    labels: Indices
+    seeds: Words
+    rows: Indices | None = None
+    jitter: Numbers | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def factors(self) -> list[Factor]:
+        """The same as a list, for `CGN.rows`."""
+        return [Factor(y, seed) for y, seed in zip(self.labels.tolist(), self.seeds.tolist(), strict=True)]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A stream of counterfactuals without end.
+
+    Attributes:
+        seed: of all that is drawn, 0 to 2^64 - 1.
+        classes: how many labels there are.
+        policy: how samples are drawn.
+
+    Raises:
+        CgnInputError: an impossible seed, fewer rows in a bank than classes, one class and "other" labels.
+    """
+
+    seed: int
+    classes: int
+    policy: Policy = field(default_factory=Policy)
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.classes < 1 or (self.policy.labels == "other" and self.classes < 2):
+            raise CgnInputError("classes", f"{self.classes} are too few for {self.policy.labels!r} labels")
+        for name in ("bank_masks", "bank_textures", "bank_backgrounds"):
+            rows = getattr(self.policy, name)
+            if 0 < rows < self.classes:
+                cure = f"give at least {self.classes}, or 0 for fresh rows"
+                raise CgnInputError(name, f"{rows} rows cannot show {self.classes} classes; {cure}")
+
+    def bank(self, mechanism: Mechanism) -> Factors:
+        """All rows of a mechanism's bank: row j has label j % classes and a seed that depends on j alone.
+
+        A bank is thus the beginning of every larger one of the same seed. Without a bank there are no rows.
+        """
+        source: Mechanism = mechanism if self.policy.varies(mechanism) else "shape"
+        return self._bank_rows(source, np.arange(self.policy.bank_rows(mechanism), dtype=np.int64))
+
+    def plan(self, start: int, stop: int) -> dict[Mechanism, Factors]:
+        """Factors of the samples ``start`` to ``stop - 1``, by mechanism.
+
+        Raises:
+            CgnInputError: not 0 <= start <= stop.
+        """
+        if not 0 <= start <= stop:
+            raise CgnInputError("start", f"{start} to {stop} is no part of a stream; give 0 <= start <= stop")
+        sample = np.arange(start, stop, dtype=np.int64)
+        draw = sample // self.policy.cf_ratio  # of a shape
+        first = start // self.policy.cf_ratio
+        last = -(-stop // self.policy.cf_ratio)
+        words = _words(self.seed, _STREAM["shape"], first, last)[draw - first]
+        labels = draw % self.classes if self.policy.labels == "permuted" else self._any(words)
+        shape = self._factors("shape", labels, words)
+        plan: dict[Mechanism, Factors] = {"shape": shape}
+        for mechanism in MECHANISMS[1:]:
+            if not self.policy.varies(mechanism):
+                plan[mechanism] = shape
+                continue
+            words = _words(self.seed, _STREAM[mechanism], start, stop)
+            if self.policy.labels == "permuted":
+                labels = self._permuted(mechanism, start, stop)
+            elif self.policy.labels == "other":
+                ahead = 1 + (words[:, 0] % np.uint64(self.classes - 1)).astype(np.int64)
+                if self.policy.agreement:
+                    # Of the high bits, on which the remainder hardly depends.
+                    ahead[words[:, 0] * 2.0**-64 < self.policy.agreement] = 0
+                labels = (shape.labels + ahead) % self.classes
+            else:
+                labels = self._any(words)
+            plan[mechanism] = self._factors(mechanism, labels, words)
+        return plan
+
+    def _any(self, words: Words) -> Indices:
+        return (words[:, 0] % np.uint64(self.classes)).astype(np.int64)
+
+    def _factors(self, mechanism: Mechanism, labels: Indices, words: Words) -> Factors:
+        """Factors with these labels: a row of the bank each, drawn from those of its label, or a new seed."""
+        size = self.policy.bank_rows(mechanism)
+        jitter = _numbers(words[:, 2:]) if self.policy.jitter else None
+        if not size:
+            return Factors(labels, words[:, 1], jitter=jitter)
+        of_label = (size - 1 - labels) // self.classes + 1  # rows with this label
+        nth = (words[:, 1] % of_label.astype(np.uint64)).astype(np.int64)
+        return replace(self._bank_rows(mechanism, labels + self.classes * nth), jitter=jitter)
+
+    def _bank_rows(self, mechanism: Mechanism, rows: Indices) -> Factors:
+        seeds = _bank_seeds(self.seed, mechanism, self.policy.bank_rows(mechanism))
+        return Factors(rows % self.classes, seeds[rows], rows)
+
+    def _permuted(self, mechanism: Mechanism, start: int, stop: int) -> Indices:
+        """Labels that are permutations of a group's shape labels, a new one for each copy of the group."""
+        group = permuted_group(self.classes)
+        block = group * self.policy.cf_ratio  # samples of a group
+        first, last = start // block, -(-stop // block)
+        words = _words(self.seed, _STREAM[mechanism], first * block, last * block)
+        order = words[:, 0].reshape(-1, group, self.policy.cf_ratio).argsort(axis=1, kind="stable")
+        labels: Indices = (order % self.classes).reshape(-1)[start - first * block : stop - first * block]
+        return labels
+
+
+def permuted_group(classes: int) -> int:
+    """Shapes among which labels are permuted: 100, or the next multiple of the number of classes."""
+    return classes * -(-_GROUP // classes)
+
+
+def _words(seed: int, stream: int, start: int, stop: int) -> Words:
+    """Random words of the draws ``start`` to ``stop - 1`` of a stream, whose counter starts there."""
+    key = np.array([seed, stream], dtype=np.uint64)
+    words: Words = np.random.Philox(key=key, counter=start).random_raw((stop - start) * _WORDS)
+    return words.reshape(-1, _WORDS)
+
+
+def _numbers(words: Words) -> Numbers:
+    """Numbers in [0, 1) of two words a draw, each of 16 bits."""
+    sixteen_bits = np.ascontiguousarray(words).astype("<u8", copy=False).view("<u2")
+    return (sixteen_bits / np.float32(1 << 16)).astype(np.float32, copy=False)
+
+
+@lru_cache(maxsize=len(MECHANISMS))
+def _bank_seeds(seed: int, mechanism: Mechanism, rows: int) -> Words:
+    """Seeds of a bank's rows, remembered because small parts of a stream are drawn by the thousand."""
+    seeds = _words(seed, _BANK_STREAM[mechanism], 0, rows)[:, 1]
+    seeds.setflags(write=False)
+    return seeds

@@ -1,0 +1,1 @@
+"""Models on disk: published versions, their cards and digests, and the aliases that point to them."""

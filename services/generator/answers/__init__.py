@@ -1,0 +1,1 @@
+"""Turns rows into answers: composes, encodes, counts."""

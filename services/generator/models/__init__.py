@@ -1,0 +1,1 @@
+"""Which models are served: loading, versions, aliases, deletion, description."""

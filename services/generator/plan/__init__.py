@@ -1,0 +1,1 @@
+"""Turns a request into a plan: which rows it needs, and which rows each composite combines."""

@@ -1,0 +1,179 @@
+"""Plans the batches of a SampleRequest: labelled random factors from cgn.sampling.sampler."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import grpc
+
+from cgn import noise
+from cgn.card import ModelCard
+from cgn.engine import Row
+from cgn.errors import CgnInputError
+from cgn.factors import Factor
+from cgn.families.table import FAMILIES
+from cgn.noise import Mechanism
+from cgn.sampling.policy import LABELS, VARY, Policy
+from cgn.sampling.sampler import Factors, Numbers, Sampler, permuted_group
+from cgn_api.v1 import generator_pb2 as pb
+from services.errors import ApiError, Violation, invalid_fields
+from services.generator.answers.batches import largest_batch, usual_batch
+from services.generator.plan.generate import Plan, needed_mechanisms, outputs_of, outputs_violations
+
+_USUAL_BATCH = 256
+_MOST_BANK_ROWS = 1_000_000  # more than a cache of rows holds; their seeds take memory too
+_LARGEST_GROUP = 1_000_000  # samples among which labels are permuted, all drawn for any of them
+_LAST = 10**18  # of the samples' numbers: far from what 64 bits hold
+_OUTPUTS = (pb.OUTPUT_COMPOSITE, pb.OUTPUT_MASK, pb.OUTPUT_FOREGROUND, pb.OUTPUT_BACKGROUND)
+_VARY = dict(enumerate((VARY[0], *VARY)))
+_LABELS: dict[int, str] = {
+    pb.LABEL_POLICY_UNSPECIFIED: LABELS[0],
+    pb.LABEL_POLICY_UNIFORM: "uniform",
+    pb.LABEL_POLICY_PERMUTED: "permuted",
+    pb.LABEL_POLICY_AGREEMENT: "other",
+}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Neighbouring samples.
+
+    Attributes:
+        message: all of the answer but the images.
+        plan: of the images.
+        jitter: numbers that change the rows of each, by mechanism; empty where they stay as they are.
+    """
+
+    message: pb.SampleBatch
+    plan: Plan
+    jitter: Mapping[Mechanism, Numbers]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A stream of samples, or a part of one.
+
+    Attributes:
+        plan: what all batches have in common; without composites.
+        sampler: of the factors.
+        truncation: of all noise.
+        header: what the client is told first.
+        start, stop, stride: where the stream begins and ends, and from batch to batch.
+    """
+
+    plan: Plan
+    sampler: Sampler
+    truncation: float
+    header: pb.SampleHeader
+    start: int
+    stop: int
+    stride: int
+
+    def starts(self) -> range:
+        """Number of the first sample of every batch."""
+        return range(self.start, self.stop, self.stride)
+
+    def batch(self, start: int) -> Batch:
+        """The batch that begins there."""
+        drawn = self.sampler.plan(start, min(start + self.header.batch, self.stop))
+        message = pb.SampleBatch(start=start)
+        for mechanism, factors in drawn.items():
+            getattr(message, f"{mechanism}_labels").extend(factors.labels.tolist())
+            getattr(message, f"{mechanism}_seeds").extend(factors.seeds.tolist())
+        needed = needed_mechanisms(self.plan.outputs)
+        composites = {mechanism: self._rows(mechanism, drawn[mechanism]) for mechanism in needed}
+        jitter = {name: factors.jitter for name, factors in drawn.items() if factors.jitter is not None}
+        return Batch(message, self.plan.of(composites), jitter)
+
+    def _rows(self, mechanism: Mechanism, factors: Factors) -> list[Row]:
+        digest, truncation = self.plan.card.digest, self.truncation
+        pairs = zip(factors.labels.tolist(), factors.seeds.tolist(), strict=True)
+        return [Row(digest, mechanism, label, seed, None, truncation) for label, seed in pairs]
+
+
+def samples(request: pb.SampleRequest, card: ModelCard) -> Samples:
+    """Resolves a request for a model.
+
+    Raises:
+        ApiError: INVALID_ARGUMENT with a violation per wrong field; FAILED_PRECONDITION (DIGEST_DIFFERS).
+    """
+    if request.digest and request.digest != card.digest:
+        message = f"{card.name}/{card.version} has digest {card.digest}, not {request.digest:.80}"
+        cure = "ask for the version that the stream began with, or begin a new one without a digest"
+        raise ApiError(grpc.StatusCode.FAILED_PRECONDITION, "DIGEST_DIFFERS", f"{message}; {cure}")
+    outputs = tuple(request.outputs) or (pb.OUTPUT_COMPOSITE,)
+    available = [output for output in outputs_of(card) if output in _OUTPUTS]
+    if violations := outputs_violations(outputs, available, card):
+        raise invalid_fields(violations)
+    plan = Plan(card, outputs, pb.ENCODING_RAW_UINT8, request.hard_mask)
+    most = largest_batch(plan)
+    batch = request.batch if request.HasField("batch") else min(usual_batch(plan), _USUAL_BATCH)
+    violations = list(_violations(request, card, batch, most))
+    seed = request.seed if request.HasField("seed") else noise.draw_seed()
+    try:
+        sampler = Sampler(seed, len(card.class_names), _policy(request.policy))
+    except CgnInputError as error:
+        field = "labels" if error.field == "classes" else error.field
+        violations.append((f"policy.{field}", error.description))
+    if violations:
+        raise invalid_fields(violations)
+    header = pb.SampleHeader(
+        model=card.name, version=card.version, digest=card.digest, seed=seed, batch=batch
+    )
+    return Samples(
+        plan,
+        sampler,
+        request.policy.truncation if request.policy.HasField("truncation") else 1.0,
+        header,
+        request.start,
+        request.stop if request.HasField("stop") else _LAST,
+        request.stride if request.HasField("stride") else batch,
+    )
+
+
+def _policy(policy: pb.SamplePolicy) -> Policy:
+    """Raises CgnInputError."""
+    if policy.vary not in _VARY:
+        raise CgnInputError("vary", f"{policy.vary} is unknown; use one of {', '.join(pb.Vary.keys()[1:])}")
+    if policy.labels not in _LABELS:
+        known = ", ".join(pb.LabelPolicy.keys()[1:])
+        raise CgnInputError("labels", f"{policy.labels} is unknown; use one of {known}")
+    if policy.HasField("agreement") and policy.labels != pb.LABEL_POLICY_AGREEMENT:
+        raise CgnInputError("agreement", "is of LABEL_POLICY_AGREEMENT; set labels to it, or leave this out")
+    return Policy(
+        vary=_VARY[policy.vary],
+        labels=_LABELS[policy.labels],
+        agreement=policy.agreement,
+        cf_ratio=policy.cf_ratio if policy.HasField("cf_ratio") else 1,
+        bank_masks=policy.bank_masks,
+        bank_textures=policy.bank_textures,
+        bank_backgrounds=policy.bank_backgrounds,
+        jitter=policy.jitter,
+    )
+
+
+def _violations(request: pb.SampleRequest, card: ModelCard, batch: int, most: int) -> Iterator[Violation]:
+    if not 1 <= batch <= most:
+        yield "batch", f"{batch} is out of range; give 1 to {most}, which these outputs fit with"
+    if request.start > _LAST:
+        yield "start", f"{request.start} is out of range; give 0 to {_LAST}"
+    if request.HasField("stop") and not request.start <= request.stop <= _LAST:
+        yield "stop", f"{request.stop} is out of range; give start ({request.start}) to {_LAST}, or none"
+    if request.HasField("stride") and not batch <= request.stride <= _LAST:
+        yield "stride", f"{request.stride} is out of range; give batch ({batch}) to {_LAST}"
+    policy = request.policy
+    for name in ("bank_masks", "bank_textures", "bank_backgrounds"):
+        if (rows := getattr(policy, name)) > _MOST_BANK_ROWS:
+            yield f"policy.{name}", f"{rows} is out of range; give 0 to {_MOST_BANK_ROWS}"
+    group = permuted_group(len(card.class_names))
+    if policy.labels == pb.LABEL_POLICY_PERMUTED and policy.cf_ratio * group > _LARGEST_GROUP:
+        most = _LARGEST_GROUP // group
+        yield "policy.cf_ratio", f"{policy.cf_ratio} is too much for permuted labels; give 1 to {most}"
+    if request.policy.HasField("truncation"):
+        truncation = request.policy.truncation
+        if truncation != 1 and not FAMILIES[card.family].truncated:
+            text = f"{truncation:g} is not possible, models of family {card.family} have none; leave it out"
+            yield "policy.truncation", text
+        try:
+            Factor(0, 0, truncation=truncation)
+        except CgnInputError as error:
+            yield "policy.truncation", error.description

@@ -1,0 +1,1 @@
+"""Real servers and random models, for the tests and the benchmarks."""

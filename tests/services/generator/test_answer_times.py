@@ -1,0 +1,38 @@
+"""What an answer takes after its rows."""
+
+import time
+from typing import Any
+
+import pytest
+
+from services.generator.rows import answer_times
+from services.generator.rows.answer_times import AnswerTimes
+
+
+class Context:
+    """Of an RPC that ends when told."""
+
+    def __init__(self) -> None:
+        self._callbacks: list[Any] = []
+
+    def add_done_callback(self, callback: Any) -> None:
+        self._callbacks.append(callback)
+
+    def end(self) -> None:
+        for callback in self._callbacks:
+            callback(self)
+
+
+def test_what_nine_of_ten_answers_keep_to_counts_and_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    times = AnswerTimes()
+    assert times.seconds() == 0
+    for took in (*[0.1] * 9, 0.3, *[0.2] * 9, 2.0):
+        context = Context()
+        times.begin(context)
+        now += took
+        context.end()
+    assert times.seconds() == pytest.approx(0.3)
+    now += answer_times._SECONDS + 3
+    assert times.seconds() == 0

@@ -1,0 +1,201 @@
+"""The row cache by itself: values, bounds, tiers, a Redis that is not there."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+from prometheus_client import CollectorRegistry
+
+from cgn.engine import Row
+from common.metrics import GeneratorMetrics
+from services.generator.rows.cache import MemoryTier, RowCache
+from services.generator.rows.redis_tier import KEY_PREFIX, pack, unpack
+from testing.processes import free_port
+from testing.redis_process import CACHE_FLAGS, LocalRedis
+
+DIGEST = "blake2b:" + "0" * 32
+ROWS = [Row(DIGEST, mechanism, label, 7) for mechanism in ("shape", "texture") for label in range(3)]
+
+
+def pixels_of(row: Row, dtype: str = "uint8") -> Any:
+    channels = 1 if row.mechanism == "shape" else 3
+    values = np.random.default_rng(ROWS.index(row) % 3).random((4, 5, channels))
+    return (values * 255).astype(np.uint8) if dtype == "uint8" else values.astype(np.float32)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("row", [ROWS[0], ROWS[-1]])
+def test_packed_rows_come_back_whole(row: Row, dtype: Any) -> None:
+    pixels = pixels_of(row, dtype)
+    back = unpack(row.key(dtype, "cpu"), pack(row.key(dtype, "cpu"), pixels), dtype)
+    assert back is not None and back.dtype == pixels.dtype and np.array_equal(back, pixels)
+    assert not back.flags.writeable
+
+
+def test_damaged_packs_are_refused() -> None:
+    row = ROWS[-1]
+    key = row.key("uint8", "cpu")
+    value = pack(key, pixels_of(row))
+    for end in range(len(value)):
+        assert unpack(key, value[:end], "uint8") is None
+    assert unpack(key, value + b"\0", "uint8") is None
+    for i in range(len(value)):
+        damaged = value[:i] + bytes([value[i] ^ 0x10]) + value[i + 1 :]
+        assert unpack(key, damaged, "uint8") is None
+    assert unpack(ROWS[0].key("uint8", "cpu"), value, "uint8") is None
+    assert unpack(key, value, "float32") is None
+
+
+def test_keys_tell_everything_apart() -> None:
+    rows = [
+        ROWS[0],
+        Row("blake2b:" + "1" * 32, "shape", 0, 7),
+        Row(DIGEST, "background", 0, 7),
+        Row(DIGEST, "shape", 1, 7),
+        Row(DIGEST, "shape", 0, 8),
+        Row(DIGEST, "shape", 0, 7 + 2**63),
+    ]
+    keys = {row.key(dtype, "cpu") for row in rows for dtype in ("uint8", "float32")}
+    assert len(keys) == 12 and {len(key) for key in keys} == {16}
+
+
+def test_memory_tier_keeps_the_latest_within_its_bytes() -> None:
+    row = np.zeros((32, 32, 3), np.uint8)
+    tier = MemoryTier(10_000)  # room for two rows and what goes with them
+    for key in (b"a", b"b", b"b"):
+        tier.put(key, row)
+    assert tier.get(b"a") is not None
+    tier.put(b"c", row)
+    assert tier.bytes <= 10_000
+    assert [key for key in (b"a", b"b", b"c") if tier.get(key) is not None] == [b"a", b"c"]
+    tier.put(b"huge", np.zeros((100, 100, 3), np.uint8))
+    assert tier.get(b"huge") is None and tier.get(b"a") is not None
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LocalRedis]:
+    with LocalRedis(free_port(), tmp_path, CACHE_FLAGS) as server:
+        yield server
+
+
+class Cached:
+    """Runs a body with a RowCache that is started and closed around it."""
+
+    def __init__(self, memory_bytes: int, url: str | None) -> None:
+        self.registry = CollectorRegistry()
+        self._make = lambda: RowCache(memory_bytes, url, 3600, "cpu", GeneratorMetrics(self.registry))
+
+    def run(self, body: Callable[[RowCache], Awaitable[None]]) -> None:
+        async def go() -> None:
+            cache = self._make()
+            await cache.start()
+            await body(cache)
+            await cache.close()
+
+        asyncio.run(go())
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+async def fill(cache: RowCache) -> None:
+    for row in ROWS:
+        cache.put(row, pixels_of(row))
+
+
+def test_rows_outlive_the_process_in_redis(server: LocalRedis) -> None:
+    Cached(0, server.url).run(fill)  # closing writes what is queued
+
+    async def read(cache: RowCache) -> None:
+        found = await cache.get([*ROWS, Row(DIGEST, "texture", 9, 9)], "uint8")
+        assert list(found) == ROWS
+        for row, (pixels, tier) in found.items():
+            assert tier == "redis" and np.array_equal(pixels, pixels_of(row))
+        assert not await cache.get(ROWS, "float32")
+        assert {tier for _, tier in (await cache.get(ROWS, "uint8")).values()} == {"memory"}
+
+    cached = Cached(1 << 20, server.url)
+    cached.run(read)
+    assert cached.value("cgn_row_cache_hits_total", mechanism="shape", tier="redis") == 3
+    assert cached.value("cgn_row_cache_misses_total", mechanism="texture", tier="redis") == 4
+    assert cached.value("cgn_row_cache_hits_total", mechanism="texture", tier="memory") == 3
+    assert cached.value("cgn_row_cache_errors_total", tier="redis") == 0
+
+    with redis.Redis.from_url(server.url) as connection:
+        keys: Any = connection.keys()
+        assert sorted(keys) == sorted(KEY_PREFIX + row.key("uint8", "cpu") for row in ROWS)
+        assert all(0 < connection.ttl(key) <= 3600 for key in keys)
+
+
+@pytest.mark.parametrize("url", [None, f"redis://127.0.0.1:{free_port()}/0"])
+def test_without_redis_the_memory_tier_serves(url: str | None) -> None:
+    async def body(cache: RowCache) -> None:
+        assert not await cache.get(ROWS, "uint8")
+        await fill(cache)
+        assert {tier for _, tier in (await cache.get(ROWS, "uint8")).values()} == {"memory"}
+
+    cached = Cached(1 << 20, url)
+    cached.run(body)
+    assert (cached.value("cgn_row_cache_errors_total", tier="redis") or 0) == (1 if url else 0)
+    assert cached.value("cgn_row_cache_bytes") > 0  # type: ignore[operator]
+
+
+def test_without_any_tier_nothing_is_kept() -> None:
+    async def body(cache: RowCache) -> None:
+        await fill(cache)
+        assert not await cache.get(ROWS, "uint8")
+
+    Cached(0, None).run(body)
+
+
+def test_a_full_redis_only_counts_errors(tmp_path: Path) -> None:
+    flags = ("--maxmemory", "100kb", "--maxmemory-policy", "noeviction")
+    with LocalRedis(free_port(), tmp_path, flags) as full:
+        cached = Cached(0, full.url)
+        cached.run(fill)
+        assert (cached.value("cgn_row_cache_errors_total", tier="redis") or 0) > 0
+
+
+def test_a_redis_that_hangs_costs_no_more_than_is_allowed_and_is_left_alone(server: LocalRedis) -> None:
+    cached = Cached(0, server.url)
+
+    async def body(cache: RowCache) -> None:
+        await fill(cache)
+        while len(await cache.get(ROWS, "uint8")) < len(ROWS):
+            await asyncio.sleep(0.05)
+        assert cached.value("cgn_row_cache_up") == 1
+        server.process.send_signal(signal.SIGSTOP)
+        assert not await cache.get(ROWS, "uint8", within=0.05)  # less than Redis is waited for at most
+        while cached.value("cgn_row_cache_up"):  # that it hangs for all is found out beside the requests
+            await asyncio.sleep(0.05)
+        assert not await cache.get(ROWS, "uint8")
+        server.process.send_signal(signal.SIGCONT)
+        while not cached.value("cgn_row_cache_up"):
+            await asyncio.sleep(0.05)
+        assert len(await cache.get(ROWS, "uint8")) == len(ROWS)
+
+    try:
+        cached.run(body)
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    assert (cached.value("cgn_row_cache_errors_total", tier="redis") or 0) >= 2
+
+
+def test_writes_wait_in_a_bounded_queue_and_are_dropped_beyond_it(server: LocalRedis) -> None:
+    rows = [Row(DIGEST, "texture", 0, seed) for seed in range(70)]
+
+    async def body(cache: RowCache) -> None:
+        for row in rows:  # 70 MiB before anything can be written
+            cache.put(row, np.zeros((512, 683, 3), np.uint8))
+        dropped = cached.value("cgn_row_cache_dropped_total")
+        assert dropped is not None and 5 <= dropped <= 7
+        while not await cache.get(rows, "uint8"):  # the others are written, a few at a time
+            await asyncio.sleep(0.05)
+
+    cached = Cached(0, server.url)
+    cached.run(body)

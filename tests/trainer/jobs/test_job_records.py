@@ -1,0 +1,327 @@
+"""The job records in a real Redis: filters, quota, time limits, descent, deletion, gaps, totals."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import redis
+from redis.asyncio import Redis
+
+from common.redis import async_client, client
+from testing.processes import free_port
+from testing.redis_process import JOBS_FLAGS, LocalRedis
+from trainer.jobs.claims import Claim, Claims
+from trainer.jobs.events import Gap, LogLine, Progress, StateChange
+from trainer.jobs.queue import JobQueue, Needed, NotEnded, Refused, UnknownJob, Wanted
+from trainer.jobs.record import Descent, Job, JobSpec, Resources
+from trainer.jobs.states import JobState
+from trainer.run.options import FieldError
+
+REQUEST = "0b9d25b0-5a0c-4f8e-9f3d-0c9c1f6c1d55"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRedis]:
+    with LocalRedis(free_port(), tmp_path_factory.mktemp("redis"), JOBS_FLAGS) as server:
+        yield server
+
+
+@pytest.fixture
+async def connection(server: LocalRedis) -> AsyncIterator[Redis]:
+    async with async_client(server.url) as connection:
+        await connection.flushall()
+        yield connection
+
+
+@pytest.fixture
+def queue(connection: Redis) -> JobQueue:
+    return JobQueue(connection)
+
+
+@pytest.fixture
+def sync(server: LocalRedis) -> Iterator[redis.Redis]:
+    with client(server.url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def claims(sync: redis.Redis) -> Claims:
+    return Claims(sync, "host:1", Resources(2, 0))
+
+
+def spec(kind: str = "train_cgn", **fields: Any) -> JobSpec:
+    return JobSpec(kind, {"steps": 10}, Resources(2, 0), **fields)
+
+
+def claimed(claims: Claims) -> Claim:
+    claim = claims.claim()
+    assert claim
+    return claim
+
+
+async def refused(call: Any) -> Refused:
+    with pytest.raises(Refused) as caught:
+        await call
+    return caught.value
+
+
+async def test_pages_are_full_whatever_lies_between(queue: JobQueue, sync: redis.Redis) -> None:
+    jobs = [await queue.submit(spec()) for _ in range(12)]
+    for job in jobs[3:9]:  # as another release may write them
+        sync.hset(f"cgn:job:{job.job_id}", "cpu_threads", "many")
+    readable = [job.job_id for job in reversed(jobs[:3] + jobs[9:])]
+    first = await queue.page(Wanted(), 4)
+    assert [job.job_id for job in first] == readable[:4]
+    assert [job.job_id for job in await queue.page(Wanted(), 4, first[-1].sequence)] == readable[4:]
+
+
+async def test_pages_are_newest_first_and_by_state(queue: JobQueue, claims: Claims) -> None:
+    jobs = [await queue.submit(spec(priority=-i)) for i in range(6)]
+    claimed(claims)
+    newest_first = [job.job_id for job in reversed(jobs)]
+
+    def ids(page: list[Job]) -> list[str]:
+        return [job.job_id for job in page]
+
+    first = await queue.page(Wanted(), 4)
+    assert ids(first) == newest_first[:4]
+    assert ids(await queue.page(Wanted(), 4, before=first[-1].sequence)) == newest_first[4:]
+    assert ids(await queue.page(Wanted([JobState.RUNNING]), 4)) == [jobs[0].job_id]
+    assert ids(await queue.page(Wanted([JobState.FAILED]), 4)) == []
+
+
+async def test_filters_hold_together(queue: JobQueue, claims: Claims) -> None:
+    red = await queue.submit(spec(labels={"team": "red", "run": "1"}), owner="ada")
+    blue = await queue.submit(spec(labels={"team": "blue"}), owner="ada")
+    other = await queue.submit(spec("train_classifier", labels={"team": "red"}), owner="bob")
+    claimed(claims).release(JobState.FAILED, "why")
+    child = await queue.submit(spec(), descent=Descent(red.job_id))
+
+    async def ids(**wanted: Any) -> list[str]:
+        return [job.job_id for job in await queue.page(Wanted(**wanted), 10)]
+
+    assert await ids() == [child.job_id, other.job_id, blue.job_id, red.job_id]
+    assert await ids(labels={"team": "red"}) == [other.job_id, red.job_id]
+    assert await ids(labels={"team": "red", "run": "1"}) == [red.job_id]
+    assert await ids(kinds=["train_classifier"]) == [other.job_id]
+    assert await ids(owner="ada", states=[JobState.PENDING]) == [blue.job_id]
+    assert await ids(parent=red.job_id) == [child.job_id]
+    assert await ids(parent=red.job_id, owner="ada") == []
+    assert (await queue.get(red.job_id)).spec.labels == {"team": "red", "run": "1"}
+
+
+async def test_a_page_of_few_among_very_many_is_found(queue: JobQueue, sync: redis.Redis) -> None:
+    first = await queue.submit(spec(labels={"kind": "rare"}))
+    for _ in range(3):
+        await queue.submit(spec())
+    # More than one look takes, without submitting them all: ids that stand for no record are passed over.
+    sync.zadd("cgn:jobs:FAILED", {f"gone{number}": 10 + number for number in range(2500)})
+    found = await queue.page(Wanted(labels={"kind": "rare"}), 5)
+    assert [job.job_id for job in found] == [first.job_id]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"Upper": "x"},
+        {"": "x"},
+        {"a": "x" * 64},
+        {"a": "\n"},
+        {f"k{n}": "" for n in range(33)},
+        {"a" * 64: ""},
+    ],
+)
+def test_bad_labels_are_refused(labels: dict[str, str]) -> None:
+    with pytest.raises(FieldError) as caught:
+        spec(labels=labels)
+    assert caught.value.field == "labels"
+
+
+async def test_a_chosen_id_is_taken_once(queue: JobQueue) -> None:
+    job = await queue.submit(spec(), REQUEST, job_id="nightly-1")
+    assert job.job_id == "nightly-1"
+    assert (await queue.submit(spec(), REQUEST, job_id="nightly-1")).job_id == "nightly-1"
+    assert (await refused(queue.submit(spec(), job_id="nightly-1"))).why == "taken"
+    assert (await refused(queue.submit(spec(), REQUEST, job_id="nightly-2"))).why == "other"
+    assert len(await queue.page(Wanted(), 10)) == 1
+
+
+async def test_an_owner_has_so_many_queued_jobs_and_no_more(queue: JobQueue, claims: Claims) -> None:
+    jobs = [await queue.submit(spec(), owner="ada", most_queued=2) for _ in range(2)]
+    error = await refused(queue.submit(spec(), REQUEST, owner="ada", most_queued=2))
+    assert (error.why, error.about) == ("full", "2")
+    await queue.submit(spec(), owner="bob", most_queued=2)
+    claim = claimed(claims)
+    third = await queue.submit(spec(), REQUEST, owner="ada", most_queued=2)
+    # The same request again is no other job, however full the queue.
+    assert await queue.submit(spec(), REQUEST, owner="ada", most_queued=2) == third
+    claim.release(JobState.PENDING, "handed back")  # one more than may be submitted, and not refused
+    assert (await refused(queue.submit(spec(), owner="ada", most_queued=3))).about == "3"
+    for job in jobs:
+        await queue.cancel(job.job_id)
+    await queue.submit(spec(), owner="ada", most_queued=2)
+
+
+async def test_time_is_counted_over_attempts_and_ends_a_job(queue: JobQueue, claims: Claims) -> None:
+    job = await queue.submit(spec(time_limit_seconds=60))
+    free = await queue.submit(spec())
+    claim = claimed(claims)
+    claim._counted_at -= 40  # as if it had run for so long
+    claim.renew()
+    assert await queue.stop_overtime() == []
+    claim.release(JobState.PENDING, "its worker was stopped")
+    again = claimed(claims)
+    assert again.job_id == job.job_id
+    again._counted_at -= 15
+    again.renew()
+    assert await queue.stop_overtime() == []
+    again._counted_at -= 10
+    again.renew()
+    assert await queue.stop_overtime() == [job.job_id]
+    assert await queue.stop_overtime() == []
+    assert again.state() is JobState.CANCELLING
+    assert again.release(JobState.CANCELLED, "cancelled") is JobState.FAILED
+    ended = await queue.get(job.job_id)
+    assert (ended.state, ended.reason) == (JobState.FAILED, "TIME_LIMIT")
+    assert ended.message == "its time limit of 60 s is over; ResumeJob goes on from its checkpoint"
+    unlimited = claimed(claims)
+    assert unlimited.job_id == free.job_id
+    unlimited._counted_at -= 10_000
+    unlimited.renew()
+    assert await queue.stop_overtime() == []
+
+
+async def test_a_job_that_makes_it_in_spite_of_the_limit_has_succeeded(
+    queue: JobQueue, claims: Claims
+) -> None:
+    await queue.submit(spec(time_limit_seconds=1))
+    claim = claimed(claims)
+    claim._counted_at -= 5
+    claim.renew()
+    assert len(await queue.stop_overtime()) == 1
+    assert claim.release(JobState.SUCCEEDED, "", "my_cgn", "v1") is JobState.SUCCEEDED
+
+
+async def test_only_ended_jobs_are_deleted_and_none_that_another_needs(
+    queue: JobQueue, claims: Claims, sync: redis.Redis
+) -> None:
+    job = await queue.submit(spec(), REQUEST, job_id="old")
+    with pytest.raises(NotEnded):
+        await queue.delete(job.job_id)
+    claimed(claims).release(JobState.FAILED, "why")
+    heir = await queue.submit(spec(), descent=Descent("old", from_checkpoint=True))
+    with pytest.raises(Needed) as caught:
+        await queue.delete("old")
+    assert caught.value.heir == heir.job_id
+    claim = claimed(claims)
+    assert claim.goes_on_from == "old"
+    claim.release(JobState.SUCCEEDED, "")
+    await queue.delete("old")
+    assert sync.keys("cgn:job:old*") == []
+    with pytest.raises(UnknownJob):
+        await queue.get("old")
+    assert [job.job_id for job in await queue.page(Wanted(), 10)] == [heir.job_id]
+    # Its id is free once its files are gone; its request id never stands for another job.
+    assert await queue.rubbish() == ["old"]
+    assert (await refused(queue.submit(spec(), job_id="old"))).why == "taken"
+    await queue.cleared("old")
+    assert (await refused(queue.submit(spec(), REQUEST, job_id="old"))).why == "gone"
+    assert (await queue.submit(spec(), job_id="old")).job_id == "old"
+    with pytest.raises(UnknownJob):
+        await queue.delete("never")
+    retried = await refused(queue.submit(spec(), descent=Descent("never")))
+    assert (retried.why, retried.about) == ("orphan", "never")
+
+
+async def test_days_are_a_jobs_own_and_a_needed_one_stays(
+    queue: JobQueue, claims: Claims, sync: redis.Redis
+) -> None:
+    day, long = await queue.submit(spec(keep_days=1)), await queue.submit(spec())
+    needed = await queue.submit(spec(keep_days=1))
+    for _ in range(3):
+        claimed(claims).release(JobState.FAILED, "why")
+    await queue.submit(spec(), descent=Descent(needed.job_id, from_checkpoint=True))
+    for job in (day, long, needed):
+        sync.zincrby("cgn:jobs:expiry", -86_401, job.job_id)  # as if it had ended so much earlier
+    assert await queue.forget() == 1
+    assert {job.job_id for job in await queue.page(Wanted([JobState.FAILED]), 10)} == {
+        long.job_id,
+        needed.job_id,
+    }
+    assert await queue.rubbish() == [day.job_id]
+    assert (await queue.overview()).counts["train_cgn", JobState.FAILED] == 2
+    assert sync.keys(f"cgn:job:{day.job_id}*") == []
+    with pytest.raises(UnknownJob):
+        await queue.get(day.job_id)
+
+
+async def test_who_reads_behind_a_logs_beginning_is_told(
+    queue: JobQueue, claims: Claims, sync: redis.Redis
+) -> None:
+    job = await queue.submit(spec())
+    claim = claimed(claims)
+    claim.append([LogLine(str(number)) for number in range(8)])
+    claim.release(JobState.SUCCEEDED, "")
+    key = f"cgn:job:{job.job_id}:events"
+    whole = [event async for event in queue.events(job.job_id)]
+    assert len(whole) == 11 and not any(isinstance(event.body, Gap) for event in whole)
+    sync.xtrim(key, maxlen=4, approximate=False)
+    gap, *rest = [event async for event in queue.events(job.job_id)]
+    assert gap.body == Gap(7) and rest == whole[7:]
+    assert [event async for event in queue.events(job.job_id, whole[7].event_id)] == whole[8:]
+    # The gap's own id leads on as well, and a filter does not hide a gap.
+    assert [event async for event in queue.events(job.job_id, gap.event_id)][1:] == whole[7:]
+    filtered = [event async for event in queue.events(job.job_id, kinds=["state_change"])]
+    assert [type(event.body) for event in filtered] == [Gap, StateChange]
+    sync.delete(key)
+    assert [event.body async for event in queue.events(job.job_id)] == [Gap(11)]
+
+
+async def test_totals_count_what_has_happened(queue: JobQueue, claims: Claims, sync: redis.Redis) -> None:
+    await queue.submit(spec())
+    claimed(claims).release(JobState.PENDING, "its worker was stopped")
+    claim = claimed(claims)
+    claim._counted_at -= 100
+    claim.append([Progress(1, 10, 0.5, 4.5)])
+    claim.release(JobState.SUCCEEDED, "")
+    await queue.submit(spec("train_classifier"))
+    for _ in range(3):
+        claimed(claims).release(JobState.PENDING, "killed", reason="KILLED", lost=True)
+    totals = (await queue.overview()).totals
+    assert totals.attempts == {"train_cgn": 2, "train_classifier": 3}
+    assert totals.requeued == {
+        ("train_cgn", "handed_back"): 1,
+        ("train_classifier", "killed"): 2,
+    }
+    assert totals.waited["train_cgn"].counts[0] == 2
+    ran = totals.ran["train_cgn", JobState.SUCCEEDED]
+    assert ran.counts == [0, 0, 1, 0, 0, 0, 0, 0, 0, 0] and 100 <= ran.seconds < 200
+    assert totals.ran["train_classifier", JobState.FAILED].counts[0] == 1
+    sync.hset("cgn:jobs:totals", "dreamt:train_cgn", "7")  # by another release
+    assert (await queue.overview()).totals == totals
+
+
+async def test_a_run_that_repeats_itself_is_idle(queue: JobQueue, claims: Claims, sync: redis.Redis) -> None:
+    job = await queue.submit(spec())
+    claim = claimed(claims)
+
+    async def idle_after(step: int, seconds: float) -> float:
+        """Idle time after a progress, told so many seconds after the one before."""
+        key = f"cgn:job:{job.job_id}"
+        sync.hset(key, "progress_at", float(str(sync.hget(key, "progress_at"))) - seconds)
+        claim.show(Progress(step, 10, 0.5, 4.5))
+        (held,) = (await queue.overview()).held
+        return held.idle_seconds
+
+    assert await idle_after(1, 100) < 50
+    assert await idle_after(1, 100) >= 100
+    assert await idle_after(2, 100) < 50
+
+
+def test_a_record_of_an_earlier_release_has_the_defaults() -> None:
+    fields = spec(labels={"a": "b"}).fields()
+    for name in ("labels", "keep_days", "time_limit_seconds"):
+        del fields[name]
+    assert JobSpec.from_fields(fields) == spec()
+    assert json.loads(spec(labels={"a": "b"}).fields()["labels"]) == {"a": "b"}

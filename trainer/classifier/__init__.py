@@ -1,0 +1,1 @@
+"""Trains classifiers on originals and counterfactuals, and scores them (paper section 4.2)."""

@@ -1,0 +1,1 @@
+"""Writes data sets of counterfactuals to disk."""

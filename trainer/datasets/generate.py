@@ -1,0 +1,161 @@
+"""Writes a data set of counterfactuals that a CGN draws: `python -m trainer generate_dataset --help`.
+
+Image i is a function of the model, the seed, the policy and i alone. So the same options give the same bytes,
+whether the run was interrupted or not, and a larger data set begins with the smaller one's images. (Rows are
+what this machine's torch gives with the threads that it has; on another kind of machine a level may differ.)
+"""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgn.device import resolve_device
+from cgn.errors import CgnInputError
+from cgn.images.pixels import to_uint8
+from cgn.sampling.banks import Counterfactuals
+from cgn.sampling.sampler import Sampler
+from cgn.store import checkpoint
+from trainer.datasets.config import IMAGE_FOLDER, GenerateDatasetConfig
+from trainer.datasets.files import LABELS, Pictures, class_folders, write_labels, write_part
+from trainer.run.checkpoints import config_fingerprint
+from trainer.run.context import Published, RunContext, RunError, Stopped
+from trainer.run.provenance import provenance
+
+DATASET = "dataset"  # the directory of the images, in the run's
+ABOUT = "dataset.json"  # in there: what the images are
+RESULT = "generation.json"  # in the run's directory: when and where they were made
+_CHECKPOINT = "checkpoint-{:010d}.json"  # so many images written
+_AT_ONCE_PIXELS = 2**18  # of images drawn between two looks at the stop flag
+
+
+@dataclass
+class _Progress:
+    """How far a run has come, as its checkpoint keeps it."""
+
+    config: str  # fingerprint
+    version: str  # of the model; the newest one when the run began
+    images: int = 0  # written
+
+    def save(self, run_dir: Path) -> Path:
+        """Writes it down, in place of the one before."""
+        earlier = _checkpoints(run_dir)
+        path = _write(run_dir / _CHECKPOINT.format(self.images), dataclasses.asdict(self))
+        for old in earlier:
+            if old != path:
+                old.unlink()
+        return path
+
+
+def generate_dataset(config: GenerateDatasetConfig, context: RunContext) -> Published:
+    """Writes images, labels and what they are to ``dataset/``.
+
+    Raises:
+        RunError: the model cannot be used, or the checkpoint is of a run with other options.
+        Stopped: asked to stop; what was begun since the last checkpoint is written again.
+    """
+    run_dir, reporter = context.run_dir, context.reporter
+    directory = run_dir / DATASET
+    progress = _begin(config, context)
+    try:
+        device = resolve_device(context.device)
+        model = checkpoint.load(context.models_dir, config.model_name, progress.version, device)
+        card = model.card
+        sampler = Sampler(config.seed, len(card.class_names), config.policy)
+        stream = Counterfactuals(model, sampler, lambda line: _tick(line, context))
+    except CgnInputError as error:
+        raise RunError(str(error)) from None
+    folders = class_folders(card)
+    for folder in folders if config.format == IMAGE_FOLDER else [""]:
+        (directory / folder).mkdir(parents=True, exist_ok=True)
+
+    shards = -(-config.images // config.shard_images)
+    done = -(-progress.images // config.shard_images)
+    reporter.begin(done, shards, images_per_step=config.shard_images)
+    for shard in range(done, shards):
+        start = shard * config.shard_images
+        stop = min(start + config.shard_images, config.images)
+        images = _draw(stream, start, stop, card.resolution, context)
+        plan = sampler.plan(start, stop)
+        tar = write_part(directory, config.format, folders, start, images, plan, config.shard_images)
+        if tar:
+            reporter.artefact("shard", tar)
+        progress.images = stop
+        reporter.artefact("checkpoint", progress.save(run_dir))
+        reporter.progress(shard + 1, {})
+        if context.stop.requested and stop < config.images:
+            raise Stopped
+
+    write_labels(directory, config.format, card, config.images, config.shard_images, sampler.plan)
+    about = {
+        "model": {"name": card.name, "version": card.version, "digest": card.digest},
+        "images": config.images,
+        "resolution": card.resolution,
+        "classes": dict(zip(card.class_names, folders, strict=True)),
+        "options": {
+            name: value for name, value in dataclasses.asdict(config).items() if not name.startswith("model_")
+        },
+        "terms": card.terms,
+        "notes": card.notes,
+    }
+    _write(directory / ABOUT, about)
+    made = provenance("generate_dataset", config, context.version)
+    _write(run_dir / RESULT, made | {"dataset": about})
+    for kind, path in (("scores", RESULT), ("dataset", f"{DATASET}/{LABELS}"), ("dataset", DATASET)):
+        reporter.artefact(kind, run_dir / path)
+    return Published()
+
+
+def _begin(config: GenerateDatasetConfig, context: RunContext) -> _Progress:
+    """Where the run begins: at zero, or where an earlier attempt has come to."""
+    fingerprint, found = config_fingerprint(config), _checkpoints(context.run_dir)
+    if context.resume and found:
+        progress = _Progress(**json.loads(found[-1].read_text()))
+        if progress.config != fingerprint:
+            raise RunError(f"{found[-1]} is of a run with other options; resume with those, or elsewhere")
+        context.reporter.log(f"resuming after image {progress.images}")
+        return progress
+    version = config.model_version
+    try:
+        version = version or checkpoint.newest_version(context.models_dir, config.model_name)
+    except CgnInputError as error:
+        raise RunError(str(error)) from None
+    progress = _Progress(fingerprint, version)
+    progress.save(context.run_dir)
+    return progress
+
+
+def _checkpoints(run_dir: Path) -> list[Path]:
+    """Oldest first."""
+    return sorted(run_dir.glob("checkpoint-*.json"))
+
+
+def _draw(stream: Counterfactuals, start: int, stop: int, resolution: int, context: RunContext) -> Pictures:
+    """The images ``start`` to ``stop - 1`` as 8-bit levels."""
+    some = max(1, _AT_ONCE_PIXELS // resolution**2)
+    parts = []
+    for first in range(start, stop, some):
+        x_NCHW, _ = stream.images(first, min(first + some, stop))
+        parts.append(to_uint8(x_NCHW.permute(0, 2, 3, 1).numpy()))
+        if context.stop.requested and first + some < stop:
+            raise Stopped
+    return np.concatenate(parts)
+
+
+def _tick(line: str, context: RunContext) -> None:
+    if context.stop.requested:
+        raise Stopped
+    context.reporter.log(line)
+
+
+def _write(path: Path, content: dict[str, Any]) -> Path:
+    scratch = path.with_suffix(".part")
+    with scratch.open("w") as file:
+        json.dump(content, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    return scratch.rename(path)

@@ -1,0 +1,1 @@
+"""The adversarial game that several trainings play: discriminators, their losses and optimisers."""

@@ -1,0 +1,270 @@
+"""Options of the run that trains an ImageNet CGN, and the three published settings that they begin from."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from cgn.card import NAME, NAME_HELP, VERSION, VERSION_HELP
+from trainer.run.kind import Kind
+from trainer.run.options import HIGHEST_COUNT, HIGHEST_SEED, PATH, FieldError, check_options, option
+
+FEATURES = ("random", "vgg16", "vgg16_bn")
+LOSSES: dict[str, tuple[str, ...]] = {  # what table 1 leaves out, and the weights in Settings
+    "rec": ("weight_l1", "weight_perceptual"),
+    "shape": ("weight_binary", "weight_mask"),
+    "text": ("weight_text",),
+    "bg": ("weight_background",),
+}
+SUPERVISIONS = ("reconstruction", "discriminator")
+TEXTURE_TARGETS = ("patch_grid", "random_fill")
+PATCHES_OF = ("composite", "x_gt")
+
+PRESETS_OWN = "the preset's"
+RANDOM_FEATURES_WEIGHT = 100.0  # of L_perc and L_text; what is published is of VGG16's features. As λ1 is
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that makes up the loss and the schedule of a training.
+
+    Attributes:
+        weight_l1, weight_perceptual, weight_binary, weight_mask, weight_text, weight_background: λ1 to λ6 of
+            equation 4; a term of weight 0 is not computed.
+        weight_adversarial: of the discriminator's verdict on composites; 0: there is no discriminator.
+        lr_shape, lr_texture, lr_background: Adam's learning rates.
+        batch_size: pictures of one forward and backward pass.
+        accumulation: passes whose gradients make one step, of each process.
+        steps: of Adam.
+        features: whose Gram matrices L_perc and L_text compare, one of FEATURES.
+        perceptual_blocks, text_blocks: which of VGG16's first four blocks count, 0 or 1 each.
+        patches_of: what L_text's patches are cut from, one of PATCHES_OF.
+        text_halved: whether they are cut from the picture at half its resolution.
+        mask_of_batch: whether L_mask holds the mean of a batch in its interval; else each mask's.
+        one_class: whether all pictures of a pass are of one class.
+    """
+
+    weight_l1: float
+    weight_perceptual: float
+    weight_binary: float
+    weight_mask: float
+    weight_text: float
+    weight_background: float
+    lr_shape: float
+    lr_texture: float
+    lr_background: float
+    batch_size: int
+    accumulation: int
+    steps: int
+    features: str
+    perceptual_blocks: tuple[int, int, int, int]
+    text_blocks: tuple[int, int, int, int]
+    patches_of: str
+    text_halved: bool
+    mask_of_batch: bool
+    one_class: bool
+    weight_adversarial: float = 0.0
+
+
+def _vgg(weight: float) -> float:
+    """What multiplies the distance of two Gram matrices for a weight w of the authors' code: w² · 5,000."""
+    return 5000 * weight**2
+
+
+_CODE = Settings(
+    # The same in the paper (appendix C.3) and in the authors' code.
+    weight_l1=100,
+    weight_binary=300,
+    weight_mask=500,
+    weight_background=2000,
+    # imagenet/train_cgn.py and config.py: style weights [4, 4, 4, 4] of L_perc, [0, 5, 5, 0] of L_text.
+    weight_perceptual=_vgg(4),
+    perceptual_blocks=(1, 1, 1, 1),
+    weight_text=_vgg(5),
+    text_blocks=(0, 1, 1, 0),
+    features="vgg16",  # its ReLUs before the first four max-pooling layers
+    lr_shape=8e-6,
+    lr_texture=3e-5,
+    lr_background=1e-5,
+    batch_size=1,
+    accumulation=4000,
+    steps=300,  # the command line's default, there called episodes
+    patches_of="x_gt",
+    text_halved=True,
+    mask_of_batch=False,
+    one_class=True,
+)
+
+PRESETS = {
+    # Appendix C where it differs from the code. λ2 = λ5 = 5 is read as the code has its weights: as factors
+    # of Gram distances they would be nothing beside the other terms. It does not say how many steps.
+    "paper": replace(
+        _CODE,
+        weight_perceptual=_vgg(5),
+        weight_text=_vgg(5),
+        text_blocks=(1, 1, 1, 1),  # "the features after the first four max-pooling layers", in both losses
+        features="vgg16_bn",
+        lr_texture=1e-5,
+        patches_of="composite",  # section 3.1, "Texture Mechanism"
+        text_halved=False,
+        mask_of_batch=True,
+        one_class=False,
+    ),
+    "code": _CODE,
+    # An anonymous reproducibility study (section 3.4.1): the authors' code, its rates and weights, with as
+    # large a batch as 24 GB of memory took.
+    "reproduction": replace(_CODE, batch_size=5, accumulation=500, steps=200),
+}
+
+
+@dataclass(frozen=True)
+class TrainImagenetConfig:
+    """Options of `train_imagenet`; the fields are those of the API's TrainImagenetSpec. Raises FieldError."""
+
+    model_name: str = option(
+        "my_imagenet", "name to publish the model under", pattern=NAME, pattern_help=NAME_HELP
+    )
+    start_model: str = option(
+        "imagenet_biggan",
+        "published model of family imagenet, with its unconstrained cGAN, to begin from",
+        pattern=NAME,
+        pattern_help=NAME_HELP,
+    )
+    start_version: str = option(
+        "", "its version", pattern=VERSION, pattern_help=VERSION_HELP, empty="the newest"
+    )
+    preset: str = option("code", "published setting that other options change", choices=tuple(PRESETS))
+    seed: int = option(0, "seed of noise, labels and patches", low=0, high=HIGHEST_SEED)
+    steps: int = option(
+        0, "steps of Adam, which the authors call episodes", low=1, high=HIGHEST_COUNT, zero=PRESETS_OWN
+    )
+    accumulation: int = option(
+        0,
+        "passes whose gradients make one step, of each process",
+        low=1,
+        high=HIGHEST_COUNT,
+        zero=PRESETS_OWN,
+    )
+    batch_size: int = option(0, "pictures of a pass", low=1, high=1024, zero=PRESETS_OWN)
+    lr_shape: float = option(
+        0.0, "Adam's learning rate of the shape mechanism", above=0, high=1, zero=PRESETS_OWN
+    )
+    lr_texture: float = option(
+        0.0, "Adam's learning rate of the texture mechanism", above=0, high=1, zero=PRESETS_OWN
+    )
+    lr_background: float = option(
+        0.0, "Adam's learning rate of the background mechanism", above=0, high=1, zero=PRESETS_OWN
+    )
+    weight_l1: float = option(0.0, "λ1, weight of the L1 distance", above=0, zero=PRESETS_OWN)
+    weight_perceptual: float = option(
+        0.0,
+        "λ2, weight of each layer's Gram distance in L_perc",
+        above=0,
+        zero=f"{PRESETS_OWN}, or {RANDOM_FEATURES_WEIGHT:g} with random features",
+    )
+    weight_binary: float = option(
+        0.0, "λ3, weight of the mask's binary-entropy loss", above=0, zero=PRESETS_OWN
+    )
+    weight_mask: float = option(0.0, "λ4, weight of the mask-mean loss", above=0, zero=PRESETS_OWN)
+    weight_text: float = option(
+        0.0,
+        "λ5, weight of each layer's Gram distance in L_text",
+        above=0,
+        zero=f"{PRESETS_OWN}, or {RANDOM_FEATURES_WEIGHT:g} with random features",
+    )
+    weight_background: float = option(
+        0.0, "λ6, weight of the background's saliency", above=0, zero=PRESETS_OWN
+    )
+    mask_lowest: float = option(
+        0.1, "mean mask value τ below which L_mask pulls; a reproduction has 0.03", low=0, high=0.5
+    )
+    mask_highest: float = option(0.9, "mean mask value, 1 - τ, above which L_mask pulls", above=0, high=1)
+    features: str = option(
+        "",
+        "features of the perceptual losses, fixed random filters or VGG16's",
+        choices=FEATURES,
+        empty=PRESETS_OWN,
+    )
+    vgg16_weights: str = option(
+        "", "file of VGG16's weights", pattern=PATH, pattern_help="a path", empty="in torch's cache"
+    )
+    without: str = option(
+        "", "loss that is left out, for an ablation (table 1)", choices=tuple(LOSSES), empty="none"
+    )
+    supervision: str = option(
+        "reconstruction",
+        "what makes composites look real, the distance from x_gt or a discriminator that is shown x_gt",
+        choices=SUPERVISIONS,
+    )
+    weight_adversarial: float = option(100.0, "weight of the discriminator's loss", above=0)
+    lr_discriminator: float = option(6e-4, "Adam's learning rate of the discriminator", above=0, high=1)
+    texture_target: str = option(
+        "patch_grid",
+        "what L_text pulls foregrounds to, a grid of the object's patches or a picture filled with it",
+        choices=TEXTURE_TARGETS,
+    )
+    patches_of: str = option(
+        "", "picture that patches and fills are cut from", choices=PATCHES_OF, empty=PRESETS_OWN
+    )
+    patch_size: int = option(
+        0, "pixels a side of a patch", low=2, high=64, zero="15 at 256 pixels, in proportion, at least 3"
+    )
+    patch_by_object: bool = option(
+        False, "whether patches are smaller for small objects, larger for large ones (appendix F)"
+    )
+    refine: bool = option(
+        False,
+        "whether a shallow network after the composer takes part in the reconstruction (appendix F)",
+    )
+    classifier: str = option(
+        "",
+        "file of weights of what the Inception score is taken by, train_classifier's or Inception v3's",
+        pattern=PATH,
+        pattern_help="a path",
+        empty="there is no score",
+    )
+    score_images: int = option(2000, "composites that a score is taken of", low=2, high=1_000_000)
+    sample_every: int = option(
+        10, "steps between sample sheets, and between scores", low=1, high=HIGHEST_COUNT
+    )
+    checkpoint_every: int = option(10, "steps between checkpoints", low=1, high=HIGHEST_COUNT)
+    processes: int = option(
+        1, "processes that share the work, each with a GPU if it is on GPUs", low=1, high=8
+    )
+
+    @property
+    def settings(self) -> Settings:
+        """The preset's settings, with what the options change of them."""
+        found = PRESETS[self.preset]
+        if self.features == "random":
+            found = replace(
+                found, weight_perceptual=RANDOM_FEATURES_WEIGHT, weight_text=RANDOM_FEATURES_WEIGHT
+            )
+        own = {field.name: getattr(self, field.name, None) for field in fields(Settings)}
+        found = replace(found, **{name: value for name, value in own.items() if value})
+        left_out = LOSSES["rec"] if self.supervision == "discriminator" else ("weight_adversarial",)
+        nothing: dict[str, Any] = dict.fromkeys((*left_out, *LOSSES.get(self.without, ())), 0.0)
+        return replace(found, **nothing)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.without == "rec" and self.supervision != "reconstruction":
+            allowed = 'must not be "rec" where supervision is "discriminator", which leaves L_rec out itself'
+            raise FieldError("without", allowed)
+        if self.vgg16_weights and self.settings.features == "random":
+            allowed = 'must be empty where features is "random"'
+            raise FieldError("vgg16_weights", f"{allowed}, is {self.vgg16_weights!r}")
+        if self.mask_lowest >= self.mask_highest:
+            allowed = f"must be below mask_highest, {self.mask_highest:g}"
+            raise FieldError("mask_lowest", f"{allowed}, is {self.mask_lowest:g}")
+        if self.refine and not self.settings.weight_l1:
+            raise FieldError("refine", "must be false without L_rec, from which the network learns")
+
+
+TRAIN_IMAGENET = Kind(
+    "train_imagenet",
+    TrainImagenetConfig,
+    run="trainer.imagenet.train:train_imagenet",
+    description="Trains a CGN of the ImageNet family from a published start model.",
+    publishes=True,
+    uses_model=("start_model", "start_version"),
+    family="imagenet",
+)

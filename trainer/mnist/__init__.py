@@ -1,0 +1,1 @@
+"""Trains a CGN of small images (paper section 3.1) in three stages: joint, segmenter, shape."""

@@ -1,0 +1,1 @@
+"""What all cells share: result files, locks between processes, Markdown tables."""

@@ -1,0 +1,1 @@
+"""The ImageNet experiments in miniature, on Wildlife MNIST, without any downloaded weights."""

@@ -1,0 +1,188 @@
+"""Makes one cell of ImageNet's miniature: `python -m trainer miniature_cell --help`.
+
+The cell `teacher` of a seed trains what all others of the seed begin from and are measured by: the BigGAN,
+the saliency network, the classifier and the judge of masks. It publishes the first two as the start model.
+The other cells train a CGN each, with all losses or without one; see `trainer.reproduce.miniature.rows`.
+The result is ``cell.json`` in the run's directory, and beside it ``cell.png`` of what a CGN's mechanisms drew
+as training went on.
+"""
+
+import json
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from safetensors.torch import save_file
+
+from cgn.card import ModelCard
+from cgn.data import DataError
+from cgn.device import resolve_device
+from cgn.families.imagenet.network import ImagenetCGN, Outputs
+from cgn.store import checkpoint
+from trainer.classifier.train import train_classifier
+from trainer.imagenet.biggan import train_biggan
+from trainer.imagenet.saliency import train_saliency
+from trainer.imagenet.start import start_imagenet
+from trainer.imagenet.start_config import StartImagenetConfig
+from trainer.imagenet.train import train_imagenet
+from trainer.reproduce.cell.files import write_json
+from trainer.reproduce.cell.shared_model import shared_model
+from trainer.reproduce.cells import command, digest, model_of, runs
+from trainer.reproduce.miniature import rows as miniature
+from trainer.reproduce.miniature.config import TEACHER, MiniatureCellConfig
+from trainer.reproduce.miniature.mask_judge import train_judge
+from trainer.reproduce.miniature.scores import ABOUT, CLASSIFIER, IMAGES, JUDGE, load_yardsticks, score
+from trainer.reproduce.table2.cell import RESULT
+from trainer.run.context import Published, RunContext, RunError
+from trainer.run.cost import Account
+from trainer.run.provenance import current_commit, machine
+
+PICTURE = "cell.png"
+IMAGES_OF_A_TRIAL = 20
+_PARTS = Outputs._fields
+
+
+def miniature_cell(config: MiniatureCellConfig, context: RunContext) -> Published:
+    """Makes a cell, its start model first if that is missing, and writes its result; publishes its CGN.
+
+    Raises:
+        RunError: the data cannot be used, or a run of the cell failed.
+        Stopped: asked to stop; what was running has written its checkpoint.
+    """
+    name, version = model_of(config)
+    start = shared_model(context, name, version, lambda: _make_start(config, context, version))
+    costs: dict[str, dict[str, float]] = {}
+    if config.row != TEACHER:
+        options = miniature.cgn_config(config, start.version)
+        inner = context.inside("train_imagenet", f"recipe-{digest(config)[:12]}", options)
+        published = train_imagenet(options, inner)
+        name, version = published.model_name, published.model_version
+
+    account = Account()
+    network, card = checkpoint.load_trained(context.models_dir, name, version)
+    assert isinstance(network, ImagenetCGN)
+    device = resolve_device(context.device)
+    folder = _yardsticks_folder(context.models_dir, start)
+    try:
+        yardsticks = load_yardsticks(folder, network.classes, network.resolution, device)
+    except DataError as error:
+        raise RunError(str(error)) from None
+    scores = score(network.to(device).eval(), yardsticks, IMAGES_OF_A_TRIAL if config.trial else IMAGES)
+    account.settle()
+    about = json.loads((folder / ABOUT).read_text())
+    if config.row == TEACHER:
+        costs |= about["costs"]
+    else:
+        costs["train_imagenet"] = _cost(card.training["seconds"], card.training["cpu_seconds"])
+    costs["score"] = _cost(account.seconds, account.cpu_seconds)
+    result = {
+        "cell": config.key,
+        "command": command(config),
+        "trial": config.trial,
+        "digest": digest(config),
+        "seeds": {run: options["seed"] for run, options in runs(config).items()},
+        "model": {"name": start.name, "version": start.version, "digest": start.digest},
+        "cgn": {"name": card.name, "version": card.version, "digest": card.digest},
+        "scores": scores,
+        "yardsticks": {name: value for name, value in about.items() if name != "costs"},
+        "costs": costs,
+        "wall_seconds": round(sum(cost["wall_seconds"] for cost in costs.values()), 1),
+        "cpu_seconds": round(sum(cost["cpu_seconds"] for cost in costs.values()), 1),
+        "commit": current_commit(),
+        "machine": machine(),
+        "data": start.training["biggan"]["data"],
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "runs": runs(config),
+    }
+    if config.row != TEACHER:
+        samples = context.run_dir / "train_imagenet" / "samples"
+        result["picture"] = _draw(samples, card.class_names, context.run_dir / PICTURE)
+        context.reporter.artefact("sample_sheet", context.run_dir / PICTURE)
+    write_json(context.run_dir / RESULT, result)
+    context.reporter.artefact("cell", context.run_dir / RESULT)
+    return Published(name, version)
+
+
+def _yardsticks_folder(models_dir: Path, start: ModelCard) -> Path:
+    """Where the measures of a start model are: beside its version, which holds a model and nothing else."""
+    return models_dir / start.name / f"yardsticks-{start.version}"
+
+
+def _make_start(config: MiniatureCellConfig, context: RunContext, version: str) -> None:
+    """Trains the teacher, the saliency network and the yardsticks, and publishes the start model."""
+    name = miniature.start_name(config)
+    biggan_options = miniature.teacher_config(config)
+    teacher = context.inside("train_biggan", version, biggan_options)
+    train_biggan(biggan_options, teacher)
+    saliency_options = miniature.saliency_config(config)
+    saliency = context.inside("train_saliency", version, saliency_options)
+    train_saliency(saliency_options, saliency)
+    classifier_options = miniature.classifier_config(config)
+    classifier = context.inside("train_classifier", version, classifier_options)
+    train_classifier(classifier_options, classifier)
+    account = Account()
+    judge = train_judge(
+        miniature.DATASET,
+        resolve_device(context.device),
+        steps=miniature.judge_steps(config),
+        seed=config.seed,
+    )
+    account.settle()
+
+    told = {
+        run: json.loads((where.run_dir / file).read_text())
+        for run, where, file in (
+            ("train_biggan", teacher, "biggan.json"),
+            ("train_saliency", saliency, "saliency.json"),
+            ("train_classifier", classifier, "scores.json"),
+        )
+    }
+    costs = {run: _cost(found["seconds"], found["cpu_seconds"]) for run, found in told.items()}
+    about = {
+        "judge_iou": round(judge.iou, 4),
+        "classifier_test_accuracy": round(told["train_classifier"]["scores"]["test"]["accuracy"], 4),
+        "saliency_iou": told["train_saliency"]["iou"],
+        "costs": costs | {"mask_judge": _cost(account.seconds, account.cpu_seconds)},
+    }
+    folder = context.models_dir / name / f"yardsticks-{version}"
+    part = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(folder, ignore_errors=True)  # of an attempt that has not published
+    part.mkdir()
+    shutil.copy(classifier.run_dir / CLASSIFIER, part)
+    tensors = judge.segmenter.cpu().state_dict()
+    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, part / JUDGE)
+    write_json(part / ABOUT, about)
+    part.rename(folder)
+    paths = StartImagenetConfig(model_name=name, biggan=str(teacher.run_dir), saliency=str(saliency.run_dir))
+    start_imagenet(paths, context.inside("start_imagenet", version, paths))
+
+
+def _cost(seconds: float, cpu_seconds: float) -> dict[str, float]:
+    return {"wall_seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1)}
+
+
+def _draw(samples: Path, class_names: list[str], path: Path) -> dict[str, Any]:
+    """Puts all sample sheets of a training into one picture without words, and says what is where.
+
+    A column for every step; below each other, for every class what the mechanisms drew of it and their
+    composite. All tiles are square, so that a page can take them apart again.
+    """
+    sheets = sorted(samples.glob("step-*.npz"))
+    columns, labels = [], []
+    for sheet in sheets:
+        with np.load(sheet, allow_pickle=False) as found:
+            labels = found["labels"].tolist()
+            parts = [np.broadcast_to(found[part], (*found[part].shape[:3], 3)) for part in _PARTS]
+        stacked = np.stack(parts, axis=1)  # class, part, height, width, channel
+        columns.append(stacked.reshape(-1, *stacked.shape[3:]))
+    Image.fromarray(np.concatenate(columns, axis=1)).save(path, optimize=True)
+    return {
+        "steps": [int(sheet.stem.removeprefix("step-")) for sheet in sheets],
+        "classes": [class_names[label] for label in labels],
+        "parts": list(_PARTS),
+        "tile": columns[0].shape[1],
+    }

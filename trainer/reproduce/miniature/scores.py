@@ -1,0 +1,131 @@
+"""What a CGN of ImageNet's miniature is measured by: table 1's columns, and what true masks and textures add.
+
+The paper has neither for ImageNet. Here a judge of masks knows where the object is
+(`trainer.reproduce.miniature.mask_judge`), the textures behind real objects are known
+(`cgn.metrics.textures`), and a classifier that has seen every shape with every texture tells what the shape of a counterfactual is taken for.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from cgn.composer import compose
+from cgn.data import load_textures
+from cgn.families.imagenet.network import ImagenetCGN, Outputs
+from cgn.metrics.inception_score import inception_score
+from cgn.metrics.masks import coverage, mask_iou
+from cgn.metrics.textures import texture_error
+from trainer.imagenet.biggan_statistics import truncated_noise
+from trainer.imagenet.scores import Classify, load_classifier
+from trainer.imagenet.step import TRUNCATION
+from trainer.mnist.segmenter_stage import Segmenter
+from trainer.reproduce.miniature.mask_judge import Judge
+
+IMAGES = 2000  # composites that scores are taken of
+TEXTURED = 100  # of them that are compared with textures, patch by patch
+CLASSIFIER, JUDGE, ABOUT = "classifier.safetensors", "judge.safetensors", "about.json"
+_AT_ONCE = 100
+_SEED = 3  # of the noise, other than that of training's own scores
+
+
+@dataclass(frozen=True)
+class Yardsticks:
+    """What the CGNs of one seed are measured by.
+
+    Attributes:
+        classify: probabilities of the digits, by shape.
+        judge: of masks.
+        object_C3HW, background_C3HW: textures of each class in [-1, 1].
+    """
+
+    classify: Classify
+    judge: Judge
+    object_C3HW: torch.Tensor
+    background_C3HW: torch.Tensor
+
+
+def load_yardsticks(folder: Path, classes: int, resolution: int, device: torch.device) -> Yardsticks:
+    """Those that a teacher's cell has left in a folder.
+
+    Raises:
+        CgnInputError: weights of another network.
+        DataError: the textures cannot be read.
+    """
+    segmenter = Segmenter(classes)
+    segmenter.load_state_dict(load_file(folder / JUDGE))
+    segmenter.to(device).eval().requires_grad_(False)
+    about = json.loads((folder / ABOUT).read_text())
+    textures = load_textures()
+    object_C3HW, background_C3HW = (
+        torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
+        for pixels in (textures.object, textures.background)
+    )
+    classify = load_classifier(folder / CLASSIFIER, classes, resolution, device)
+    return Yardsticks(classify, Judge(segmenter, about["judge_iou"]), object_C3HW, background_C3HW)
+
+
+@torch.no_grad()
+def score(network: ImagenetCGN, by: Yardsticks, images: int = IMAGES) -> dict[str, float | None]:
+    """Scores of a CGN over non-counterfactual composites, whose noise is always the same, classes in turn.
+
+    inception_score; mu_mask and mu_mask_deviation, from mask to mask.
+    mask_iou: mean, with the judge's masks of x_gt.
+    background_behind: `texture_error` of backgrounds from the background's texture, where the object of x_gt
+        is; background_beside: elsewhere; picture_behind: of x_gt, where its object is.
+    foreground_beside: the same of foregrounds from the object's texture, where x_gt has no object;
+        picture_beside: of x_gt, there.
+    counterfactual_accuracy: share of composites with the texture and the background of other causes, of any
+        class, that are taken for the class of their shape.
+    An error is None where no picture has such a place.
+    """
+    device = next(network.parameters()).device
+    random = torch.Generator().manual_seed(_SEED)
+    label_N = torch.arange(images) % network.classes
+    parts: list[tuple[torch.Tensor, Outputs]] = []
+    for label in label_N.split(_AT_ONCE):
+        u_NL = truncated_noise(len(label), network.latent, random).to(device)
+        y_NC = F.one_hot(label, network.classes).to(device, torch.float32)
+        x_gt = network.biggan_GT(u_NL, y_NC, TRUNCATION).cpu()
+        drawn = network(u_NL, y_NC, TRUNCATION)
+        parts.append((x_gt, Outputs(*(x.cpu() for x in drawn))))
+    x_gt = torch.cat([x for x, _ in parts])
+    m, f, b, x_gen = (
+        torch.cat([getattr(out, name) for _, out in parts])
+        for name in ("mask", "foreground", "background", "composite")
+    )
+    other, another = (torch.randperm(images, generator=random) for _ in range(2))
+    counterfactual = compose(m, f[other], b[another])
+    true_N1HW = by.judge.masks(x_gt, label_N)
+    mu_mask = coverage(m)
+    few, true_NHW = label_N[:TEXTURED], true_N1HW[:TEXTURED, 0]
+    errors = {
+        name: float(texture_error(x[:TEXTURED], few, texture, where).nanmean())
+        for name, x, texture, where in (
+            ("background_behind", b, by.background_C3HW, true_NHW),
+            ("background_beside", b, by.background_C3HW, ~true_NHW),
+            ("picture_behind", x_gt, by.background_C3HW, true_NHW),
+            ("foreground_beside", f, by.object_C3HW, ~true_NHW),
+            ("picture_beside", x_gt, by.object_C3HW, ~true_NHW),
+        )
+    }
+    told = {
+        "inception_score": inception_score(_classified(by.classify, x_gen, device)).mean,
+        "mu_mask": mu_mask.mean,
+        "mu_mask_deviation": mu_mask.deviation,
+        "mask_iou": float(mask_iou(m, true_N1HW).mean()),
+        **errors,
+        "counterfactual_accuracy": float(
+            (_classified(by.classify, counterfactual, device).argmax(1) == label_N).double().mean()
+        ),
+    }
+    rounded = {name: None if math.isnan(value) else round(value, 4) for name, value in told.items()}
+    return {"images": images} | rounded
+
+
+def _classified(classify: Classify, x_N3HW: torch.Tensor, device: torch.device) -> torch.Tensor:
+    return torch.cat([classify(x.to(device)).cpu() for x in x_N3HW.split(_AT_ONCE)])

@@ -1,0 +1,132 @@
+"""Makes one cell of the comparison of classifiers: `python -m trainer reproduce_cell --help`.
+
+A cell is a CGN of one seed, or a classifier trained and scored; trainer.reproduce.table2.methods lists them.
+`make reproduce` makes all of them. The result is ``cell.json`` in the run's directory.
+"""
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from cgn.card import ModelCard
+from cgn.data.source import find
+from cgn.store import checkpoint
+from trainer.classifier.train import train_classifier
+from trainer.mnist.train import train_cgn
+from trainer.reproduce.cell.files import write_json
+from trainer.reproduce.cell.shared_model import shared_model
+from trainer.reproduce.cells import cgn_config, classifier_config, command, digest, model_cell, model_of, runs
+from trainer.reproduce.table2.config import ReproduceCellConfig
+from trainer.reproduce.table2.methods import MODEL
+from trainer.run.context import Published, RunContext, RunError
+from trainer.run.cost import Account
+
+RESULT = "cell.json"
+_SPENT = "spent.json"  # what the attempts at a classifier took, in its directory
+
+
+def reproduce_cell(config: ReproduceCellConfig, context: RunContext) -> Published:
+    """Makes a cell and writes its result; publishes the CGN of its seed if that is missing.
+
+    Raises:
+        RunError: the data or the model cannot be used, or a run of the cell failed.
+        Stopped: asked to stop; what was running has written its checkpoint.
+    """
+    if not config.trial:
+        _check_data(config.variant)
+    if config.model_name and not config.model_version:
+        newest = checkpoint.newest_version(context.models_dir, config.model_name)
+        config = dataclasses.replace(config, model_version=newest)
+    name, version = model_of(config)
+    card = None
+    if model_cell(config):
+        card = _trained(config, context)
+    elif name:
+        card = checkpoint.read_card(context.models_dir, name, version)
+
+    if config.method == MODEL:
+        assert card is not None  # it was trained, or there
+        outcome = _masks(card)
+    else:
+        outcome = _accuracies(config, context)
+    result = {
+        "cell": config.key,
+        "command": command(config),
+        "trial": config.trial,
+        "digest": digest(config),
+        "seeds": {run: options["seed"] for run, options in runs(config).items()},
+        "model": card and {"name": card.name, "version": card.version, "digest": card.digest},
+        **outcome,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "runs": runs(config),
+    }
+    write_json(context.run_dir / RESULT, result)
+    context.reporter.artefact("cell", context.run_dir / RESULT)
+    return Published(name, version) if config.method == MODEL else Published()
+
+
+def _check_data(variant: str) -> None:
+    """Raises RunError unless the data of the paper are there."""
+    missing = [folder for folder in ("mnist", "textures") if find(folder) is None]
+    if variant != "wildlife":
+        missing = [folder for folder in missing if folder != "textures"]
+    if missing:
+        what = " and ".join(
+            {"mnist": "the full MNIST", "textures": "the paper's textures"}[f] for f in missing
+        )
+        raise RunError(
+            f"a cell of {variant} needs {what}: `make data` downloads them, CGN_DATA_DIR points to them; "
+            "with steps and images_seen it is a trial, which takes the bundled ones"
+        )
+
+
+def _trained(config: ReproduceCellConfig, context: RunContext) -> ModelCard:
+    """The card of the CGN of a cell's seed, which is trained now if it is not there."""
+    trained_by = model_cell(config)
+    assert isinstance(trained_by, ReproduceCellConfig)
+    name, version = model_of(config)
+    options = cgn_config(trained_by)
+
+    def train() -> None:
+        train_cgn(options, context.inside("train_cgn", version, options))
+
+    return shared_model(context, name, version, train)
+
+
+def _masks(card: ModelCard) -> dict[str, Any]:
+    """Of a trained CGN: its masks by class, each measure within 0 to 1, and what its training took."""
+    measures = zip(card.class_names, card.mask_mean, card.mask_border, card.mask_soft, strict=True)
+    training = card.training
+    return {
+        "masks": {
+            name: {"mean": mean, "border": border, "soft": soft} for name, mean, border, soft in measures
+        },
+        "restarts": training["restarts"],
+        "wall_seconds": training["seconds"],
+        "cpu_seconds": training["cpu_seconds"],
+        **{name: training[name] for name in ("commit", "machine", "data")},
+    }
+
+
+def _accuracies(config: ReproduceCellConfig, context: RunContext) -> dict[str, Any]:
+    """Of a classifier, which is trained: its accuracies in per cent, and what all attempts at it took."""
+    options = classifier_config(config)
+    inner = context.inside("train_classifier", context.version, options)
+    spent = inner.run_dir / _SPENT
+    account = Account(**json.loads(spent.read_text())) if inner.resume and spent.is_file() else Account()
+    try:
+        train_classifier(options, inner)
+    finally:
+        account.settle()
+        write_json(spent, dataclasses.asdict(account))
+    found = json.loads((inner.run_dir / "scores.json").read_text())
+    return {
+        "scores": {
+            images: {name: round(100 * accuracy, 2) for name, accuracy in accuracies.items()}
+            for images, accuracies in found["scores"].items()
+        },
+        "wall_seconds": round(account.seconds, 1),
+        "cpu_seconds": round(account.cpu_seconds, 1),
+        **{name: found[name] for name in ("commit", "machine", "data")},
+    }

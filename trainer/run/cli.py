@@ -1,0 +1,219 @@
+"""The command line that every run has, and its end by one of the exit codes of trainer.run.report."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import shlex
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cgn.card import VERSION, VERSION_HELP
+from cgn.errors import CgnInputError
+from common.memory import keep_memory
+from common.settings import Paths, SettingsError, device_from_env
+from trainer.run.context import CONFIG, Published, RunContext, RunError, Stopped, write_config
+from trainer.run.exit_codes import (
+    BAD_OPTIONS,
+    DEFECT,
+    DISK_FULL,
+    FAILED,
+    OUT_OF_MEMORY,
+    STOPPED,
+    SUCCEEDED,
+    disk_is_full,
+)
+from trainer.run.fork import inherit
+from trainer.run.options import (
+    Dataclass,
+    FieldError,
+    add_arguments,
+    config_from_dict,
+    given_arguments,
+)
+from trainer.run.report import Reporter, StopFlag
+from trainer.run.torchrun import become_team, leads
+
+C = TypeVar("C", bound=Dataclass)
+
+CHECKPOINTS = "checkpoint-*.safetensors"  # what it can go on from, likewise
+
+
+Run = Callable[[C, RunContext], Published]
+
+
+def run_command(
+    config_class: type[C],
+    run: Run[C],
+    description: str,
+    argv: Sequence[str] | None = None,
+    program: Sequence[str] = (),
+) -> int:
+    """Carries out a run with the options of a command line.
+
+    Args:
+        config_class: dataclass of the run's options.
+        run: carries the run out.
+        description: one sentence for ``--help``.
+        argv: the options; None for those of this process.
+        program: the words after ``python -m`` that start this run; empty for the name of the main module.
+
+    Returns:
+        The process's exit code, see trainer.run.exit_codes.
+    """
+    # A module has a __spec__, but its type does not say so.
+    program = program or (getattr(sys.modules["__main__"], "__spec__").name,)  # noqa: B009
+    parser = _parser(config_class, description, program)
+    options = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(options)
+    keep_memory()
+    try:
+        _check_resume(arguments)
+        config = _config(config_class, arguments)
+        context = _context(arguments)
+        if arguments.resume_from:
+            inherit(arguments.resume_from.absolute(), context.run_dir)
+        become_team(config, [*program, *options], context.version, context.run_dir)
+        if not arguments.resume and leads():
+            write_config(context.run_dir, config)
+    except (FieldError, SettingsError, OSError, json.JSONDecodeError) as error:
+        return _fail(error, BAD_OPTIONS)
+    context.stop.install()
+    reporter = context.reporter
+    code, why, published = _carry_out(run, config, context)
+    if code == SUCCEEDED:
+        reporter.result(published.model_name, published.model_version)
+    elif code == STOPPED:
+        python = Path(sys.executable)
+        if python.is_relative_to(Path.cwd()):
+            python = python.relative_to(Path.cwd())
+        again = shlex.join([str(python), "-m", *program, "--resume", "--run-dir", str(context.run_dir)])
+        reporter.log("stopped" if arguments.jsonl else f"stopped; to continue: {again}")
+    else:
+        _fail(why, code)
+    reporter.end(code)
+    return code
+
+
+def _carry_out(run: Run[C], config: C, context: RunContext) -> tuple[int, object, Published]:
+    """Exit code of the run, why it failed, and what it published."""
+    try:
+        with contextlib.closing(context.reporter):  # so that the bar's line ends before the last word
+            return SUCCEEDED, "", run(config, context)
+    except Stopped:
+        return STOPPED, "", Published()
+    except (RunError, CgnInputError) as error:
+        return FAILED, error, Published()
+    except Exception as error:  # a defect or the machine's fault: the whole story, then the one line
+        traceback.print_exc()
+        return _code_of(error), f"{type(error).__name__}: {error}", Published()
+
+
+def _code_of(error: Exception) -> int:
+    """Exit code for an error that no run foresees."""
+    if isinstance(error, OSError) and disk_is_full(error):
+        return DISK_FULL
+    # PyTorch's of a device has the name; that of the processor is known by its text alone.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return OUT_OF_MEMORY
+    if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error):
+        return OUT_OF_MEMORY
+    return DEFECT
+
+
+def _parser(
+    config_class: type[Dataclass], description: str, program: Sequence[str]
+) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=" ".join(["python -m", *program]), description=description, allow_abbrev=False
+    )
+    add_arguments(parser.add_argument_group("the run"), config_class)
+    where = parser.add_argument_group("where and how")
+    where.add_argument(
+        "--config", type=Path, metavar="FILE", help="JSON object of the run's options; given ones win"
+    )
+    where.add_argument(
+        "--run-dir",
+        type=Path,
+        metavar="DIR",
+        help="for checkpoints and sheets (default: CGN_RUNS_DIR/<version>)",
+    )
+    where.add_argument(
+        "--models-dir", type=Path, metavar="DIR", help="where models are (default: CGN_MODELS_DIR)"
+    )
+    where.add_argument("--version", metavar="TEXT", help="version to publish as (default: the time)")
+    where.add_argument(
+        "--resume", action="store_true", help="continue the run in --run-dir with its own options"
+    )
+    where.add_argument(
+        "--resume-from",
+        type=Path,
+        metavar="DIR",
+        help="continue from the newest checkpoint of another run, which stays as it is; with its options",
+    )
+    where.add_argument("--jsonl", action="store_true", help="JSON lines on standard output, no progress bar")
+    return parser
+
+
+def _check_resume(arguments: argparse.Namespace) -> None:
+    """Lets --resume take config and version from the run directory. Raises FieldError if it cannot."""
+    if arguments.resume_from and not (arguments.resume_from / CONFIG).is_file():
+        must = f"must be the directory of a run (a folder with {CONFIG})"
+        raise FieldError("--resume-from", f"{must}, {arguments.resume_from} is not")
+    if arguments.resume_from:
+        arguments.config = arguments.config or arguments.resume_from / CONFIG
+    if not arguments.resume:
+        _check_unused(arguments)
+        return
+    if not arguments.run_dir or not (arguments.run_dir / CONFIG).is_file():
+        where = arguments.run_dir or "no directory"
+        raise FieldError(
+            "--resume", f"needs --run-dir with the run to continue (a folder with {CONFIG}), got {where}"
+        )
+    arguments.config = arguments.config or arguments.run_dir / CONFIG
+    arguments.version = arguments.version or arguments.run_dir.absolute().name
+
+
+def _check_unused(arguments: argparse.Namespace) -> None:
+    """Raises FieldError for a run directory with checkpoints, which a run from the beginning would delete."""
+    run_dir, config = arguments.run_dir, arguments.config
+    if not run_dir or (config and config.absolute() == (run_dir / CONFIG).absolute()):
+        return  # a job's directory is made for it
+    if any(run_dir.glob(CHECKPOINTS)):
+        raise FieldError(
+            "--run-dir", f"{run_dir} has checkpoints of a run; continue it with --resume, or name another one"
+        )
+
+
+def _config(config_class: type[C], arguments: argparse.Namespace) -> C:
+    values: dict[str, Any] = {}
+    if arguments.config:
+        values = json.loads(arguments.config.read_text())
+        if not isinstance(values, dict):
+            raise FieldError("--config", f"must be a file with a JSON object, {arguments.config} is not")
+    names = [field.name for field in dataclasses.fields(config_class)]
+    return config_from_dict(config_class, {**values, **given_arguments(names, arguments)})
+
+
+def _context(arguments: argparse.Namespace) -> RunContext:
+    paths = Paths.from_env()
+    version = arguments.version or time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    if not VERSION.fullmatch(version):
+        raise FieldError("--version", f"must be {VERSION_HELP}, is {version!r}")
+    run_dir = (arguments.run_dir or paths.runs_dir / version).absolute()
+    models_dir = (arguments.models_dir or paths.models_dir).absolute()
+    if not arguments.config or arguments.config.parent != run_dir:
+        run_dir.mkdir(parents=True, exist_ok=True)  # where its options lie it is, or is taken over for good
+    reporter = Reporter(run_dir, models_dir, jsonl=arguments.jsonl, silent=not leads())
+    device = device_from_env()
+    resume = arguments.resume or bool(arguments.resume_from)
+    return RunContext(run_dir, models_dir, device, version, resume, reporter, StopFlag(), run_dir.name)
+
+
+def _fail(why: object, code: int) -> int:
+    print("error:", " ".join(str(why).split()), file=sys.stderr)
+    return code

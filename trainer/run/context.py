@@ -1,0 +1,66 @@
+"""What a run gets besides its config, and how it ends."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.settings import Paths
+from trainer.run.directories import artefact_file, latest_attempt
+from trainer.run.report import Reporter, StopFlag
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+CONFIG = "config.json"  # the run's options, in its directory
+
+
+@dataclasses.dataclass(frozen=True)
+class RunContext:
+    """What a run gets besides its config."""
+
+    run_dir: Path  # for checkpoints, sample sheets and scores; exists
+    models_dir: Path  # to publish to and load from
+    device: str  # to train on: auto, cpu, cuda or cuda:<index>
+    version: str  # of the model it publishes
+    resume: bool  # continue from the newest good checkpoint in run_dir, if any
+    reporter: Reporter
+    stop: StopFlag  # look at it after every step
+    attempt: str = ""  # name of this attempt at the run, for what it is about to publish
+
+    def inside(self, run: str, version: str, config: "DataclassInstance") -> "RunContext":
+        """Those of a run that is a part of this one: a directory of its own below, which is made."""
+        run_dir = self.run_dir / run
+        resume = self.resume and run_dir.is_dir()
+        run_dir.mkdir(exist_ok=True)
+        write_config(run_dir, config)
+        return dataclasses.replace(self, run_dir=run_dir, version=version, resume=resume)
+
+    def file(self, path: str) -> Path:
+        """What an option names: a job, or one of its files as ``<job id>/<name>``; else the path as it is."""
+        given, runs_dir = Path(path).expanduser(), Paths.from_env().runs_dir
+        found = artefact_file(runs_dir, path) if "/" in path else latest_attempt(runs_dir, path)
+        if found or given.is_absolute():
+            return found or given
+        return runs_dir / given if (runs_dir / given).exists() else given
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """The model that a run published; empty if none."""
+
+    model_name: str = ""
+    model_version: str = ""
+
+
+def write_config(run_dir: Path, config: "DataclassInstance") -> None:
+    """Puts a run's options into its directory."""
+    (run_dir / CONFIG).write_text(json.dumps(dataclasses.asdict(config), indent=1))
+
+
+class Stopped(Exception):
+    """Raised by a run that was asked to stop and has written its checkpoint."""
+
+
+class RunError(Exception):
+    """A run cannot go on, for a reason that one line tells in full: what, and how to cure it."""

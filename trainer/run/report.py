@@ -1,0 +1,198 @@
+"""How a run tells of itself: progress for people, JSON lines for the worker; and how it is stopped.
+
+Either way its progress is also kept in the run directory, as metrics.jsonl.
+
+A JSON line is one object on standard output, its `event` one of
+  progress  step, total_steps, step_seconds (median of the last steps), eta_seconds, values, mu_mask or null,
+            images_per_second (0: not said)
+  artefact  kind, path (below the run's directory; a model's below the models directory), bytes, digest
+            (sha256:..., empty of a directory)
+  log       line
+  result    model_name, model_version (empty if none was published); of a good run
+  end       code, as the exit code; the last one (that of torchrun, between, would not tell)
+
+Its exit codes are those of trainer.run.exit_codes. No torch in here: the worker reads all this, and has none.
+"""
+
+import hashlib
+import json
+import signal
+import statistics
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import ParamSpec
+
+from tqdm import tqdm
+
+from common.progress import Progress
+from trainer.run.exit_codes import disk_is_full
+
+P = ParamSpec("P")
+
+_SECONDS_BETWEEN_REPORTS = 0.5
+_STEPS_TIMED = 50
+
+
+class StopFlag:
+    """Set by SIGTERM or the first Ctrl-C: finish the step, write a checkpoint, leave; a second one kills."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def install(self) -> None:
+        """Takes the signals over; main thread only."""
+        signal.signal(signal.SIGTERM, self._request)
+        signal.signal(signal.SIGINT, self._request)
+
+    def _request(self, signum: int, frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Reporter:
+    """Tells of a run's progress and files, as JSON lines (jsonl) or to people, on stderr.
+
+    A silent one, of a process that does not lead its team, tells nothing in JSON.
+    """
+
+    def __init__(self, run_dir: Path, models_dir: Path, *, jsonl: bool, silent: bool = False) -> None:
+        self._silent = silent
+        self._run_dir = run_dir
+        self._models_dir = models_dir
+        self._jsonl = jsonl
+        self._shown: Progress | None = None
+        self._step = 0
+        self._total = 0
+        self._work: Callable[[int], float] = float
+        self._images_per_step = 0
+        self._stepped_at = 0.0
+        self._reported_at = float("-inf")
+        self._step_seconds: deque[float] = deque(maxlen=_STEPS_TIMED)
+
+    def begin(
+        self,
+        step: int,
+        total_steps: int,
+        work: Callable[[int], float] = float,
+        *,
+        images_per_step: int = 0,
+    ) -> None:
+        """Call when the first step is about to run, and again if the run starts again.
+
+        Args:
+            step: steps done already, in an earlier attempt.
+            total_steps: of the whole run.
+            work: what so many first steps take, in any unit of time; by default all steps take the same.
+            images_per_step: that are trained on or made; 0: it makes no sense to say.
+        """
+        self.close()
+        self._step, self._total, self._stepped_at = step, total_steps, time.perf_counter()
+        self._reported_at = float("-inf")  # the first step is told at once, also that of a restart
+        self._work, self._images_per_step = work, images_per_step
+        if not self._jsonl:
+            self._shown = Progress(total_steps, step, self.log)
+
+    def progress(self, step: int, values: Mapping[str, float], mu_mask: float | None = None) -> None:
+        """Call after a step; step: steps done. Reports at most twice a second, and the last step always."""
+        now = time.perf_counter()
+        if step > self._step:
+            self._step_seconds.append((now - self._stepped_at) / (step - self._step))
+        self._step, self._stepped_at = step, now
+        if self._shown:
+            self._shown.move(step)
+        if now - self._reported_at < _SECONDS_BETWEEN_REPORTS and step < self._total:
+            return
+        self._reported_at = now
+        step_seconds = statistics.median(self._step_seconds) if self._step_seconds else 0.0
+        work_left = self._work(self._total) - self._work(step)
+        eta_seconds = step_seconds * work_left / (self._work(step) - self._work(step - 1))
+        told: dict[str, object] = {
+            "step": step,
+            "total_steps": self._total,
+            "step_seconds": step_seconds,
+            "eta_seconds": eta_seconds,
+            "values": dict(values),
+            "mu_mask": mu_mask,
+            "images_per_second": self._images_per_step / step_seconds if step_seconds else 0.0,
+        }
+        self._keep(json.dumps(told))
+        if self._shown:
+            # What fits a terminal of 80 columns; metrics.jsonl has everything.
+            shown = {} if mu_mask is None else {"mu_mask": mu_mask}
+            shown |= dict(list(values.items())[:2])
+            self._shown.tell(step, eta_seconds, [f"{name} {value:.3g}" for name, value in shown.items()])
+        else:
+            self._emit("progress", **told)
+
+    def _keep(self, line: str) -> None:
+        """Writes a line of metrics.jsonl. On a full disk it is lost: no reason to lose the run."""
+        try:
+            with (self._run_dir / "metrics.jsonl").open("a") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            if not disk_is_full(error):
+                raise
+
+    def artefact(self, kind: str, path: Path) -> None:
+        """Tells of a finished file or directory; kind: checkpoint, sample_sheet, collapse_report,
+        model, scores, cell, dataset or shard.
+        """
+        root = self._models_dir if kind == "model" else self._run_dir
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        relative = path.resolve().relative_to(root.resolve())
+        size = sum(file.stat().st_size for file in files)
+        if self._jsonl:
+            digest = _sha256(path) if path.is_file() else ""
+            self._emit("artefact", kind=kind, path=relative.as_posix(), bytes=size, digest=digest)
+        else:
+            self.log(f"{kind}: {path}")
+
+    def write(self, kind: str, make: Callable[P, Path], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Has a file made that the run can do without, and tells of it; of a full disk if there is none."""
+        try:
+            path = make(*args, **kwargs)
+        except OSError as error:
+            if not disk_is_full(error):
+                raise
+            self.log(f"no {kind.replace('_', ' ')} was written, the disk is full: {error}; the run goes on")
+        else:
+            self.artefact(kind, path)
+
+    def log(self, line: str) -> None:
+        """Tells one line of text."""
+        if self._jsonl:
+            self._emit("log", line=line)
+        else:
+            tqdm.write(line, file=sys.stderr)
+
+    def result(self, model_name: str, model_version: str) -> None:
+        """Tells that the run ended well; both empty if it published no model."""
+        if self._jsonl:
+            self._emit("result", model_name=model_name, model_version=model_version)
+        elif model_name:
+            self.log(f"published {model_name}, version {model_version}")
+
+    def end(self, code: int) -> None:
+        """Tells the exit code."""
+        if self._jsonl:
+            self._emit("end", code=code)
+
+    def close(self) -> None:
+        """Ends the bar's line."""
+        if self._shown:
+            self._shown.close()
+
+    def _emit(self, event: str, **fields: object) -> None:
+        if self._silent:
+            return
+        sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+        sys.stdout.flush()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
