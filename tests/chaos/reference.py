@@ -31,7 +31,7 @@ def undisturbed(folder: Path, seed: int) -> Weights:
     config = folder / f"reference-{seed}.json"
     config.write_text(json.dumps({**SPEC, "seed": seed}))
     subprocess.run(
-        [sys.executable, "-m", "trainer.mnist.train", "--config", str(config), "--version", f"seed-{seed}"]
+        [sys.executable, "-m", "trainer", "train_cgn", "--config", str(config), "--version", f"seed-{seed}"]
         + [
             "--run-dir",
             str(folder / f"reference-{seed}"),

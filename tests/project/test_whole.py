@@ -64,7 +64,7 @@ def test_training_is_cancelled_and_resumed_and_its_model_served(
 def _resumes(run_dir: Path, step: int) -> None:
     """The command line goes on from the checkpoint that the cancelled job has left."""
     run = subprocess.Popen(
-        [sys.executable, "-m", "trainer.mnist.train", "--config", str(run_dir / "config.json")]
+        [sys.executable, "-m", "trainer", "train_cgn", "--config", str(run_dir / "config.json")]
         + ["--run-dir", str(run_dir), "--resume", "--jsonl"],
         cwd=REPO,
         stdout=subprocess.PIPE,

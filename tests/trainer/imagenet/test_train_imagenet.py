@@ -347,7 +347,7 @@ def test_two_processes_take_the_steps_of_one_that_accumulates_twice_as_much(fold
         config.write_text(
             json.dumps(options | rates | {"accumulation": accumulation, "processes": processes})
         )
-        command = [sys.executable, "-m", "trainer.imagenet.train", "--jsonl"]
+        command = [sys.executable, "-m", "trainer", "train_imagenet", "--jsonl"]
         where = ["--run-dir", str(folder / version), "--models-dir", str(folder / "models")]
         done = subprocess.run(
             [*command, "--config", str(config), *where, "--version", version],

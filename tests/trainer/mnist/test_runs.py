@@ -182,7 +182,7 @@ def test_a_full_disk_costs_checkpoints_and_then_the_run_but_leaves_no_half_file(
     config = tmp_path / "config.json"
     config.write_text(json.dumps(dataclasses.asdict(TINY)))
     run = subprocess.run(
-        [sys.executable, "-m", "trainer.mnist.train", "--config", str(config), "--jsonl"]
+        [sys.executable, "-m", "trainer", "train_cgn", "--config", str(config), "--jsonl"]
         + ["--run-dir", str(tmp_path / "v1"), "--models-dir", str(tmp_path / "models"), "--version", "v1"],
         cwd=REPO,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
@@ -203,7 +203,7 @@ def test_a_full_disk_costs_checkpoints_and_then_the_run_but_leaves_no_half_file(
 
 def command(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "trainer.mnist.train", "--run-dir", str(tmp_path / "run"), "--jsonl"]
+        [sys.executable, "-m", "trainer", "train_cgn", "--run-dir", str(tmp_path / "run"), "--jsonl"]
         + ["--models-dir", str(tmp_path / "models"), "--train-images", "100", "--batch-size", "4", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -226,7 +226,7 @@ def test_sigterm_keeps_a_checkpoint_that_the_command_resumes(tmp_path: Path) -> 
     assert not (tmp_path / "models").exists()
 
     # --resume needs nothing but the directory.
-    arguments = ["-m", "trainer.mnist.train", "--resume", "--run-dir", str(tmp_path / "run"), "--jsonl"]
+    arguments = ["-m", "trainer", "train_cgn", "--resume", "--run-dir", str(tmp_path / "run"), "--jsonl"]
     again = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
     assert again.stdout
     said = ""
