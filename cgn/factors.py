@@ -19,27 +19,27 @@ _WEIGHTS_TOLERANCE = 1e-4  # of their sum: float32 on the wire, thirds written w
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """Noise on the way from one seed's to another's.
+class NoiseInterpolation:
+    """Moves a factor's noise from the noise of its own seed towards the noise of another seed.
 
     Attributes:
-        to: the other seed, in [0, 2^64 - 1].
-        share: of the way, in [0, 1].
-        path: "linear", or "spherical": along the arc between the two, so that the noise stays as long as
-            theirs (Shoemake 1985).
+        to_seed: the other seed, in [0, 2^64 - 1].
+        t: position between the two noises, in [0, 1]; 0 is the factor's own noise, 1 the other seed's.
+        path: "linear" or "spherical". The spherical path follows the arc between the two noises, so that the
+            noise keeps their length (Shoemake 1985).
 
     Raises:
-        CgnInputError: a value that is not allowed.
+        CgnInputError: a value is not allowed.
     """
 
-    to: int
-    share: float
+    to_seed: int
+    t: float
     path: Path = "linear"
 
     def __post_init__(self) -> None:
-        noise.check_seed(self.to)
-        if not 0 <= self.share <= 1:
-            raise CgnInputError("share", f"{self.share} is not within 0 to 1")
+        noise.check_seed(self.to_seed)
+        if not 0 <= self.t <= 1:
+            raise CgnInputError("t", f"{self.t} is not within 0 to 1")
         if self.path not in ("linear", "spherical"):
             raise CgnInputError("path", f'{self.path!r} is neither "linear" nor "spherical"')
 
@@ -54,7 +54,7 @@ class Factor:
         u: the noise itself, float32 of shape (latent,), instead of a seed; already truncated, if it is to be.
         roll: a texture's cyclic shift (rows down, columns right), each in [0, resolution). Given
             outright it replaces the seed's; beside a given u it defaults to no shift.
-        way: where the noise goes from the seed's; the roll stays the seed's all along.
+        interpolation: moves the noise towards another seed's; the roll stays that of `seed`.
         truncation: in (0, 1], of families that have it: the noise, drawn within [-2, 2], is scaled by it. 1
             for the others.
 
@@ -66,7 +66,7 @@ class Factor:
     seed: int | None = None
     u: NDArray[np.float32] | None = None
     roll: tuple[int, int] | None = None
-    way: Way | None = None
+    interpolation: NoiseInterpolation | None = None
     truncation: float = 1.0
 
     def __post_init__(self) -> None:
@@ -74,8 +74,8 @@ class Factor:
             raise CgnInputError("seed", "give either a seed or the noise u itself, not both or neither")
         if self.seed is not None:
             noise.check_seed(self.seed)
-        elif self.way:
-            raise CgnInputError("way", "begins at a seed's noise; give a seed instead of u")
+        elif self.interpolation:
+            raise CgnInputError("interpolation", "begins at a seed's noise; give a seed instead of u")
         if not 0 < self.truncation <= 1:
             raise CgnInputError("truncation", f"{self.truncation} must be above 0, at most 1")
 
@@ -143,10 +143,9 @@ def noise_of(factors: Sequence[Factor], latent: int, *, truncated: bool = False)
                 raise CgnInputError("u", f"must be {latent} finite numbers, got shape {u.shape}")
             u_NL[i] = u
             continue
-        if factor.way:
-            u_NL[i] = _along(
-                factor.way, u_NL[i], noise.noise([factor.way.to], latent, truncated=truncated)[0]
-            )
+        if factor.interpolation:
+            (end_L,) = noise.noise([factor.interpolation.to_seed], latent, truncated=truncated)
+            u_NL[i] = _interpolated(factor.interpolation, u_NL[i], end_L)
         if factor.truncation != 1:
             if not truncated:
                 raise CgnInputError("truncation", "this family of models has none; leave it out")
@@ -176,13 +175,16 @@ def shifts_of(factors: Sequence[Factor], mechanism: Mechanism, resolution: int) 
     return shift_N2
 
 
-def _along(way: Way, start_L: NDArray[np.float32], end_L: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The noise at a share of the way between two; at 0 and 1 exactly these."""
-    if way.share in (0, 1):
-        return end_L if way.share else start_L
+def _interpolated(
+    interpolation: NoiseInterpolation, start_L: NDArray[np.float32], end_L: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Returns the noise at t between two noises; at t = 0 and t = 1 exactly one of them."""
+    t = interpolation.t
+    if t in (0, 1):
+        return end_L if t else start_L
     start, end = start_L.astype(np.float64), end_L.astype(np.float64)
-    before, after = 1 - way.share, way.share
-    if way.path == "spherical":
+    before, after = 1 - t, t
+    if interpolation.path == "spherical":
         cosine = start @ end / (np.linalg.norm(start) * np.linalg.norm(end))
         angle = np.arccos(np.clip(cosine, -1, 1))
         if np.sin(angle) > 1e-6:  # else they point the same way, or opposite ones with no arc of their own

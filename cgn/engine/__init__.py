@@ -1,9 +1,9 @@
 """Rows in, rows out: the forward passes of resident models, batched by mechanism."""
 
-from cgn.engine.engine import Batch, Engine, EngineStopped, Late
+from cgn.engine.engine import Batch, DeadlineExceeded, Engine, EngineStopped
 from cgn.engine.fair_queue import Flow
 from cgn.engine.forward import OutOfMemory
-from cgn.engine.orders import Order
+from cgn.engine.requests import RowRequest
 from cgn.engine.rows import Row
 
-__all__ = ["Batch", "Engine", "EngineStopped", "Flow", "Late", "Order", "OutOfMemory", "Row"]
+__all__ = ["Batch", "DeadlineExceeded", "Engine", "EngineStopped", "Flow", "OutOfMemory", "Row", "RowRequest"]

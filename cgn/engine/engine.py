@@ -13,8 +13,8 @@ import torch
 from cgn.card import ModelCard
 from cgn.engine.fair_queue import Flow
 from cgn.engine.forward import OutOfMemory, rows_of
-from cgn.engine.orders import Kind, Order, Orders, Pixels, Wanted
 from cgn.engine.pass_times import PassTimes
+from cgn.engine.requests import BatchKey, PendingRow, Pixels, RowRequest, RowRequests
 from cgn.engine.rows import Row
 from cgn.errors import CgnInputError
 from cgn.model import CGN
@@ -24,7 +24,7 @@ from cgn.noise import Mechanism
 _MOST_LANES = 4
 
 
-class Late(Exception):
+class DeadlineExceeded(Exception):
     """Rows cannot be there by the deadline; the message has the numbers.
 
     Attributes:
@@ -62,16 +62,16 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class _Pass:
+class _ForwardPass:
     """Rows of one kind that a forward pass is to make; without a model they can only fail."""
 
-    kind: Kind
+    kind: BatchKey
     model: CGN | None
-    batch: list[Wanted]
+    batch: list[PendingRow]
     most: int
 
 
-class _Made(NamedTuple):
+class _PassOutput(NamedTuple):
     """What a pass has made."""
 
     pixels: list[Pixels]
@@ -109,7 +109,7 @@ class Engine:
         self._on_death = on_death
         self._models: dict[str, CGN] = {}
         self._times = PassTimes()
-        self._orders = Orders(self._times.row_seconds)
+        self._requests = RowRequests(self._times.row_seconds)
         self._lock = threading.Lock()
         # Waited for by thread 0, which runs what has the device for itself, and by the lanes.
         self._alone_wanted = threading.Condition(self._lock)
@@ -134,7 +134,7 @@ class Engine:
 
     def submit(
         self, rows: Sequence[Row], *, flow: Flow | None = None, deadline: float | None = None
-    ) -> Order:
+    ) -> RowRequest:
         """Queues rows; the order's future gives float32 HWC pixels, read-only, in the order asked.
 
         Masks are (H, W, 1) in [0, 1], textures (H, W, 3) in [-1, 1]. Rows of an order that is cancelled
@@ -144,11 +144,11 @@ class Engine:
             rows: of resident models.
             flow: what they share the engine's time as; None: by themselves.
             deadline: when they are of no more use, by time.monotonic(). An order that becomes late while
-                it waits fails with Late.
+                it waits fails with DeadlineExceeded.
 
         Raises:
             CgnInputError: a row of a model that is not resident; nothing was queued.
-            Late: the deadline cannot be met; nothing was queued.
+            DeadlineExceeded: the deadline cannot be met; nothing was queued.
             EngineStopped: the engine takes no more.
         """
         with self._lock:
@@ -159,13 +159,13 @@ class Engine:
                     raise CgnInputError("model", f"no resident model has digest {digest}")
             if deadline is not None:
                 self._check_time(rows, deadline)
-            order = self._orders.add(rows, flow or Flow(), deadline)
+            order = self._requests.add(rows, flow or Flow(), deadline)
             self._call_next()
         if order.missing:
             ended = weakref.ref(order)  # an order and its future would keep each other, and the pixels
             order.future.add_done_callback(lambda _: self._withdraw(ended()))
         else:
-            order.hand_over()
+            order.complete()
         return order
 
     def pass_seconds(self) -> float:
@@ -178,7 +178,7 @@ class Engine:
         """Takes no more; orders that are still open fail with EngineStopped."""
         with self._lock:
             self._closed = True
-            left = self._orders.open()
+            left = self._requests.open()
             for wanted in (self._alone_wanted, self._lane_wanted):
                 wanted.notify_all()
         for order in left:
@@ -191,20 +191,24 @@ class Engine:
             thread.join()
 
     def _check_time(self, rows: Sequence[Row], deadline: float) -> None:
-        """Raises Late if rows cannot be there in time."""
-        alone = self._times.least((row.digest, row.mechanism) for row in rows if not self._orders.knows(row))
-        own, queued = alone, self._orders.queue.ahead(alone)
+        """Raises DeadlineExceeded if rows cannot be there in time."""
+        alone = self._times.least(
+            (row.digest, row.mechanism) for row in rows if not self._requests.is_pending(row)
+        )
+        own, queued = alone, self._requests.queue.ahead(alone)
         if queued:
             own, queued = own * self._times.pace(), queued * self._times.pace()
         left = deadline - time.monotonic()
         if left < max(0.0, own + queued):
             what = f"these rows take {own:.3g} s, after {queued:.3g} s of others"
-            raise Late(f"{what}; {max(0.0, left):.3g} s are left", queued if alone <= left else 0.0)
+            raise DeadlineExceeded(
+                f"{what}; {max(0.0, left):.3g} s are left", queued if alone <= left else 0.0
+            )
 
-    def _withdraw(self, order: Order | None) -> None:
+    def _withdraw(self, order: RowRequest | None) -> None:
         if order:
             with self._lock:
-                self._orders.withdraw(order)
+                self._requests.withdraw(order)
 
     def _start(self, number: int) -> threading.Thread:
         """Begins thread 0, which runs the passes that have the device for themselves, or a lane."""
@@ -219,7 +223,7 @@ class Engine:
             self._run(number)
         except BaseException as error:
             with self._lock:
-                left, self._orders = self._orders.abandon(), Orders(self._times.row_seconds)
+                left, self._requests = self._requests.abandon(), RowRequests(self._times.row_seconds)
                 self._began.pop(number, None)
                 self._last_ended = None
                 if not self._closed:
@@ -250,7 +254,7 @@ class Engine:
                 tell()
         return True
 
-    def _wait(self, number: int) -> _Pass | None:
+    def _wait(self, number: int) -> _ForwardPass | None:
         """Waits until a thread may begin a pass; None when the engine has stopped."""
         wanted = self._lane_wanted if number else self._alone_wanted
         while True:
@@ -263,35 +267,35 @@ class Engine:
                 if one:
                     self._call_next()
             for order in late:
-                order.fail(Late("the deadline would have passed before these rows were there"))
+                order.fail(DeadlineExceeded("the deadline would have passed before these rows were there"))
             if one or self._closed:
                 return one
 
-    def _take(self, number: int) -> tuple[_Pass | None, set[Order]]:
+    def _take(self, number: int) -> tuple[_ForwardPass | None, set[RowRequest]]:
         """The next pass if a thread may begin it now; and orders that are late. With the lock held."""
-        late: set[Order] = set()
-        while self._orders.queue and not self._closed and self._may_begin(in_lane=number > 0):
-            kind = self._orders.queue.first()
+        late: set[RowRequest] = set()
+        while self._requests.queue and not self._closed and self._may_begin(in_lane=number > 0):
+            kind = self._requests.queue.first()
             model = self._models.get(kind[0])
             # Of a model that is gone all rows at once: they only fail.
             most = model.network.batch_rows if model else 1 << 30
             now = time.monotonic()
-            batch, gone = self._orders.take(kind, most, now + self._times.shortest(kind))
+            batch, gone = self._requests.take(kind, most, now + self._times.shortest(kind))
             late |= gone
             if batch:  # else all rows were given up meanwhile
                 self._began[number] = now
-                return _Pass(kind, model, batch, most), late
+                return _ForwardPass(kind, model, batch, most), late
         return None, late
 
     def _may_begin(self, *, in_lane: bool) -> bool:
         """Whether the next pass is one for a lane, or for a thread alone, and may begin now."""
-        lane_is_next = self._slots(self._models.get(self._orders.queue.first()[0])) > 1
+        lane_is_next = self._slots(self._models.get(self._requests.queue.first()[0])) > 1
         running = 0 in self._began if lane_is_next else bool(self._began)
         return lane_is_next == in_lane and not running
 
     def _call_next(self) -> None:
         """Wakes a thread that may begin the next pass, if it waits. With the lock held."""
-        if self._orders.queue:
+        if self._requests.queue:
             if self._may_begin(in_lane=True):
                 self._lane_wanted.notify()
             elif self._may_begin(in_lane=False):
@@ -301,19 +305,19 @@ class Engine:
         """How many passes of a model run side by side."""
         return self._lanes if model and model.network.small and model.device.type == "cpu" else 1
 
-    def _run_pass(self, one: _Pass, told: list[Callable[[], None]]) -> None:
+    def _run_pass(self, one: _ForwardPass, told: list[Callable[[], None]]) -> None:
         """Runs a pass, and adds to ``told`` what its orders are to be told."""
         start = time.monotonic()
         outcome = _outcome(one)
         if not isinstance(outcome, Exception):
-            told += [order.hand_over for order in self._finish(one, outcome, start)]
+            told += [order.complete for order in self._finish(one, outcome, start)]
         elif len(one.batch) > 1 and one.model and not isinstance(outcome, OutOfMemory):
             for wanted in one.batch:  # one of its rows is bad; its mates are not
-                self._run_pass(_Pass(one.kind, one.model, [wanted], one.most), told)
+                self._run_pass(_ForwardPass(one.kind, one.model, [wanted], one.most), told)
         else:
             told += [partial(order.fail, outcome) for order in self._fail(one.batch)]
 
-    def _finish(self, one: _Pass, made: _Made, start: float) -> list[Order]:
+    def _finish(self, one: _ForwardPass, made: _PassOutput, start: float) -> list[RowRequest]:
         """The orders that a pass has completed; its measures are kept (see PassTimes.add)."""
         assert one.model
         card, mechanism, rows = one.model.card, one.kind[1], len(one.batch)
@@ -321,21 +325,21 @@ class Engine:
         closed_by: Literal["full", "drained"] = "full" if rows == one.most else "drained"
         self._on_batch(Batch(card, mechanism, rows, closed_by, waits, made.seconds))
         with self._lock:
-            complete = self._orders.fill(zip(one.batch, made.pixels, strict=True))
+            complete = self._requests.fill(zip(one.batch, made.pixels, strict=True))
             ended = time.monotonic()
             since_last = None if self._last_ended is None else ended - self._last_ended
-            self._last_ended = ended if self._orders.queue else None
+            self._last_ended = ended if self._requests.queue else None
             self._times.add(one.kind, made.seconds, made.drawn, one.most, self._slots(one.model), since_last)
         return complete
 
-    def _fail(self, batch: Collection[Wanted]) -> set[Order]:
+    def _fail(self, batch: Collection[PendingRow]) -> set[RowRequest]:
         """Every order that waits for one of these rows; they keep nobody else's from being made."""
         with self._lock:
             self._last_ended = None
-            return self._orders.give_up(batch)
+            return self._requests.fail_rows(batch)
 
 
-def _outcome(one: _Pass) -> _Made | Exception:
+def _outcome(one: _ForwardPass) -> _PassOutput | Exception:
     """What a pass makes, in the calling thread, or why it does not."""
     if not one.model:
         return CgnInputError("model", f"digest {one.kind[0]} was unloaded")
@@ -345,10 +349,10 @@ def _outcome(one: _Pass) -> _Made | Exception:
     except Exception as error:
         return error
     seconds = time.monotonic() - start
-    return _Made(pixels, seconds, one.model.network.pass_rows(one.kind[1], len(one.batch)))
+    return _PassOutput(pixels, seconds, one.model.network.pass_rows(one.kind[1], len(one.batch)))
 
 
-def _compute(model: CGN, batch: Sequence[Wanted]) -> list[Pixels]:
+def _compute(model: CGN, batch: Sequence[PendingRow]) -> list[Pixels]:
     """The rows of one mechanism, each an array of its own: a cached row must not keep its batch alive."""
     factors = [wanted.row.factor for wanted in batch]
     rows_NHWC = rows_of(model, batch[0].row.mechanism, factors).permute(0, 2, 3, 1).contiguous().numpy()

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from cgn.engine.orders import Kind
+from cgn.engine.requests import BatchKey
 
 _PASSES = 16
 # A measure is forgotten after this: one that keeps work away would never be corrected.
@@ -30,12 +30,12 @@ class PassTimes:
     """
 
     def __init__(self) -> None:
-        self._passes: dict[Kind, deque[_Measure]] = {}
+        self._passes: dict[BatchKey, deque[_Measure]] = {}
         self._paces: deque[tuple[float, float]] = deque(maxlen=_PASSES)  # ended, pace
 
     def add(
         self,
-        kind: Kind,
+        kind: BatchKey,
         seconds: float,
         rows: int,
         most: int,
@@ -65,11 +65,11 @@ class PassTimes:
         """Drops the passes of a model."""
         self._passes = {kind: passes for kind, passes in self._passes.items() if kind[0] != digest}
 
-    def shortest(self, kind: Kind) -> float:
+    def shortest(self, kind: BatchKey) -> float:
         """The least that a pass of a kind takes; 0 if nobody knows."""
         return min((measure.took for measure in self._lately(kind)), default=0.0)
 
-    def least(self, kinds: Iterable[Kind]) -> float:
+    def least(self, kinds: Iterable[BatchKey]) -> float:
         """The least that rows of these kinds take if nothing else is computed; of unknown kinds 0."""
         longest = together = 0.0
         for kind, rows in Counter(kinds).items():
@@ -79,7 +79,7 @@ class PassTimes:
                 together += max(share, rows * of_row)
         return max(longest, together)
 
-    def _lately(self, kind: Kind) -> list[_Measure]:
+    def _lately(self, kind: BatchKey) -> list[_Measure]:
         since = time.monotonic() - _SECONDS
         return [measure for measure in self._passes.get(kind, ()) if measure.ended > since]
 
@@ -92,6 +92,6 @@ class PassTimes:
         known = sorted(pace for ended, pace in self._paces if ended > since)
         return max(1.0, known[int(0.75 * len(known))]) if known else 1.0
 
-    def row_seconds(self, kind: Kind) -> float:
+    def row_seconds(self, kind: BatchKey) -> float:
         """One row's share of a full pass; a guess before the first one."""
         return min((measure.of_row for measure in self._passes.get(kind, ())), default=_GUESS)

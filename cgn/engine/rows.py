@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from cgn.factors import Factor, Label, Way
+from cgn.factors import Factor, Label, NoiseInterpolation
 from cgn.noise import Mechanism
 
 # Raise it whenever the same factor may give other pixels than before: noise, mechanisms, pixel levels.
@@ -24,7 +24,7 @@ class Row(NamedTuple):
         mechanism: which of its mechanisms.
         label: class index, or a mixture of classes (cgn.factors).
         seed: seed of the noise and of a texture's roll.
-        way: where the noise goes from the seed's.
+        interpolation: moves the noise towards another seed's; None: the seed's own noise.
         truncation: of the noise, in (0, 1].
     """
 
@@ -32,13 +32,13 @@ class Row(NamedTuple):
     mechanism: Mechanism
     label: Label
     seed: int
-    way: Way | None = None
+    interpolation: NoiseInterpolation | None = None
     truncation: float = 1.0
 
     @property
     def factor(self) -> Factor:
         """What the mechanism is asked for."""
-        return Factor(self.label, self.seed, way=self.way, truncation=self.truncation)
+        return Factor(self.label, self.seed, interpolation=self.interpolation, truncation=self.truncation)
 
     def key(self, dtype: str, computed_by: str) -> bytes:
         """Canonical 16-byte name of the row's pixels, for caches that outlive this process.
@@ -47,10 +47,11 @@ class Row(NamedTuple):
             dtype: ``"uint8"`` or ``"float32"``.
             computed_by: type of the device and precision, such as ``"cpu float32"``.
         """
-        if isinstance(self.label, int) and self.way is None and self.truncation == 1:
-            cause = f"[{self.label}, {self.seed}, null, 1.0]"  # as below, for what is asked most
+        if isinstance(self.label, int) and self.interpolation is None and self.truncation == 1:
+            factor = f"[{self.label}, {self.seed}, null, 1.0]"  # the same text as below, for most rows
         else:
             # JSON writes a float as the shortest text that reads back as it, so one text means one value.
-            cause = json.dumps([self.label, self.seed, self.way and astuple(self.way), self.truncation])
-        text = f"{ROW_SCHEMA}|{_BUILD}|{computed_by}|{self.digest}|{self.mechanism}|{dtype}|{cause}"
+            interpolation = self.interpolation and astuple(self.interpolation)
+            factor = json.dumps([self.label, self.seed, interpolation, self.truncation])
+        text = f"{ROW_SCHEMA}|{_BUILD}|{computed_by}|{self.digest}|{self.mechanism}|{dtype}|{factor}"
         return hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cgn.factors import Factor, Way, mixture
+from cgn.factors import Factor, NoiseInterpolation, mixture
 from cgn.images.pixels import compose_uint8, to_uint8
 from cgn.images.sheets import SheetRow, draw_sheet
 from cgn.model import CGN
@@ -95,7 +95,12 @@ def interpolation_sheet(
             share = i / (columns - 1)
             label = mixture({start: 1 - share, end: share} if start != end else {start: 1.0})
             factors.append(
-                Factor(label, seed=first, way=Way(last, share, "spherical"), truncation=truncation)
+                Factor(
+                    label,
+                    seed=first,
+                    interpolation=NoiseInterpolation(last, share, "spherical"),
+                    truncation=truncation,
+                )
             )
         levels = _levels(model, mechanism, factors)
         captions = [names[start], *[""] * (columns - 2), names[end]]

@@ -9,7 +9,7 @@ from scipy import stats
 
 from cgn.engine import Row
 from cgn.errors import CgnInputError
-from cgn.factors import Factor, Way, check_label, mixture, noise_of, weights_of
+from cgn.factors import Factor, NoiseInterpolation, check_label, mixture, noise_of, weights_of
 from cgn.noise import noise
 
 
@@ -65,11 +65,11 @@ def test_truncation_scales_the_noise_of_families_that_have_it() -> None:
             Factor(0, 7, truncation=bad)
 
 
-def test_a_way_leads_from_one_seed_s_noise_to_another_s() -> None:
+def test_interpolation_leads_from_one_seed_s_noise_to_another_s() -> None:
     start, end = noise([1, 2], 32)
 
-    def at(share: float, path: Any = "linear") -> Any:
-        return noise_of([Factor(0, 1, way=Way(2, share, path))], 32)[0]
+    def at(t: float, path: Any = "linear") -> Any:
+        return noise_of([Factor(0, 1, interpolation=NoiseInterpolation(2, t, path))], 32)[0]
 
     for path in ("linear", "spherical"):
         np.testing.assert_array_equal(at(0, path), start)
@@ -78,25 +78,25 @@ def test_a_way_leads_from_one_seed_s_noise_to_another_s() -> None:
     # Along the arc the angle grows evenly, and the length goes evenly from one's to the other's or nearly so.
     unit_start, unit_end = start / np.linalg.norm(start), end / np.linalg.norm(end)
     angle = np.arccos(unit_start @ unit_end)
-    equal_lengths = noise_of([Factor(0, 1, way=Way(2, 0.5, "spherical"))], 32)[0]
+    equal_lengths = noise_of([Factor(0, 1, interpolation=NoiseInterpolation(2, 0.5, "spherical"))], 32)[0]
     np.testing.assert_allclose(equal_lengths, (start + end) / (2 * np.cos(angle / 2)), atol=1e-5)
     assert np.linalg.norm(equal_lengths) > np.linalg.norm(at(0.5))
 
 
 def test_noise_that_goes_nowhere_stays() -> None:
-    same = noise_of([Factor(0, 5, way=Way(5, 0.3, "spherical")), Factor(0, 5)], 32)
+    same = noise_of([Factor(0, 5, interpolation=NoiseInterpolation(5, 0.3, "spherical")), Factor(0, 5)], 32)
     np.testing.assert_allclose(same[0], same[1], atol=1e-6)
 
 
-def test_impossible_ways_are_refused() -> None:
-    for arguments, field in (((-1, 0.5), "seed"), ((1, 1.01), "share"), ((1, math.nan), "share")):
+def test_impossible_interpolations_are_refused() -> None:
+    for arguments, field in (((-1, 0.5), "seed"), ((1, 1.01), "t"), ((1, math.nan), "t")):
         with pytest.raises(CgnInputError) as caught:
-            Way(*arguments)
+            NoiseInterpolation(*arguments)
         assert caught.value.field == field
     with pytest.raises(CgnInputError, match="neither"):
-        Way(1, 0.5, "straight")  # type: ignore[arg-type]
+        NoiseInterpolation(1, 0.5, "straight")  # type: ignore[arg-type]
     with pytest.raises(CgnInputError, match="give a seed instead of u"):
-        Factor(0, u=np.zeros(32, np.float32), way=Way(1, 0.5))
+        Factor(0, u=np.zeros(32, np.float32), interpolation=NoiseInterpolation(1, 0.5))
 
 
 def test_rows_of_other_causes_have_other_keys() -> None:
@@ -104,11 +104,14 @@ def test_rows_of_other_causes_have_other_keys() -> None:
     others: list[dict[str, Any]] = [
         {"label": mixture({3: 0.5, 4: 0.5})},
         {"label": mixture({3: 0.25, 4: 0.75})},
-        {"way": Way(8, 0.5)},
-        {"way": Way(8, 0.5, "spherical")},
+        {"interpolation": NoiseInterpolation(8, 0.5)},
+        {"interpolation": NoiseInterpolation(8, 0.5, "spherical")},
         {"truncation": 0.5},
     ]
     rows = [row, *(row._replace(**changes) for changes in others)]
     assert len({r.key("uint8", "cpu") for r in rows}) == len(set(rows)) == len(rows)
     assert row.key("uint8", "cpu") == row._replace().key("uint8", "cpu")
-    assert (rows[1].factor.label, rows[3].factor.way) == (((3, 0.5), (4, 0.5)), Way(8, 0.5))
+    assert (rows[1].factor.label, rows[3].factor.interpolation) == (
+        ((3, 0.5), (4, 0.5)),
+        NoiseInterpolation(8, 0.5),
+    )

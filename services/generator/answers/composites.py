@@ -91,9 +91,9 @@ def _resolved(row: Row, card: ModelCard, cached: bool) -> pb.ResolvedFactor:
     else:
         for label, weight in row.label:
             told.mixture.add(label_index=label, weight=weight)
-    if row.way:
-        path = pb.PATH_SPHERICAL if row.way.path == "spherical" else pb.PATH_LINEAR
-        told.way.MergeFrom(pb.Way(to_seed=row.way.to, share=row.way.share, path=path))
+    if interpolation := row.interpolation:
+        path = pb.PATH_SPHERICAL if interpolation.path == "spherical" else pb.PATH_LINEAR
+        told.way.MergeFrom(pb.Way(to_seed=interpolation.to_seed, share=interpolation.t, path=path))
     return told
 
 

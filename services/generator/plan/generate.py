@@ -10,7 +10,7 @@ from cgn import noise
 from cgn.card import ModelCard
 from cgn.engine import Row
 from cgn.errors import CgnInputError
-from cgn.factors import Factor, Label, Path, Way, mixture
+from cgn.factors import Factor, Label, NoiseInterpolation, Path, mixture
 from cgn.families.table import FAMILIES
 from cgn.labels import find_class, find_wordnet
 from cgn.noise import MECHANISMS, Mechanism
@@ -193,18 +193,18 @@ def row_of(
     else:
         label = _label(factor, field, card, index_of, violations)
     seed = factor.seed if factor.HasField("seed") else noise.draw_seed()
-    way = None
+    interpolation = None
     if factor.HasField("way"):
-        way = _checked(lambda: _way(factor.way), f"{field}.way", violations)
+        interpolation = _checked(lambda: _interpolation(factor.way), f"{field}.way", violations)
     if not factor.HasField("truncation"):
-        return Row(card.digest, mechanism, label, seed, way)
+        return Row(card.digest, mechanism, label, seed, interpolation)
     truncation = factor.truncation
     if truncation != 1 and not FAMILIES[card.family].truncated:
         what = f"{truncation:g} is not possible, models of family {card.family} have none; leave it out"
         violations.append((f"{field}.truncation", what))
     else:
         _checked(lambda: Factor(0, 0, truncation=truncation), field, violations)
-    return Row(card.digest, mechanism, label, seed, way, truncation)
+    return Row(card.digest, mechanism, label, seed, interpolation, truncation)
 
 
 def _checked(make: Callable[[], T], field: str, violations: list[Violation]) -> T | None:
@@ -216,10 +216,13 @@ def _checked(make: Callable[[], T], field: str, violations: list[Violation]) -> 
         return None
 
 
-def _way(way: pb.Way) -> Way:
+def _interpolation(way: pb.Way) -> NoiseInterpolation:
     if way.path not in PATHS:
         raise CgnInputError("path", f"{way.path} is unknown; use one of {', '.join(pb.Path.keys()[1:])}")
-    return Way(way.to_seed, way.share, PATHS[way.path])
+    try:
+        return NoiseInterpolation(way.to_seed, way.share, PATHS[way.path])
+    except CgnInputError as error:  # under the name that the field has in the API
+        raise CgnInputError({"t": "share"}.get(error.field, error.field), error.description) from error
 
 
 def _label(

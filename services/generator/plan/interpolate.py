@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cgn.card import ModelCard
 from cgn.engine import Row
-from cgn.factors import Label, Path, Way, mixture
+from cgn.factors import Label, NoiseInterpolation, Path, mixture
 from cgn.noise import MECHANISMS, Mechanism
 from cgn_api.v1 import generator_pb2 as pb
 from services.errors import ApiError, Violation, invalid_fields
@@ -52,11 +52,12 @@ def between(start: Row, end: Row, share: float, path: Path) -> Row:
     """The row at a share of the way, 0 to 1; at 0 it is the start itself."""
     if share == 0:
         return start
-    way = Way(end.seed, share, path) if end.seed != start.seed else None
+    interpolation = NoiseInterpolation(end.seed, share, path) if end.seed != start.seed else None
     truncation = (1 - share) * start.truncation + share * end.truncation
     if start.truncation == end.truncation:
         truncation = start.truncation  # without rounding
-    return start._replace(label=_mixed(start.label, end.label, share), way=way, truncation=truncation)
+    label = _mixed(start.label, end.label, share)
+    return start._replace(label=label, interpolation=interpolation, truncation=truncation)
 
 
 def _mixed(start: Label, end: Label, share: float) -> Label:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgn.card import ModelCard
-from cgn.engine import Batch, Engine, EngineStopped, Flow, Late, Order, OutOfMemory, Row
+from cgn.engine import Batch, DeadlineExceeded, Engine, EngineStopped, Flow, OutOfMemory, Row, RowRequest
 from cgn.errors import CgnInputError
 from cgn.images.pixels import rows_to_uint8
 from cgn.noise import Mechanism
@@ -136,7 +136,7 @@ class RowSource:
         except CgnInputError as error:  # the only one that a valid plan can meet: the model has gone
             message = f"{error}; it was removed while the request waited"
             raise ApiError(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", message) from error
-        except Late as error:
+        except DeadlineExceeded as error:
             self._metrics.refusals.labels(card.name, card.version, "deadline").inc()
             kept = f", {self.answers.seconds():.3g} s being kept for composing and sending"
             message = (
@@ -165,6 +165,6 @@ class RowSource:
             ) from error
 
 
-def _drop(queued: "Future[Order]") -> None:
+def _drop(queued: "Future[RowRequest]") -> None:
     if not queued.cancelled() and not queued.exception():
         queued.result().future.cancel()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cgn.engine import Batch, Engine, EngineStopped, Flow, Late, Order, OutOfMemory, Row
+from cgn.engine import Batch, DeadlineExceeded, Engine, EngineStopped, Flow, OutOfMemory, Row, RowRequest
 from cgn.errors import CgnInputError
 from cgn.model import CGN
 from cgn.store import checkpoint
@@ -78,7 +78,7 @@ def rows(model: CGN, *seeds: int) -> list[Row]:
     return [Row(model.card.digest, "shape", 1, seed) for seed in seeds]
 
 
-def busy(engine: Engine, gate: Gate, model: CGN) -> Order:
+def busy(engine: Engine, gate: Gate, model: CGN) -> RowRequest:
     """An order whose pass has begun, so that all that follows has to queue."""
     order = engine.submit(rows(model, 999_999 + len(gate.passes)))
     assert gate.began.acquire(timeout=SECONDS)
@@ -150,20 +150,20 @@ def test_a_deadline_that_cannot_be_met_is_refused_on_arrival(engine: Engine, gat
     began = time.monotonic()
     busy(engine, gate, model).future.result(SECONDS)
     longest = time.monotonic() - began  # that a pass can be known to take
-    with pytest.raises(Late, match="0 s are left"):
+    with pytest.raises(DeadlineExceeded, match="0 s are left"):
         engine.submit(rows(model, 2), deadline=time.monotonic() - 1)
     many = rows(model, *range(10, 20_000))
-    with pytest.raises(Late, match="these rows take") as late:
+    with pytest.raises(DeadlineExceeded, match="these rows take") as late:
         engine.submit(many, deadline=time.monotonic() + 0.001)
     alone = float(re.findall(r"these rows take (\S+) s", str(late.value))[0])
     busy(engine, gate, model)
     queued = engine.submit(many)
     fits = engine.submit(rows(model, 3), deadline=time.monotonic() + SECONDS + 10 * longest)
     others = rows(model, *range(50_000, 70_000))
-    with pytest.raises(Late) as late:  # as much of the others goes first as it asks for itself
+    with pytest.raises(DeadlineExceeded) as late:  # as much of the others goes first as it asks for itself
         engine.submit(others, deadline=time.monotonic() + 1.5 * alone)
     assert late.value.queued_seconds > 0
-    with pytest.raises(Late) as late:  # it would be late without them too
+    with pytest.raises(DeadlineExceeded) as late:  # it would be late without them too
         engine.submit(others, deadline=time.monotonic() + 0.5 * alone)
     assert late.value.queued_seconds == 0
     queued.future.cancel()
@@ -181,7 +181,7 @@ def test_what_has_become_late_is_dropped_when_its_batch_is_formed(
     time.sleep(0.1)  # the deadline passes while the first pass runs
     gate.let()
     patient.future.result(SECONDS)
-    with pytest.raises(Late):
+    with pytest.raises(DeadlineExceeded):
         late.future.result(SECONDS)
     assert [sorted(seeds) for seeds in gate.passes] == [[999_999], [2, 3]]
 

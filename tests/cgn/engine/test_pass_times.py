@@ -2,10 +2,10 @@
 
 import pytest
 
-from cgn.engine.orders import Kind
 from cgn.engine.pass_times import PassTimes
+from cgn.engine.requests import BatchKey
 
-KIND: Kind = ("digest", "shape")
+KIND: BatchKey = ("digest", "shape")
 
 
 def test_a_pass_costs_the_least_that_one_has_taken() -> None:
@@ -21,7 +21,7 @@ def test_a_pass_costs_the_least_that_one_has_taken() -> None:
 
 def test_passes_side_by_side_cost_a_share_of_what_they_take() -> None:
     times = PassTimes()
-    other: Kind = ("digest", "texture")
+    other: BatchKey = ("digest", "texture")
     for kind in (KIND, other):
         times.add(kind, 0.4, rows=10, most=10, slots=2)
     assert times.row_seconds(KIND) == pytest.approx(0.02)

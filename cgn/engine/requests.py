@@ -16,13 +16,13 @@ from cgn.engine.rows import Row
 from cgn.noise import Mechanism
 
 Pixels = NDArray[np.float32]
-Kind: TypeAlias = tuple[str, Mechanism]  # digest and mechanism: rows of one kind share a pass
+BatchKey: TypeAlias = tuple[str, Mechanism]  # digest and mechanism: rows of one kind share a pass
 
 _NOTHING: Pixels = np.empty(0, np.float32)
 
 
 @dataclass(eq=False)
-class Order:
+class RowRequest:
     """Rows that one caller waits for.
 
     Attributes:
@@ -37,7 +37,7 @@ class Order:
     pixels: list[Pixels]
     future: "Future[list[Pixels]]" = field(default_factory=Future)
     shared: set[Row] = field(default_factory=set)
-    missing: "set[Wanted]" = field(default_factory=set)
+    missing: "set[PendingRow]" = field(default_factory=set)
     # Held by the first who ends it: one thread may complete it while another stops the engine.
     _ending: threading.Lock = field(default_factory=threading.Lock)
 
@@ -45,7 +45,7 @@ class Order:
         """Whether nobody waits any more for what will be ready then."""
         return self.future.done() or (self.deadline is not None and self.deadline < ready_at)
 
-    def hand_over(self) -> None:
+    def complete(self) -> None:
         """Gives a complete order to its caller, who may have gone."""
         if self._ends():
             self.future.set_result(self.pixels)
@@ -60,37 +60,37 @@ class Order:
 
 
 @dataclass(eq=False, slots=True)
-class Wanted:
+class PendingRow:
     """A row that is to be computed, and where it goes."""
 
     row: Row
     since: float
-    places: list[tuple[Order, int]] = field(default_factory=list)
-    ticket: "Ticket[Kind, Wanted] | None" = None  # None once it has been taken
+    places: list[tuple[RowRequest, int]] = field(default_factory=list)
+    ticket: "Ticket[BatchKey, PendingRow] | None" = None  # None once it has been taken
 
 
-class Orders:
+class RowRequests:
     """All orders that are open. Not safe among threads."""
 
-    def __init__(self, row_seconds: Callable[[Kind], float]) -> None:
+    def __init__(self, row_seconds: Callable[[BatchKey], float]) -> None:
         """row_seconds: what a row of a kind costs, for its flow's account."""
-        self.queue: FairQueue[Kind, Wanted] = FairQueue()
+        self.queue: FairQueue[BatchKey, PendingRow] = FairQueue()
         self._row_seconds = row_seconds
-        self._wanted: dict[Row, Wanted] = {}
+        self._wanted: dict[Row, PendingRow] = {}
         # A row that somebody still holds, on its way to a cache perhaps, need not be computed again.
         self._held: WeakValueDictionary[Row, Pixels] = WeakValueDictionary()
 
-    def knows(self, row: Row) -> bool:
+    def is_pending(self, row: Row) -> bool:
         """Whether a row is computed anyway, or need not be."""
         return row in self._wanted or row in self._held
 
-    def add(self, rows: Sequence[Row], flow: Flow, deadline: float | None) -> Order:
+    def add(self, rows: Sequence[Row], flow: Flow, deadline: float | None) -> RowRequest:
         """Opens an order; it may be complete at once."""
-        order = Order(deadline, [_NOTHING] * len(rows))
+        order = RowRequest(deadline, [_NOTHING] * len(rows))
         now = time.monotonic()
-        costs: dict[Kind, float] = {}
-        new: list[tuple[Wanted, Kind, float]] = []
-        known: list[tuple[Wanted, Kind, float]] = []
+        costs: dict[BatchKey, float] = {}
+        new: list[tuple[PendingRow, BatchKey, float]] = []
+        known: list[tuple[PendingRow, BatchKey, float]] = []
         for place, row in enumerate(rows):
             kind = row.digest, row.mechanism
             if (held := self._held.get(row)) is not None:
@@ -101,7 +101,7 @@ class Orders:
                 costs[kind] = self._row_seconds(kind)
             wanted = self._wanted.get(row)
             if wanted is None:
-                wanted = self._wanted[row] = Wanted(row, now)
+                wanted = self._wanted[row] = PendingRow(row, now)
                 new.append((wanted, kind, costs[kind]))
             elif wanted not in order.missing:
                 order.shared.add(row)
@@ -119,14 +119,14 @@ class Orders:
             wanted.ticket = ticket
         return order
 
-    def take(self, kind: Kind, most: int, ready_at: float) -> tuple[list[Wanted], set[Order]]:
+    def take(self, kind: BatchKey, most: int, ready_at: float) -> tuple[list[PendingRow], set[RowRequest]]:
         """The next rows of a kind, at most so many, and the orders that are late.
 
         Rows that nobody waits for are dropped. An order is late if its deadline is before ready_at, when
         these rows will be there.
         """
-        taken: list[Wanted] = []
-        late: set[Order] = set()
+        taken: list[PendingRow] = []
+        late: set[RowRequest] = set()
         while len(taken) < most and (waiting := self.queue.take(kind, most - len(taken))):
             for wanted in waiting:
                 wanted.ticket = None
@@ -138,7 +138,7 @@ class Orders:
                     self._forget(wanted)
         return taken, late
 
-    def fill(self, computed: Iterable[tuple[Wanted, Pixels]]) -> list[Order]:
+    def fill(self, computed: Iterable[tuple[PendingRow, Pixels]]) -> list[RowRequest]:
         """Hands rows out; the orders that this completes."""
         complete = []
         for wanted, pixels in computed:
@@ -151,7 +151,7 @@ class Orders:
                     complete.append(order)
         return complete
 
-    def give_up(self, taken: Iterable[Wanted]) -> set[Order]:
+    def fail_rows(self, taken: Iterable[PendingRow]) -> set[RowRequest]:
         """Forgets rows that cannot be computed; the orders that wait for one of them."""
         hit = set()
         for wanted in taken:
@@ -159,7 +159,7 @@ class Orders:
             hit |= {order for order, _ in wanted.places}
         return hit
 
-    def withdraw(self, order: Order) -> None:
+    def withdraw(self, order: RowRequest) -> None:
         """Ends an order that is not complete; rows that nobody else waits for are dropped."""
         for wanted in order.missing:
             wanted.places = [place for place in wanted.places if place[0] is not order]
@@ -168,7 +168,7 @@ class Orders:
                 self._forget(wanted)
         order.missing.clear()
 
-    def abandon(self) -> set[Order]:
+    def abandon(self) -> set[RowRequest]:
         """Ends every order that is not complete: what is still being computed is nobody's."""
         left = self.open()
         for wanted in self._wanted.values():
@@ -177,11 +177,11 @@ class Orders:
             order.missing.clear()
         return left
 
-    def open(self) -> set[Order]:
+    def open(self) -> set[RowRequest]:
         """Every order that is not complete."""
         return {order for wanted in self._wanted.values() for order, _ in wanted.places}
 
-    def _forget(self, wanted: Wanted) -> None:
+    def _forget(self, wanted: PendingRow) -> None:
         # Another one of the same row may have taken its place, if a thread has died meanwhile.
         if self._wanted.get(wanted.row) is wanted:
             del self._wanted[wanted.row]
