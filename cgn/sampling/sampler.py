@@ -34,8 +34,8 @@ class Factors:
         labels: class indices.
         seeds: seeds of noise and roll.
         rows: which rows of the mechanism's bank these are; None where it has no bank.
-        jitter: eight random numbers in [0, 1) each, (N, 8), that change the rows a little (cgn.images.jitter);
-            None where they stay as they are.
+        jitter: eight random numbers in [0, 1) for each row, (N, 8), for small changes (cgn.images.jitter);
+            None for no changes.
     """
 
     labels: Indices

@@ -14,13 +14,12 @@ from typing import Any
 from cgn.errors import CgnInputError
 from cgn.store import checkpoint
 from common.settings import REPO, Paths, SettingsError, device_from_env
+from trainer.reproduce.catalog import is_pattern, selected
+from trainer.reproduce.cell.cell import Cell
 from trainer.reproduce.cell.files import Results
-from trainer.reproduce.cells import Cell, is_pattern, selected
-from trainer.reproduce.imagenet.config import ImagenetCellConfig
 from trainer.reproduce.miniature import page as miniature_page
 from trainer.reproduce.table2 import page, table
-from trainer.reproduce.table2.config import ReproduceCellConfig
-from trainer.reproduce.table2.methods import ALL, VARIANTS
+from trainer.reproduce.table2.methods import VARIANTS
 from trainer.reproduce.work import Work
 from trainer.run.context import Stopped
 from trainer.run.exit_codes import BAD_OPTIONS, FAILED, STOPPED, SUCCEEDED
@@ -101,21 +100,14 @@ def _cells(arguments: argparse.Namespace, models_dir: Path) -> list[Cell]:
         options |= {"model_name": name, "model_version": version}
     cells = selected(pattern)
     if arguments.model:
-        cells = [cell for cell in cells if _takes_model(cell, named=not is_pattern(pattern))]
+        cells = [cell for cell in cells if cell.accepts_model(named=not is_pattern(pattern))]
         if not cells:
             raise FieldError("CELL", f"{pattern!r} uses no given CGN; leave MODEL out")
     return [dataclasses.replace(cell, **_known(cell, options)) for cell in cells]
 
 
-def _takes_model(cell: Cell, *, named: bool) -> bool:
-    """Whether a cell can be of a given CGN; a named cell of a classifier says itself why not."""
-    if isinstance(cell, ReproduceCellConfig):
-        return named or ALL[cell.method].uses_cgn
-    return isinstance(cell, ImagenetCellConfig)
-
-
 def _known(cell: Cell, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a cell of this kind has."""
+    """Returns the options that a cell of this kind has."""
     names = {field.name for field in dataclasses.fields(cell)}
     return {name: value for name, value in options.items() if name in names}
 

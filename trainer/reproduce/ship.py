@@ -16,7 +16,6 @@ from cgn.store import checkpoint
 from common.settings import REPO
 from trainer.reproduce.__main__ import RESULTS, WORK
 from trainer.reproduce.cell.files import Results
-from trainer.reproduce.cells import model_of
 from trainer.reproduce.table2.config import ReproduceCellConfig
 from trainer.reproduce.table2.methods import METHODS, VARIANTS
 from trainer.run.exit_codes import BAD_OPTIONS, FAILED, SUCCEEDED
@@ -54,7 +53,7 @@ def ship(variant: str, seed: int, results: Results, from_dir: Path, to_dir: Path
         CheckpointError: the CGN is not there, or the version is.
         CgnInputError: an impossible version, or no classifier that used this CGN has been scored.
     """
-    name, made_as = model_of(ReproduceCellConfig(variant=variant, method="model", seed=seed))
+    name, made_as = ReproduceCellConfig(variant=variant, method="model", seed=seed).model
     network, card = checkpoint.load_trained(from_dir, name, made_as)
     scores: dict[str, dict[str, Any]] = {}
     for method in (method for method in METHODS if METHODS[method].uses_cgn):

@@ -1,7 +1,8 @@
 """The mechanisms of the authors' MNIST models, so that their weights can be served (paper section 4.1).
 
 Their networks differ from this project's (`cgn.families.mnist.network`): a learnt embedding stands for the
-label, one linear layer makes the 8x8 map, and the mask is no sigmoid but a normalised map, cut off at both ends.
+label, one linear layer makes the 8x8 map, and the mask is a normalised map, clipped at both ends,
+where this project's is a sigmoid.
 Layers stand where they stand in the authors' code, so that parameters have the same names.
 Shape suffixes: N rows, L latent, C classes, HW pixels.
 """

@@ -17,7 +17,7 @@ _MOST_KNOWN = 1 << 14  # masks whose measures are kept
 
 
 class Mask(NamedTuple):
-    """Measures of one mask (cgn.metrics.collapse): mean value, border mass and share of soft pixels, 0 to 1."""
+    """Measures of one mask (cgn.metrics.collapse): mean, border mass and share of soft pixels, 0 to 1."""
 
     mean: float
     border: float

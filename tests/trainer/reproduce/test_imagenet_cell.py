@@ -17,8 +17,9 @@ from cgn.store import checkpoint
 from testing.random_model import ANIMALS, publish_random_imagenet
 from tests.trainer.mnist.test_runs import context
 from trainer.classifier.network import Classifier
+from trainer.reproduce.catalog import planned, selected
+from trainer.reproduce.cell.cell import command, digest
 from trainer.reproduce.cell.files import Results
-from trainer.reproduce.cells import command, digest, planned, selected
 from trainer.reproduce.imagenet.cell import imagenet_cell
 from trainer.reproduce.imagenet.config import ImagenetCellConfig
 from trainer.run.context import RunContext, RunError, Stopped

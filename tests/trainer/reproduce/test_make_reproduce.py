@@ -20,7 +20,6 @@ from services.trainer.specs import job_spec, spec_message
 from testing.processes import ModuleProcess, wait_for
 from testing.random_model import publish_random
 from trainer.reproduce.__main__ import main
-from trainer.reproduce.cells import model_of
 from trainer.reproduce.table2.cell import reproduce_cell
 from trainer.reproduce.table2.config import ReproduceCellConfig as Cell
 from trainer.run.context import RunContext, RunError, Stopped
@@ -61,7 +60,7 @@ def test_a_cell_trains_the_cgn_of_its_seed_once_and_says_where_it_all_comes_from
     where = context(tmp_path)
     assert reproduce_cell(cell, where).model_name == ""
     result = result_of(where)
-    name, version = model_of(cell)
+    name, version = cell.model
     card = checkpoint.read_card(tmp_path / "models", name, version)
     assert result["model"] == {"name": "colored_mnist-seed1", "version": version, "digest": card.digest}
     assert result["seeds"] == {"train_cgn": 1, "train_classifier": 1}

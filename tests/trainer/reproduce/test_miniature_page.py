@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from common.settings import REPO
+from trainer.reproduce.cell.cell import digest
 from trainer.reproduce.cell.files import Results
-from trainer.reproduce.cells import digest, model_cell, runs
+from trainer.reproduce.miniature import config as miniature
 from trainer.reproduce.miniature import page as miniature_page
-from trainer.reproduce.miniature import rows as miniature
 from trainer.reproduce.miniature.config import ABLATIONS, TEACHER
 from trainer.reproduce.miniature.config import MiniatureCellConfig as Cell
 
@@ -106,8 +106,8 @@ def test_a_cell_of_other_options_is_outdated(results: Results) -> None:
 
 def test_all_rows_of_a_seed_begin_as_one_teacher_and_differ_in_what_they_leave_out() -> None:
     cells = [cell for cell in miniature.planned() if cell.row != TEACHER]
-    assert {model_cell(cell) for cell in cells} == {Cell(row=TEACHER)}
-    options = {cell.row: runs(cell)["train_imagenet"] for cell in cells}
+    assert {cell.model_cell for cell in cells} == {Cell(row=TEACHER)}
+    options = {cell.row: cell.runs()["train_imagenet"] for cell in cells}
     for row, mine in options.items():
         differing = {name for name, value in mine.items() if value != options["full"][name]}
         assert differing == {"model_name", *ABLATIONS[row]} - ({"model_name"} if row == "full" else set())

@@ -15,22 +15,14 @@ from cgn.store import checkpoint
 from cgn.store.checkpoint import CheckpointError
 from common.settings import REPO
 from testing.random_model import publish_random
+from trainer.reproduce.catalog import planned, selected
+from trainer.reproduce.cell.cell import command, digest
 from trainer.reproduce.cell.files import Results
 from trainer.reproduce.cell.locks import alone_in
-from trainer.reproduce.cells import (
-    SEEDS,
-    classifier_config,
-    command,
-    digest,
-    model_cell,
-    model_of,
-    planned,
-    runs,
-    selected,
-)
-from trainer.reproduce.miniature import rows as miniature
+from trainer.reproduce.miniature import config as miniature
 from trainer.reproduce.ship import ship
 from trainer.reproduce.table2 import page, table
+from trainer.reproduce.table2.config import SEEDS
 from trainer.reproduce.table2.config import ReproduceCellConfig as Cell
 from trainer.reproduce.table2.methods import IDEAS, METHODS, VARIANTS
 from trainer.run.options import FieldError
@@ -51,7 +43,7 @@ def classifier_result(cell: Cell, test: float, validation: float, **changes: Any
         "validation": {**unbiased, "accuracy": validation},
         "test": unbiased,
     }
-    model = {"digest": f"weights of seed {cell.seed}"} if model_cell(cell) else None
+    model = {"digest": f"weights of seed {cell.seed}"} if cell.model_cell else None
     costs = {"wall_seconds": 60.0 * (cell.seed + 1), "cpu_seconds": 120.0}
     about = {"cell": cell.key, "digest": digest(cell), "trial": cell.trial}
     return {**about, "scores": scores, "model": model, **costs, **changes}
@@ -83,15 +75,15 @@ def test_every_variant_method_and_seed_has_a_cell_and_each_cgn_comes_before_its_
     in_table = len(VARIANTS) * len(METHODS) * len(SEEDS)
     assert len({cell.key for cell in cells}) == len(cells) == in_table + len(IDEAS) + len(miniature.planned())
     for place, cell in enumerate(cells):
-        trained_by = model_cell(cell)
+        trained_by = cell.model_cell
         assert trained_by is None or cells.index(trained_by) <= place
-    assert {cell.seed for cell in cells[: len(VARIANTS) * len(METHODS)]} == {0}
+    assert {cell.key.split("/")[-1] for cell in cells[: len(VARIANTS) * len(METHODS)]} == {"0"}
 
 
 def test_an_idea_is_the_row_of_counterfactuals_with_one_option_changed() -> None:
-    row = asdict(classifier_config(Cell(variant="double_colored", method="cgn", seed=1)))
+    row = asdict(Cell(variant="double_colored", method="cgn", seed=1).classifier())
     for idea in IDEAS:
-        options = asdict(classifier_config(Cell(variant="double_colored", method=idea, seed=1)))
+        options = asdict(Cell(variant="double_colored", method=idea, seed=1).classifier())
         assert len([name for name in row if options[name] != row[name]]) == 1
 
 
@@ -148,27 +140,27 @@ def test_impossible_cells_are_refused(values: dict[str, Any], field: str, says: 
 
 def test_the_runs_of_a_cell_have_its_seed_its_model_and_otherwise_the_recipe() -> None:
     cell = Cell(variant="wildlife", method="original_cgn", seed=3)
-    name, version = model_of(cell)
+    name, version = cell.model
     assert name == "wildlife_mnist-seed3"
-    assert (name, version) == model_of(Cell(variant="wildlife", method="model", seed=3))
-    found = runs(cell)
+    assert (name, version) == Cell(variant="wildlife", method="model", seed=3).model
+    found = cell.runs()
     assert found["train_cgn"]["seed"] == found["train_classifier"]["seed"] == 3
     assert found["train_cgn"]["dataset"] == found["train_classifier"]["dataset"] == "wildlife_mnist"
     assert (found["train_classifier"]["model_name"], found["train_classifier"]["model_version"]) == (
         name,
         version,
     )
-    assert list(runs(Cell(method="oracle"))) == ["train_classifier"]
+    assert list(Cell(method="oracle").runs()) == ["train_classifier"]
     given = Cell(method="cgn", model_name="mine", model_version="v2")
-    assert "train_cgn" not in runs(given)
-    assert runs(given)["train_classifier"]["model_version"] == "v2"
+    assert "train_cgn" not in given.runs()
+    assert given.runs()["train_classifier"]["model_version"] == "v2"
 
 
 def test_a_trial_is_another_run_with_another_model() -> None:
     cell, trial = Cell(), Cell(steps=20, images_seen=640)
     assert trial.trial and not cell.trial
     assert digest(trial) != digest(cell)
-    assert model_of(trial)[1] != model_of(cell)[1]
+    assert trial.model[1] != cell.model[1]
     assert command(trial) == 'make reproduce CELL=colored/cgn/0 ARGS="--steps 20 --images-seen 640"'
     assert command(Cell(model_name="a", model_version="v1")) == "make reproduce CELL=colored/cgn/0 MODEL=a:v1"
 
@@ -288,7 +280,7 @@ def test_a_folder_belongs_to_one_process_until_that_ends(tmp_path: Path) -> None
 
 def test_a_shipped_cgn_is_that_of_its_results_with_their_scores(tmp_path: Path) -> None:
     results, made, models = Results(tmp_path / "results"), tmp_path / "made", tmp_path / "models"
-    name, version = model_of(Cell(variant="wildlife", method="model", seed=3))
+    name, version = Cell(variant="wildlife", method="model", seed=3).model
     card = publish_random(made, name, version, terms=["for tests"])
     arguments = ("wildlife", 3, results, made, models)
     cells = [Cell(variant="wildlife", method=method, seed=3) for method in ("cgn", "original_cgn")]

@@ -11,8 +11,6 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +34,10 @@ from trainer.classifier.find_failures import RESULT as FAILURES_RESULT
 from trainer.classifier.find_failures import find_failures
 from trainer.classifier.find_failures_config import FindFailuresConfig
 from trainer.imagenet.scores import load_classifier
-from trainer.reproduce.cell.files import write_json
-from trainer.reproduce.cells import command, digest
+from trainer.reproduce.cell.cell import command
+from trainer.reproduce.cell.result import write_result
 from trainer.reproduce.imagenet import config as cells
 from trainer.reproduce.imagenet.config import ImagenetCellConfig
-from trainer.reproduce.table2.cell import RESULT
 from trainer.run.context import Published, RunContext, RunError, Stopped
 from trainer.run.cost import Account
 from trainer.run.provenance import current_commit, machine
@@ -80,23 +77,13 @@ def imagenet_cell(config: ImagenetCellConfig, context: RunContext) -> Published:
         outcome = {"pictures": _draw(config, model, context.run_dir)}
     account.settle()
     card = model.card
-    result = {
-        "cell": config.key,
-        "command": command(config),
-        "trial": config.trial,
-        "digest": digest(config),
-        "seeds": {"imagenet_cell": config.seed},
-        "model": {"name": card.name, "version": card.version, "digest": card.digest},
-        **outcome,
+    costs = {
         "wall_seconds": round(account.seconds, 1),
         "cpu_seconds": round(account.cpu_seconds, 1),
         "commit": current_commit(),
         "machine": machine(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "runs": {"imagenet_cell": asdict(config)},
     }
-    write_json(context.run_dir / RESULT, result)
-    context.reporter.artefact("cell", context.run_dir / RESULT)
+    write_result(config, context, card, outcome | costs)
     return Published(card.name, card.version)
 
 

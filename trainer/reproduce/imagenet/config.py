@@ -1,24 +1,27 @@
-"""Options of the run that makes a cell of the paper's ImageNet model from weights that the user has."""
+"""The cells of the paper's ImageNet model, made from weights that the user has. No torch in here."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from cgn.card import NAME, NAME_HELP, VERSION, VERSION_HELP
+from trainer.reproduce.cell.cell import Cell, CellSet
 from trainer.run.kind import GIVEN_MODEL, Kind
 from trainer.run.options import HIGHEST_SEED, PATH, check_options, option
 
+PREFIX = "imagenet"  # of the names of cells
 BIGGAN, CGN = "table1/biggan", "table1/cgn"
 CLASSES, COUNTERFACTUALS = "figures/classes", "figures/counterfactuals"
 INTERPOLATIONS, FAILURES = "figures/interpolations", "figures/failures"
 TABLE1 = (BIGGAN, CGN)
-CELLS = (*TABLE1, CLASSES, COUNTERFACTUALS, INTERPOLATIONS, FAILURES)
+NAMES = (*TABLE1, CLASSES, COUNTERFACTUALS, INTERPOLATIONS, FAILURES)
 
 
 @dataclass(frozen=True)
-class ImagenetCellConfig:
+class ImagenetCellConfig(Cell):
     """Options of `imagenet_cell`. Raises FieldError."""
 
-    cell: str = option(CGN, "what is made", choices=CELLS)
-    seed: int = option(0, "of the first noise", low=0, high=HIGHEST_SEED)
+    cell: str = option(CGN, "entry of table 1, or group of figures", choices=NAMES)
+    seed: int = option(0, "seed of the first noise", low=0, high=HIGHEST_SEED)
     weights: str = option(
         "",
         "folder with cgn.pth, and for table 1 inception_v3.pth",
@@ -36,21 +39,50 @@ class ImagenetCellConfig:
     model_version: str = option(
         "", "version of that CGN", pattern=VERSION, pattern_help=VERSION_HELP, empty="the newest"
     )
-    images: int = option(2000, "pictures that the scores of table 1 are taken of", low=2, high=1_000_000)
-    causes: int = option(4, "causes of a class that failures are looked for in", low=2, high=10_000)
+    images: int = option(2000, "images that the scores of table 1 are taken over", low=2, high=1_000_000)
+    causes: int = option(4, "noise seeds of each class that are searched for failures", low=2, high=10_000)
 
     def __post_init__(self) -> None:
         check_options(self)
 
     @property
     def key(self) -> str:
-        """The cell's name."""
-        return f"imagenet/{self.cell}/{self.seed}"
+        return f"{PREFIX}/{self.cell}/{self.seed}"
 
     @property
-    def trial(self) -> bool:
-        """Whether it is cut short: never; how many images a score is of, its cell says."""
-        return False
+    def kind(self) -> Kind:
+        return IMAGENET_CELL
+
+    @property
+    def model(self) -> tuple[str, str]:
+        return self.model_name, self.model_version
+
+    @property
+    def result_name(self) -> str:
+        if self.model_name:
+            return f"{PREFIX}/{self.cell}/{self.model_name}@{self.model_version}-{self.seed}"
+        return self.key
+
+    def accepts_model(self, *, named: bool) -> bool:
+        return True
+
+    def variables(self) -> list[str]:
+        weights = [f"WEIGHTS={self.weights}"] if self.weights else []
+        return weights + ([f"MODEL={self.model_name}:{self.model_version}"] if self.model_name else [])
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        return {"imagenet_cell": asdict(self) | {"weights": ""}}  # the folder does not change the result
+
+
+def on_request() -> list[ImagenetCellConfig]:
+    """Returns all cells. They are never planned, as not everybody has the weights."""
+    return [ImagenetCellConfig(cell=name) for name in NAMES]
+
+
+def named(name: str) -> ImagenetCellConfig:
+    """Returns the cell of a name, of any seed. Raises ValueError or FieldError."""
+    cell, seed = name.removeprefix(f"{PREFIX}/").rsplit("/", 1)
+    return ImagenetCellConfig(cell=cell, seed=int(seed))
 
 
 IMAGENET_CELL = Kind(
@@ -59,4 +91,11 @@ IMAGENET_CELL = Kind(
     run="trainer.reproduce.imagenet.cell:imagenet_cell",
     description="Makes a cell that needs the public ImageNet weights.",
     uses_model=GIVEN_MODEL,
+)
+CELLS = CellSet(
+    prefix=PREFIX,
+    example=f"{PREFIX}/{CGN}/0",
+    planned=tuple,
+    named=named,
+    on_request=on_request,
 )

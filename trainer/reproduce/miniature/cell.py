@@ -2,7 +2,7 @@
 
 The cell `teacher` of a seed trains what all others of the seed begin from and are measured by: the BigGAN,
 the saliency network, the classifier and the judge of masks. It publishes the first two as the start model.
-The other cells train a CGN each, with all losses or without one; see `trainer.reproduce.miniature.rows`.
+The other cells train a CGN each, with all losses or without one; see `trainer.reproduce.miniature.config`.
 The result is ``cell.json`` in the run's directory, and beside it ``cell.png`` of what a CGN's mechanisms drew
 as training went on.
 """
@@ -10,7 +10,6 @@ as training went on.
 import json
 import os
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +28,14 @@ from trainer.imagenet.saliency import train_saliency
 from trainer.imagenet.start import start_imagenet
 from trainer.imagenet.start_config import StartImagenetConfig
 from trainer.imagenet.train import train_imagenet
+from trainer.reproduce.cell.cell import digest
 from trainer.reproduce.cell.files import write_json
+from trainer.reproduce.cell.result import write_result
 from trainer.reproduce.cell.shared_model import shared_model
-from trainer.reproduce.cells import command, digest, model_of, runs
-from trainer.reproduce.miniature import rows as miniature
+from trainer.reproduce.miniature import config as miniature
 from trainer.reproduce.miniature.config import TEACHER, MiniatureCellConfig
 from trainer.reproduce.miniature.mask_judge import train_judge
 from trainer.reproduce.miniature.scores import ABOUT, CLASSIFIER, IMAGES, JUDGE, load_yardsticks, score
-from trainer.reproduce.table2.cell import RESULT
 from trainer.run.context import Published, RunContext, RunError
 from trainer.run.cost import Account
 from trainer.run.provenance import current_commit, machine
@@ -53,7 +52,7 @@ def miniature_cell(config: MiniatureCellConfig, context: RunContext) -> Publishe
         RunError: the data cannot be used, or a run of the cell failed.
         Stopped: asked to stop; what was running has written its checkpoint.
     """
-    name, version = model_of(config)
+    name, version = config.model
     start = shared_model(context, name, version, lambda: _make_start(config, context, version))
     costs: dict[str, dict[str, float]] = {}
     if config.row != TEACHER:
@@ -79,13 +78,7 @@ def miniature_cell(config: MiniatureCellConfig, context: RunContext) -> Publishe
     else:
         costs["train_imagenet"] = _cost(card.training["seconds"], card.training["cpu_seconds"])
     costs["score"] = _cost(account.seconds, account.cpu_seconds)
-    result = {
-        "cell": config.key,
-        "command": command(config),
-        "trial": config.trial,
-        "digest": digest(config),
-        "seeds": {run: options["seed"] for run, options in runs(config).items()},
-        "model": {"name": start.name, "version": start.version, "digest": start.digest},
+    outcome = {
         "cgn": {"name": card.name, "version": card.version, "digest": card.digest},
         "scores": scores,
         "yardsticks": {name: value for name, value in about.items() if name != "costs"},
@@ -95,15 +88,12 @@ def miniature_cell(config: MiniatureCellConfig, context: RunContext) -> Publishe
         "commit": current_commit(),
         "machine": machine(),
         "data": start.training["biggan"]["data"],
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "runs": runs(config),
     }
     if config.row != TEACHER:
         samples = context.run_dir / "train_imagenet" / "samples"
-        result["picture"] = _draw(samples, card.class_names, context.run_dir / PICTURE)
+        outcome["picture"] = _draw(samples, card.class_names, context.run_dir / PICTURE)
         context.reporter.artefact("sample_sheet", context.run_dir / PICTURE)
-    write_json(context.run_dir / RESULT, result)
-    context.reporter.artefact("cell", context.run_dir / RESULT)
+    write_result(config, context, start, outcome)
     return Published(name, version)
 
 

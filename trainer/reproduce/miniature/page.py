@@ -15,8 +15,7 @@ from PIL import Image
 from cgn.images.sheets import SheetRow, draw_sheet
 from trainer.reproduce.cell.files import Results, write_text
 from trainer.reproduce.cell.markdown import between_marks, table
-from trainer.reproduce.miniature import rows as miniature
-from trainer.reproduce.miniature.config import ABLATIONS, TEACHER, MiniatureCellConfig
+from trainer.reproduce.miniature.config import ABLATIONS, TEACHER, MiniatureCellConfig, planned
 
 BEGIN, END = "<!-- from the cells of imagenet/miniature, by make reproduce-table -->", "<!-- end -->"
 MECHANISMS, MASKS = "imagenet_miniature_mechanisms.png", "imagenet_miniature_masks.png"
@@ -75,7 +74,7 @@ def write(results: Results, docs: Path) -> None:
 def gather(results: Results) -> Cells:
     """The cells that are there, trials left out."""
     kept: dict[str, list[Mapping[str, Any]]] = {}
-    for cell in miniature.planned():
+    for cell in planned():
         if (found := results.read(cell)) and not found["trial"]:
             kept.setdefault(cell.row, []).append(found)
     return kept
@@ -83,7 +82,7 @@ def gather(results: Results) -> Cells:
 
 def outdated(results: Results) -> list[str]:
     """Names of the cells that were made with other options than theirs are now."""
-    return [cell.key for cell in miniature.planned() if results.read(cell) and not results.is_done(cell)]
+    return [cell.key for cell in planned() if results.read(cell) and not results.is_done(cell)]
 
 
 def render(cells: Cells) -> str:

@@ -6,7 +6,6 @@ A cell is a CGN of one seed, or a classifier trained and scored; trainer.reprodu
 
 import dataclasses
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from cgn.card import ModelCard
@@ -15,14 +14,13 @@ from cgn.store import checkpoint
 from trainer.classifier.train import train_classifier
 from trainer.mnist.train import train_cgn
 from trainer.reproduce.cell.files import write_json
+from trainer.reproduce.cell.result import write_result
 from trainer.reproduce.cell.shared_model import shared_model
-from trainer.reproduce.cells import cgn_config, classifier_config, command, digest, model_cell, model_of, runs
 from trainer.reproduce.table2.config import ReproduceCellConfig
 from trainer.reproduce.table2.methods import MODEL
 from trainer.run.context import Published, RunContext, RunError
 from trainer.run.cost import Account
 
-RESULT = "cell.json"
 _SPENT = "spent.json"  # what the attempts at a classifier took, in its directory
 
 
@@ -38,9 +36,9 @@ def reproduce_cell(config: ReproduceCellConfig, context: RunContext) -> Publishe
     if config.model_name and not config.model_version:
         newest = checkpoint.newest_version(context.models_dir, config.model_name)
         config = dataclasses.replace(config, model_version=newest)
-    name, version = model_of(config)
+    name, version = config.model
     card = None
-    if model_cell(config):
+    if config.model_cell:
         card = _trained(config, context)
     elif name:
         card = checkpoint.read_card(context.models_dir, name, version)
@@ -50,19 +48,7 @@ def reproduce_cell(config: ReproduceCellConfig, context: RunContext) -> Publishe
         outcome = _masks(card)
     else:
         outcome = _accuracies(config, context)
-    result = {
-        "cell": config.key,
-        "command": command(config),
-        "trial": config.trial,
-        "digest": digest(config),
-        "seeds": {run: options["seed"] for run, options in runs(config).items()},
-        "model": card and {"name": card.name, "version": card.version, "digest": card.digest},
-        **outcome,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "runs": runs(config),
-    }
-    write_json(context.run_dir / RESULT, result)
-    context.reporter.artefact("cell", context.run_dir / RESULT)
+    write_result(config, context, card, outcome)
     return Published(name, version) if config.method == MODEL else Published()
 
 
@@ -83,10 +69,10 @@ def _check_data(variant: str) -> None:
 
 def _trained(config: ReproduceCellConfig, context: RunContext) -> ModelCard:
     """The card of the CGN of a cell's seed, which is trained now if it is not there."""
-    trained_by = model_cell(config)
-    assert isinstance(trained_by, ReproduceCellConfig)
-    name, version = model_of(config)
-    options = cgn_config(trained_by)
+    trained_by = config.model_cell
+    assert trained_by is not None
+    name, version = config.model
+    options = trained_by.cgn()
 
     def train() -> None:
         train_cgn(options, context.inside("train_cgn", version, options))
@@ -111,7 +97,7 @@ def _masks(card: ModelCard) -> dict[str, Any]:
 
 def _accuracies(config: ReproduceCellConfig, context: RunContext) -> dict[str, Any]:
     """Of a classifier, which is trained: its accuracies in per cent, and what all attempts at it took."""
-    options = classifier_config(config)
+    options = config.classifier()
     inner = context.inside("train_classifier", context.version, options)
     spent = inner.run_dir / _SPENT
     account = Account(**json.loads(spent.read_text())) if inner.resume and spent.is_file() else Account()

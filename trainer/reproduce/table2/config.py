@@ -1,15 +1,30 @@
-"""Options of the run that makes one cell of the comparison."""
+"""The cells of table 2: their options, and the runs that each of them takes. No torch in here."""
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from cgn.card import NAME, NAME_HELP, VERSION, VERSION_HELP
-from trainer.reproduce.table2.methods import ALL, VARIANTS
+from trainer.classifier.config import TrainClassifierConfig
+from trainer.mnist.config import TrainCgnConfig
+from trainer.reproduce.cell.cell import Cell, CellSet, digest, trial_variables
+from trainer.reproduce.table2.methods import (
+    ALL,
+    IDEAS,
+    IDEAS_SEED,
+    IDEAS_VARIANT,
+    METHODS,
+    MODEL,
+    VARIANTS,
+)
 from trainer.run.kind import GIVEN_MODEL, Kind
 from trainer.run.options import HIGHEST_COUNT, HIGHEST_SEED, FieldError, check_options, option
 
+SEEDS = range(5)  # of every method; cells of other seeds can be made, the table leaves them out
+
 
 @dataclass(frozen=True)
-class ReproduceCellConfig:
+class ReproduceCellConfig(Cell):
     """Options of `reproduce_cell`; the fields are those of the API's ReproduceCellSpec.
 
     Raises FieldError.
@@ -53,9 +68,84 @@ class ReproduceCellConfig:
         return f"{self.variant}/{self.method}/{self.seed}"
 
     @property
+    def kind(self) -> Kind:
+        return REPRODUCE_CELL
+
+    @property
     def trial(self) -> bool:
-        """Whether it is cut short, to try things out: no result to be gathered."""
         return bool(self.steps or self.images_seen)
+
+    @property
+    def model_cell(self) -> "ReproduceCellConfig | None":
+        if self.method == MODEL:
+            return self
+        if ALL[self.method].uses_cgn and not self.model_name:
+            return dataclasses.replace(self, method=MODEL)
+        return None
+
+    @property
+    def model(self) -> tuple[str, str]:
+        if trained_by := self.model_cell:
+            return trained_by.cgn().model_name, f"recipe-{digest(trained_by)[:12]}"
+        return self.model_name, self.model_version
+
+    @property
+    def result_name(self) -> str:
+        if self.model_name:
+            return f"{self.variant}/{self.method}/{self.model_name}@{self.model_version}-{self.seed}"
+        return self.key
+
+    def accepts_model(self, *, named: bool) -> bool:
+        return named or ALL[self.method].uses_cgn
+
+    def variables(self) -> list[str]:
+        model = [f"MODEL={self.model_name}:{self.model_version}"] if self.model_name else []
+        return model + trial_variables(self.steps, self.images_seen)
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        runs = {}
+        if trained_by := self.model_cell:
+            runs["train_cgn"] = dataclasses.asdict(trained_by.cgn())
+        if self.method != MODEL:
+            runs["train_classifier"] = dataclasses.asdict(self.classifier())
+        return runs
+
+    def cgn(self) -> TrainCgnConfig:
+        """Returns the training of the CGN, for the cell of a model."""
+        dataset = VARIANTS[self.variant]
+        # A trial is too short for sound masks. Its version name differs from the recipe's.
+        trial: dict[str, Any] = {"steps": self.steps, "publish_collapsed": True} if self.steps else {}
+        return TrainCgnConfig(
+            model_name=f"{dataset}-seed{self.seed}", dataset=dataset, seed=self.seed, **trial
+        )
+
+    def classifier(self) -> TrainClassifierConfig:
+        """Returns the training of the classifier, for any other cell."""
+        name, version = self.model
+        fresh_rows = {"bank_masks": 0, "bank_textures": 0, "bank_backgrounds": 0}  # faster for few images
+        trial: dict[str, Any] = {"images_seen": self.images_seen, **fresh_rows} if self.images_seen else {}
+        method = ALL[self.method]
+        return TrainClassifierConfig(
+            dataset=VARIANTS[self.variant],
+            model_name=name,
+            model_version=version,
+            train_on=method.train_on,
+            seed=self.seed,
+            **{**method.options, **trial},
+        )
+
+
+def planned() -> list[ReproduceCellConfig]:
+    """Returns the cells of the table seed by seed, each CGN before the cells that use it; ideas come last."""
+    names = [(variant, method, seed) for seed in SEEDS for variant in VARIANTS for method in METHODS]
+    names += [(IDEAS_VARIANT, idea, IDEAS_SEED) for idea in IDEAS]
+    return [ReproduceCellConfig(variant=variant, method=method, seed=seed) for variant, method, seed in names]
+
+
+def named(name: str) -> ReproduceCellConfig:
+    """Returns the cell of a name, of any seed. Raises ValueError or FieldError."""
+    variant, method, seed = name.split("/")
+    return ReproduceCellConfig(variant=variant, method=method, seed=int(seed))
 
 
 REPRODUCE_CELL = Kind(
@@ -65,3 +155,4 @@ REPRODUCE_CELL = Kind(
     description="Makes a cell of table 2: trains a CGN, or a classifier and its scores.",
     uses_model=GIVEN_MODEL,
 )
+CELLS = CellSet(prefix="", example="colored/model/0", planned=planned, named=named)

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainer.reproduce.cell.files import Results, write_json
-from trainer.reproduce.cells import SEEDS
-from trainer.reproduce.table2.config import ReproduceCellConfig
+from trainer.reproduce.table2.config import SEEDS, ReproduceCellConfig
 from trainer.reproduce.table2.methods import (
     CANDIDATES,
     IDEAS,
