@@ -18,6 +18,7 @@ from services.edge.access import Access
 from services.edge.callers import Callers
 from services.edge.interceptor import RpcInterceptor
 from services.edge.limits import Limits
+from services.edge.rules import Rules
 from services.edge.tls import server_credentials
 from services.edge.tracing import Tracing
 from services.in_flight import InFlight
@@ -78,7 +79,7 @@ def _check_free(name: str, variable: str, host: str, port: int) -> None:
 
 
 def _interceptor(
-    edge: EdgeSettings, metrics: RpcMetrics, in_flight: InFlight, tracing: Tracing | None
+    edge: EdgeSettings, rules: Rules, metrics: RpcMetrics, in_flight: InFlight, tracing: Tracing | None
 ) -> RpcInterceptor:
     """Raises SettingsError."""
     certificates = edge.tls_client_ca is not None
@@ -86,7 +87,7 @@ def _interceptor(
     if edge.tokens_file:
         callers = Callers(edge.tokens_file, certificates=certificates, on_fault=metrics.tokens_file_fault.set)
     access = Access(callers, certificates=certificates)
-    return RpcInterceptor(metrics, in_flight, access, Limits(edge), tracing)
+    return RpcInterceptor(metrics, in_flight, access, Limits(edge), rules, tracing)
 
 
 def _say_how_open(edge: EdgeSettings, metrics: RpcMetrics) -> None:
@@ -104,6 +105,7 @@ async def serve(
     *,
     name: str,
     add_services: Callable[[grpc.aio.Server], Sequence[str]],
+    rules: Rules,
     edge: EdgeSettings,
     port: int,
     metrics_port: int,
@@ -115,6 +117,7 @@ async def serve(
     """Serves until SIGTERM or SIGINT, then drains: NOT_SERVING, no new RPCs, `grace_seconds` for the rest.
 
     name: role, as in CGN_<NAME>_PORT. add_services: adds the servicers, returns the full service names.
+    rules: role and counted images of each RPC of those services; an RPC without a rule needs "admin".
     run: a coroutine that lives beside the server (a watcher, a sweeper) and says by its Readiness when
     the server is ready; without one the server is ready at once. If it ends by an exception, the server
     stops and the exception is raised. draining: set when draining begins, for RPCs that would not end by
@@ -127,7 +130,7 @@ async def serve(
     metrics = RpcMetrics()
     credentials = server_credentials(edge)
     in_flight = InFlight()
-    interceptor = _interceptor(edge, metrics, in_flight, tracing)
+    interceptor = _interceptor(edge, rules, metrics, in_flight, tracing)
     _check_free(name, port_variable, host, port)
     try:
         serve_metrics(host, metrics_port)

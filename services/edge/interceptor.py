@@ -19,6 +19,7 @@ from common.metrics import RpcMetrics
 from services.edge.access import Access, check_role
 from services.edge.caller import ANYONE, Caller, set_caller
 from services.edge.limits import Limits
+from services.edge.rules import Rules, rule_for
 from services.edge.tracing import Tracing
 from services.errors import ApiError, to_status
 from services.in_flight import InFlight
@@ -50,12 +51,14 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         in_flight: InFlight,
         access: Access,
         limits: Limits,
+        rules: Rules,
         tracing: Tracing | None,
     ) -> None:
         self._metrics = metrics
         self._in_flight = in_flight
         self._access = access
         self._limits = limits
+        self._rules = rules
         self._tracing = tracing
 
     async def intercept_service(
@@ -97,7 +100,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         async def call(raw: bytes, context: Any) -> None:
             async with self._around(method, context) as caller:
                 request = self._request(method, caller, raw, parse)
-                pace = self._limits.pace(caller, method, request)
+                pace = self._limits.pace(caller, rule_for(self._rules, method), request)
                 responses: Any = behaviour(request, context)
                 async with aclosing(responses):
                     async for response in responses:
@@ -128,7 +131,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _request(self, method: str, caller: Caller, raw: bytes, parse: Parse) -> Any:
         request = _parsed(raw, parse)
-        self._limits.admit_request(caller, method, request)
+        self._limits.admit_request(caller, rule_for(self._rules, method), request)
         return request
 
     @asynccontextmanager
@@ -149,7 +152,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 task_fields.set({"request_id": request_id, "caller": caller.name})
                 set_caller(caller)
             if own:
-                check_role(caller, method)
+                check_role(caller, method, rule_for(self._rules, method).role)
                 self._limits.admit_rpc(caller)
             context.set_trailing_metadata(((REQUEST_ID, request_id),))
             yield caller

@@ -1,7 +1,8 @@
-"""OpenTelemetry traces: a span per RPC and a span per forward pass. Off, nothing of it is imported here.
+"""OpenTelemetry traces: a span per RPC, and spans of work that serves several RPCs.
 
-CGN_TRACES=1 needs requirements-traces.txt. Where traces go and how many are kept is said by the standard
-variables, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER and their kin.
+CGN_TRACES=1 needs requirements-traces.txt. The standard OTEL_ variables set the destination and the sampling,
+such as OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_TRACES_SAMPLER. Without CGN_TRACES this module imports no
+OpenTelemetry package.
 """
 
 import os
@@ -15,10 +16,10 @@ from common.settings import SettingsError
 
 
 class Tracing:
-    """Makes spans and sends them.
+    """Creates spans and exports them.
 
     Args:
-        service: name of the role, such as "generator"; the resource is "cgn-" and this.
+        service: name of the process, such as "generator"; the traces' service.name is "cgn-" + service.
 
     Raises:
         SettingsError: the packages of requirements-traces.txt are missing.
@@ -37,7 +38,7 @@ class Tracing:
                 "or unset CGN_TRACES"
             ) from None
         self._context, self._propagate, self._trace = context, propagate, trace
-        # OTEL_SERVICE_NAME, where set, comes before our name.
+        # OTEL_SERVICE_NAME, if set, replaces our name.
         name = os.environ.get("OTEL_SERVICE_NAME") or f"cgn-{service}"
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": name}), shutdown_on_exit=False
@@ -46,7 +47,10 @@ class Tracing:
         self._tracer = self._provider.get_tracer("cgn")
 
     def begin_rpc(self, method: str, metadata: Mapping[str, Any], request_id: str) -> Any:
-        """A span for an RPC, below the client's of a `traceparent`; what this task starts is below it."""
+        """Starts the span of an RPC and makes it the current span of this task.
+
+        Its parent is the client's span, if the metadata has a `traceparent`.
+        """
         parent = self._propagate.extract({k: v for k, v in metadata.items() if isinstance(v, str)})
         service, _, name = method.removeprefix("/").rpartition("/")
         attributes = {
@@ -57,36 +61,29 @@ class Tracing:
         }
         kind = self._trace.SpanKind.SERVER
         span = self._tracer.start_span(f"{service}/{name}", parent, kind=kind, attributes=attributes)
-        # Never detached: the task ends with the RPC, and a stream may be closed from another one.
+        # Never detached: the task ends with the RPC, and another task may close a stream.
         self._context.attach(self._trace.set_span_in_context(span))
         return span
 
     def end_rpc(self, span: Any, code: grpc.StatusCode, caller: str) -> None:
-        """Ends the span of an RPC."""
+        """Ends the span of an RPC, with its status and its caller's name."""
         span.set_attribute("rpc.grpc.status_code", code.value[0])
         span.set_attribute("enduser.id", caller)
         if code is not grpc.StatusCode.OK:
             span.set_status(self._trace.StatusCode.ERROR, code.name)
         span.end()
 
-    def add_batch(self, model: str, mechanism: str, rows: int, closed_by: str, seconds: float) -> None:
-        """A span for a forward pass of `seconds` that has just ended. May be called from any thread.
+    def add_span(self, name: str, seconds: float, attributes: Mapping[str, str | int]) -> None:
+        """Adds a span for work of `seconds` that has just ended. May be called from any thread.
 
-        It stands alone, not below an RPC: the rows of a batch are those of many.
+        The span has no parent: the work, such as a batch, may serve several RPCs.
         """
         now = time.time_ns()
-        attributes: dict[str, str | int] = {
-            "cgn.model": model,
-            "cgn.mechanism": mechanism,
-            "cgn.rows": rows,
-            "cgn.closed_by": closed_by,
-        }
         root = self._context.Context()
-        span = self._tracer.start_span(
-            f"batch {mechanism}", root, attributes=attributes, start_time=now - round(seconds * 1e9)
-        )
+        started = now - round(seconds * 1e9)
+        span = self._tracer.start_span(name, root, attributes=attributes, start_time=started)
         span.end(now)
 
     def close(self) -> None:
-        """Sends what is left, unless that takes longer than a moment."""
+        """Exports the remaining spans; gives up after 2 s."""
         self._provider.force_flush(2_000)

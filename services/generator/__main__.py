@@ -26,7 +26,8 @@ from services.generator.models.models import Models
 from services.generator.rows.admission import Admission
 from services.generator.rows.cache import RowCache
 from services.generator.rows.source import RowSource, observe_batch
-from services.generator.servicer import SERVICE_NAME, GeneratorServicer
+from services.generator.rpc_rules import RULES, SERVICE_NAME
+from services.generator.servicer import GeneratorServicer
 from services.grpc_server import Readiness, serve
 
 _LAST_WORD_SECONDS = 1.0  # of the grace, to tell those that were not served
@@ -49,8 +50,15 @@ async def main(settings: GeneratorSettings) -> None:
     def on_batch(batch: Batch) -> None:
         observe_batch(metrics, batch)
         if tracing:
-            tracing.add_batch(
-                batch.card.name, batch.mechanism, batch.rows, batch.closed_by, batch.forward_seconds
+            tracing.add_span(
+                f"batch {batch.mechanism}",
+                batch.forward_seconds,
+                {
+                    "cgn.model": batch.card.name,
+                    "cgn.mechanism": batch.mechanism,
+                    "cgn.rows": batch.rows,
+                    "cgn.closed_by": batch.closed_by,
+                },
             )
 
     engine = Engine(settings.threads, on_batch, partial(_note_death, metrics))
@@ -109,6 +117,7 @@ async def main(settings: GeneratorSettings) -> None:
         await serve(
             name="generator",
             add_services=add_services,
+            rules=RULES,
             edge=settings.edge,
             port=settings.port,
             metrics_port=settings.metrics_port,

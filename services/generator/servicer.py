@@ -21,7 +21,6 @@ from services.generator.rows.admission import Admission
 from services.generator.rows.source import Found, RowSource
 from services.generator.streams import Streams
 
-SERVICE_NAME = "cgn_api.v1.GeneratorService"
 # What the event loop does itself, for a hop to a thread would take longer: composites of a request that are
 # planned, and pixels of raw images that are composed.
 _PLANNED_AT_ONCE, _COMPOSED_AT_ONCE = 64, 1 << 16

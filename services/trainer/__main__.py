@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import grpc
 from prometheus_client import REGISTRY
 
-from cgn_api.v1 import trainer_pb2 as pb
 from cgn_api.v1 import trainer_pb2_grpc as pb_grpc
 from common import logs
 from common.metrics import TrainerMetrics
@@ -16,6 +15,7 @@ from common.settings import SettingsError, TrainerSettings
 from services.edge.tracing import Tracing
 from services.grpc_server import serve
 from services.trainer.exporter import Exporter
+from services.trainer.rpc_rules import RULES, SERVICE_NAME
 from services.trainer.servicer import TrainerServicer
 from services.trainer.sweeper import Sweeper
 from services.trainer.totals_collector import TotalsCollector
@@ -36,11 +36,12 @@ async def run(settings: TrainerSettings) -> None:
 
         def add_services(server: grpc.aio.Server) -> Sequence[str]:
             pb_grpc.add_TrainerServiceServicer_to_server(servicer, server)
-            return [pb.DESCRIPTOR.services_by_name["TrainerService"].full_name]
+            return [SERVICE_NAME]
 
         await serve(
             name="trainer",
             add_services=add_services,
+            rules=RULES,
             edge=settings.edge,
             port=settings.port,
             metrics_port=settings.metrics_port,

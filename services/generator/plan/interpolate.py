@@ -12,7 +12,7 @@ from services.errors import ApiError, Violation, invalid_fields
 from services.generator.plan.generate import PATHS, Plan, plan
 
 MOST_MIDPOINTS = 1000
-_MIDPOINTS = 8
+_DEFAULT_MIDPOINTS = 8
 _FRAMES_PER_SECOND = 12
 _HIGHEST_FRAMES_PER_SECOND = 60
 
@@ -89,11 +89,16 @@ def interpolation(request: pb.InterpolateRequest, card: ModelCard) -> Interpolat
     return Interpolation(
         start,
         {mechanism: row for mechanism, (row,) in end.rows.items()},
-        request.midpoints if request.HasField("midpoints") else _MIDPOINTS,
+        midpoints(request),
         PATHS[request.path],
         request.animation,
         request.frames_per_second if request.HasField("frames_per_second") else _FRAMES_PER_SECOND,
     )
+
+
+def midpoints(request: pb.InterpolateRequest) -> int:
+    """Returns the number of frames between the two ends: the request's, else the default."""
+    return request.midpoints if request.HasField("midpoints") else _DEFAULT_MIDPOINTS
 
 
 def _end_factor(start: pb.Factor, end: pb.Factor, row: Row | None) -> pb.Factor:

@@ -13,31 +13,36 @@ import pytest
 
 from cgn_api.v1 import generator_pb2, trainer_pb2
 from common.settings import REPO, EdgeSettings, SettingsError
-from services.edge.access import role_of
 from services.edge.caller import ANYONE, Caller, caller
 from services.edge.callers import Callers, token_hash
 from services.edge.limits import Limits
+from services.edge.rules import rule_for
 from services.edge.tls import server_credentials
 from services.errors import ApiError, to_status
+from services.generator import rpc_rules as generator_rules
+from services.trainer import rpc_rules as trainer_rules
 
 GENERATE = "/cgn_api.v1.GeneratorService/Generate"
 SAMPLE = "/cgn_api.v1.GeneratorService/Sample"
+RULES = {**generator_rules.RULES, **trainer_rules.RULES}
 HASH = token_hash("secret").hex()
 ENTRY = f'[[caller]]\nname = "lab"\nroles = ["generate"]\ntoken_sha256 = "{HASH}"\n'
 
 
 def test_every_rpc_has_its_role() -> None:
-    roles = {
-        f"/{service.full_name}/{method.name}": role_of(f"/{service.full_name}/{method.name}")
+    methods = {
+        f"/{service.full_name}/{method.name}"
         for file in (generator_pb2.DESCRIPTOR, trainer_pb2.DESCRIPTOR)
         for service in file.services_by_name.values()
         for method in service.methods
     }
+    assert RULES.keys() == methods
+    roles = {method: rule_for(RULES, method).role for method in methods}
     admin = {name.rpartition("/")[2] for name, role in roles.items() if role == "admin"}
     assert admin == {"LoadModel", "UnloadModel", "DeleteModel", "SetAlias"}
     assert {role for name, role in roles.items() if "TrainerService" in name} == {"train"}
     assert roles[GENERATE] == roles[SAMPLE] == "generate"
-    assert role_of("/cgn_api.v1.GeneratorService/NotThoughtOfYet") == "admin"
+    assert rule_for(RULES, "/cgn_api.v1.GeneratorService/NotDeclared").role == "admin"
 
 
 def test_nobody_asked_is_anyone() -> None:
@@ -188,11 +193,11 @@ def test_a_large_request_is_paid_for_by_waiting() -> None:
     clock = Clock()
     limits = Limits(EdgeSettings.from_env({"CGN_IMAGES_PER_SECOND": "10"}), clock)
     lab = Caller("lab")
-    limits.admit_request(lab, GENERATE, images(100))
-    wait = retry(lambda: limits.admit_request(lab, GENERATE, images(1)))
+    limits.admit_request(lab, RULES[GENERATE], images(100))
+    wait = retry(lambda: limits.admit_request(lab, RULES[GENERATE], images(1)))
     assert wait == pytest.approx(9.1)
     clock.now += wait
-    limits.admit_request(lab, GENERATE, images(1))
+    limits.admit_request(lab, RULES[GENERATE], images(1))
 
 
 def test_a_stream_is_slowed_down_to_the_rate() -> None:
@@ -200,8 +205,8 @@ def test_a_stream_is_slowed_down_to_the_rate() -> None:
     limits = Limits(EdgeSettings.from_env({"CGN_IMAGES_PER_SECOND": "10"}), clock)
     lab = Caller("lab")
     request = generator_pb2.SampleRequest()
-    limits.admit_request(lab, SAMPLE, request)
-    pace = limits.pace(lab, SAMPLE, request)
+    limits.admit_request(lab, RULES[SAMPLE], request)
+    pace = limits.pace(lab, RULES[SAMPLE], request)
     assert pace is not None
     header = generator_pb2.SampleResponse(header=generator_pb2.SampleHeader())
     batch = generator_pb2.SampleResponse(batch=generator_pb2.SampleBatch(shape_labels=[1] * 5))
@@ -209,18 +214,18 @@ def test_a_stream_is_slowed_down_to_the_rate() -> None:
     assert pace(batch) == pytest.approx(0.5)
     clock.now += 0.5
     assert pace(batch) == pytest.approx(0.5)
-    retry(lambda: limits.admit_request(lab, SAMPLE, request))
-    assert limits.pace(Caller("free", images_per_second=0), SAMPLE, request) is None
-    assert limits.pace(lab, GENERATE, images(1)) is None
+    retry(lambda: limits.admit_request(lab, RULES[SAMPLE], request))
+    assert limits.pace(Caller("free", images_per_second=0), RULES[SAMPLE], request) is None
+    assert limits.pace(lab, RULES[GENERATE], images(1)) is None
 
 
 def test_images_of_one_request() -> None:
     limits = Limits(EdgeSettings.from_env({"CGN_MAX_IMAGES": "10"}))
-    limits.admit_request(Caller("lab"), GENERATE, images(10))
-    limits.admit_request(Caller("free", images_per_request=0), GENERATE, images(1000))
+    limits.admit_request(Caller("lab"), RULES[GENERATE], images(10))
+    limits.admit_request(Caller("free", images_per_request=0), RULES[GENERATE], images(1000))
     for who, most in ((Caller("lab"), 10), (Caller("small", images_per_request=2), 2)):
         with pytest.raises(ApiError, match=f"one request may ask for {most}") as error:
-            limits.admit_request(who, GENERATE, images(11))
+            limits.admit_request(who, RULES[GENERATE], images(11))
         assert error.value.violations[0][0] == "composites"
 
 
