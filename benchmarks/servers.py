@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,10 +15,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from common.local_redis import redis_server
 from common.settings import REPO
 from deploy.process import Process
 from services.probe import probe
+from testing.processes import free_port
+from testing.redis_process import LocalRedis
 
 MODEL = "wildlife_mnist"
 BENCH_PYTHON = REPO / ".venv-bench" / "bin" / "python"  # where the other servers are installed
@@ -126,19 +126,9 @@ def bentoml(models_dir: Path) -> Iterator[Served]:
 @contextmanager
 def redis(folder: Path) -> Iterator[str]:
     """A cache's Redis; its URL."""
-    port = free_port()
-    flags = ["--save", "", "--appendonly", "no", "--maxmemory", "512mb", "--maxmemory-policy", "allkeys-lru"]
-    command = [redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *flags]
-    with _running("redis", command, {}, folder) as process:
-        _wait(process, lambda: _listens(port))
-        yield f"redis://127.0.0.1:{port}/0"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
+    flags = ["--appendonly", "no", "--maxmemory", "512mb", "--maxmemory-policy", "allkeys-lru"]
+    with LocalRedis(free_port(), folder, flags) as server:
+        yield server.url
 
 
 @contextmanager
@@ -165,8 +155,3 @@ def _answers(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0

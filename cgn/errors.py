@@ -1,4 +1,4 @@
-"""The one error that bad input to the model raises."""
+"""The error that bad input to the model raises, and how torch reports that memory is exhausted."""
 
 
 class CgnInputError(ValueError):
@@ -13,3 +13,13 @@ class CgnInputError(ValueError):
         super().__init__(f"{field}: {description}")
         self.field = field
         self.description = description
+
+
+def is_host_out_of_memory(error: BaseException) -> bool:
+    """Whether Python or torch raised an error because the machine's memory, not a GPU's, is exhausted.
+
+    torch has no exception class for this; only the name of its allocator in the text identifies it.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

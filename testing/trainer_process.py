@@ -66,9 +66,6 @@ class TrainerProcess(ModuleProcess):
     def watch(self, job_id: str, after: str = "") -> list[pb.JobEvent]:
         return list(self.stub.WatchJob(pb.WatchJobRequest(job_id=job_id, after_event_id=after)))
 
-    def worker(self, log: Path) -> ModuleProcess:
-        return ModuleProcess("tests.runs.worker", "10", log=log, env=self.worker_env)
-
     def __exit__(self, *error: object) -> None:
         self.channel.close()
         super().__exit__(*error)

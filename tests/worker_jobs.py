@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from celery import Celery  # type: ignore[import-untyped]
@@ -10,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from testing.processes import ModuleProcess
+from testing.trainer_process import TrainerProcess
 from trainer.jobs.events import LogLine, decode
 from trainer.jobs.queue import JobQueue
 from trainer.jobs.record import Job, JobSpec, Resources
@@ -19,6 +21,11 @@ from trainer.jobs.wakeup import wake
 LEASE_SECONDS = 3.0
 
 StartWorker = Callable[..., ModuleProcess]  # its settings, on top of the test's
+
+
+def worker_of(trainer: TrainerProcess, log: Path) -> ModuleProcess:
+    """Starts a worker on a trainer's queue; its runs count instead of training (tests/runs)."""
+    return ModuleProcess("tests.runs.worker", "10", log=log, env=trainer.worker_env)
 
 
 async def submit(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from cgn.errors import is_host_out_of_memory
 from cgn.factors import Factor
 from cgn.model import CGN
 from cgn.noise import Mechanism
@@ -21,12 +22,10 @@ def rows_of(model: CGN, mechanism: Mechanism, factors: Sequence[Factor]) -> torc
     """
     try:
         return model.rows(mechanism, factors)
-    except MemoryError as error:
-        raise _none_left(mechanism, error) from error
     except torch.OutOfMemoryError:
         pass  # out of the handler, so that the failed pass's memory is free
-    except RuntimeError as error:  # what torch raises for the machine's memory
-        if "DefaultCPUAllocator" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_host_out_of_memory(error):
             raise
         raise _none_left(mechanism, error) from error
     torch.cuda.empty_cache()

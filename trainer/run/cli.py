@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cgn.card import VERSION, VERSION_HELP
-from cgn.errors import CgnInputError
+from cgn.errors import CgnInputError, is_host_out_of_memory
 from common.memory import keep_memory
 from common.settings import Paths, SettingsError, device_from_env
 from trainer.run.context import CONFIG, Published, RunContext, RunError, Stopped, write_config
@@ -117,10 +117,8 @@ def _code_of(error: Exception) -> int:
     """Exit code for an error that no run foresees."""
     if isinstance(error, OSError) and disk_is_full(error):
         return DISK_FULL
-    # PyTorch's of a device has the name; that of the processor is known by its text alone.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return OUT_OF_MEMORY
-    if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error):
+    # By its name, as torch is not imported here: torch.OutOfMemoryError, of a GPU.
+    if is_host_out_of_memory(error) or type(error).__name__ == "OutOfMemoryError":
         return OUT_OF_MEMORY
     return DEFECT
 

@@ -15,6 +15,7 @@ from testing.processes import free_port, wait_for
 from testing.random_model import publish_random, publish_random_imagenet
 from testing.redis_process import JOBS_FLAGS, LocalRedis
 from testing.trainer_process import TrainerProcess
+from tests.worker_jobs import worker_of
 
 FAST: dict[str, Any] = {"lr_generator": 0.02, "checkpoint_every": 10}
 
@@ -129,7 +130,7 @@ def test_a_start_of_another_family_is_refused_at_once(client: Client, tmp_path: 
 def test_a_cancelled_job_is_resumed_from_its_checkpoint_and_retried_from_zero(
     client: Client, trainer: TrainerProcess, tmp_path: Path
 ) -> None:
-    with trainer.worker(tmp_path / "worker.log"):
+    with worker_of(trainer, tmp_path / "worker.log"):
         first = client.submit(
             "train_cgn", steps=60, job_labels={"team": "red"}, **FAST | {"lr_generator": 0.1}
         )
@@ -184,7 +185,7 @@ def test_nothing_is_resumed_of_a_job_that_never_wrote_a_checkpoint(client: Clien
 
 
 def test_a_job_stops_when_its_time_is_over(client: Client, trainer: TrainerProcess, tmp_path: Path) -> None:
-    with trainer.worker(tmp_path / "worker.log"):
+    with worker_of(trainer, tmp_path / "worker.log"):
         job = client.submit("train_cgn", steps=100_000, time_limit_seconds=3, **FAST)
         done = ended(client, job.job_id)
         assert (done.state, done.reason) == (pb.JOB_STATE_FAILED, "TIME_LIMIT")
@@ -196,7 +197,7 @@ def test_a_job_stops_when_its_time_is_over(client: Client, trainer: TrainerProce
 
 
 def test_artefacts_come_whole_or_not_at_all(client: Client, trainer: TrainerProcess, tmp_path: Path) -> None:
-    with trainer.worker(tmp_path / "worker.log"):
+    with worker_of(trainer, tmp_path / "worker.log"):
         job = client.submit("train_cgn", steps=40, **FAST)
         done = ended(client, job.job_id)
     assert done.progress.images_per_second > 0
@@ -246,7 +247,7 @@ def test_artefacts_come_whole_or_not_at_all(client: Client, trainer: TrainerProc
 
 
 def test_events_come_by_kind(client: Client, trainer: TrainerProcess, tmp_path: Path) -> None:
-    with trainer.worker(tmp_path / "worker.log"):
+    with worker_of(trainer, tmp_path / "worker.log"):
         job = client.submit("train_cgn", steps=30, **FAST)
         whole = list(client.watch(job.job_id))
     for kind in ("state_change", "progress", "artefact", "log_line"):
@@ -260,7 +261,7 @@ def test_events_come_by_kind(client: Client, trainer: TrainerProcess, tmp_path: 
 def test_a_watcher_sees_one_history_although_the_service_is_killed(
     client: Client, trainer: TrainerProcess, tmp_path: Path
 ) -> None:
-    with trainer.worker(tmp_path / "worker.log"):
+    with worker_of(trainer, tmp_path / "worker.log"):
         job = client.submit("train_cgn", steps=200, **FAST | {"lr_generator": 0.05})
         seen = []
         restarted = False

@@ -21,6 +21,7 @@ from services.probe import probe
 from testing.processes import ModuleProcess, free_port, wait_for
 from testing.redis_process import JOBS_FLAGS, LocalRedis
 from testing.trainer_process import TrainerProcess
+from tests.worker_jobs import worker_of
 from trainer.mnist.config import TrainCgnConfig
 from trainer.run.directories import artefact_file
 
@@ -193,7 +194,7 @@ def test_other_bad_requests(trainer: TrainerProcess) -> None:
 def test_a_job_is_followed_from_submission_to_its_model(lone_redis: LocalRedis, tmp_path: Path) -> None:
     with (
         TrainerProcess(lone_redis.url, tmp_path) as trainer,
-        trainer.worker(tmp_path / "worker.log") as worker,
+        worker_of(trainer, tmp_path / "worker.log") as worker,
     ):
         trainer.wait_for_health("SERVING")
         worker.wait_for_log('"message": "ready"')
@@ -241,7 +242,7 @@ def test_a_job_is_followed_from_submission_to_its_model(lone_redis: LocalRedis, 
 
 
 def test_cancelling_ends_a_running_job_and_its_watchers(lone_redis: LocalRedis, tmp_path: Path) -> None:
-    with TrainerProcess(lone_redis.url, tmp_path) as trainer, trainer.worker(tmp_path / "worker.log"):
+    with TrainerProcess(lone_redis.url, tmp_path) as trainer, worker_of(trainer, tmp_path / "worker.log"):
         trainer.wait_for_health("SERVING")
         job = trainer.submit(steps=10_000, checkpoint_every=10)
         states: list[int] = []
@@ -304,7 +305,7 @@ def test_a_service_that_stops_ends_the_watching_of_jobs(server: LocalRedis, tmp_
 def test_a_restarted_service_knows_the_running_jobs_and_takes_back_lost_ones(
     lone_redis: LocalRedis, tmp_path: Path
 ) -> None:
-    with TrainerProcess(lone_redis.url, tmp_path) as first, first.worker(tmp_path / "worker.log"):
+    with TrainerProcess(lone_redis.url, tmp_path) as first, worker_of(first, tmp_path / "worker.log"):
         first.wait_for_health("SERVING")
         job = first.submit(steps=10_000, checkpoint_every=10)
         wait_for("a checkpoint", lambda: first.get(job.job_id).artefacts)
@@ -322,11 +323,11 @@ def test_a_restarted_service_knows_the_running_jobs_and_takes_back_lost_ones(
 def test_the_service_resumes_the_job_of_a_killed_worker(lone_redis: LocalRedis, tmp_path: Path) -> None:
     with TrainerProcess(lone_redis.url, tmp_path) as trainer:
         trainer.wait_for_health("SERVING")
-        with trainer.worker(tmp_path / "first.log") as doomed:
+        with worker_of(trainer, tmp_path / "first.log") as doomed:
             job = trainer.submit(steps=100, checkpoint_every=10)
             wait_for("a checkpoint", lambda: trainer.get(job.job_id).artefacts)
             doomed.kill()
-        with trainer.worker(tmp_path / "second.log"):
+        with worker_of(trainer, tmp_path / "second.log"):
             # No one wakes the second worker but the service's sweeper.
             done = wait_for(
                 "the job to end", lambda: found if (found := trainer.get(job.job_id)).state in ENDED else None
