@@ -28,8 +28,8 @@ class Supervisor:
     ) -> None:
         """commands: the words after `python -m` that run a job of each kind.
 
-        leave: set when this worker is to stop. gpus: the names of the GPUs that it offers. memory_mb: the memory
-        limit of a run, in MiB; 0: no limit.
+        leave: set when this worker is to stop. gpus: the names of the GPUs that it offers. memory_mb: the
+        memory limit of a run, in MiB; 0: no limit.
         """
         self._claims = claims
         self._commands = commands
