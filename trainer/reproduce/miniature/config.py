@@ -1,8 +1,8 @@
 """The cells of ImageNet's miniature: their options, and the runs that each of them takes. No torch in here.
 
 The miniature is the paper's ImageNet experiment at 32 pixels, on Wildlife MNIST in place of the thousand
-classes. A BigGAN is trained here. A U²-Net learns from drawn objects, never from digits. A CGN is then distilled
-from both, with all losses and without each of them (table 1).
+classes. A BigGAN is trained here. A U²-Net learns from drawn objects, never from digits. A CGN is then
+distilled from both, with all losses and without each of them (table 1).
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -24,8 +24,8 @@ IMAGES_SEEN = 150_000
 JUDGE_STEPS = 1000
 LOOKS = 10  # sample sheets of a training, after the one at its start
 # Differences from the paper's settings. Steps are few, so learning rates are high and a step has one small
-# batch. Random features are weaker than VGG16's, so their weights are larger. L_text cuts its patches from x_gt,
-# as the authors' code does: patches of the composite would come from the foreground itself, which a large λ5
+# batch. Random features are weaker than VGG16's, so their weights are larger. L_text cuts its patches from
+# x_gt, as the authors' code does: patches of the composite would come from the foreground itself, which a large λ5
 # then turns into one flat colour. With less than half of this λ5, foregrounds keep the background around the
 # object, and masks grow too large.
 SETTINGS: dict[str, Any] = {

@@ -2,8 +2,8 @@
 
 The paper has neither for ImageNet. Here a judge of masks knows where the object is
 (`trainer.reproduce.miniature.mask_judge`), the textures behind real objects are known
-(`cgn.metrics.textures`), and a classifier that has seen every shape with every texture tells what the shape of
-a counterfactual is taken for.
+(`cgn.metrics.textures`), and a classifier that has seen every shape with every texture tells what the shape
+of a counterfactual is taken for.
 """
 
 import json
