@@ -25,9 +25,9 @@ JUDGE_STEPS = 1000
 LOOKS = 10  # sample sheets of a training, after the one at its start
 # Differences from the paper's settings. Steps are few, so learning rates are high and a step has one small
 # batch. Random features are weaker than VGG16's, so their weights are larger. L_text cuts its patches from
-# x_gt, as the authors' code does: patches of the composite would come from the foreground itself, which a large λ5
-# then turns into one flat colour. With less than half of this λ5, foregrounds keep the background around the
-# object, and masks grow too large.
+# x_gt, as the authors' code does: patches of the composite would come from the foreground itself, which a
+# large λ5 then turns into one flat colour. With less than half of this λ5, foregrounds keep the background
+# around the object, and masks grow too large.
 SETTINGS: dict[str, Any] = {
     "lr_shape": 3e-4,
     "lr_texture": 3e-4,
