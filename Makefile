@@ -22,7 +22,7 @@ MINUTES ?=
 
 .PHONY: help import demo up test test-long lint lint-python lint-types lint-protos lint-docker lint-compose \
         lint-rules data train reproduce reproduce-table ship bench bench-table bench-cost bench-banks chaos fuzz \
-        soak pictures sheets token protos
+        soak pictures sheets token protos docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -123,6 +123,9 @@ sheets: $(STAMP) ## Draw sheets of any model: mechanisms, counterfactuals; ARGS=
 protos: $(STAMP) ## Generate cgn_api/ from protos/
 	@$(PY) -m grpc_tools.protoc --proto_path=protos --python_out=. --pyi_out=. --grpc_python_out=. \
 	  protos/cgn_api/v1/*.proto
+
+docs: $(STAMP) ## Generate docs/settings.md, the page of environment variables
+	@$(PY) -m deploy.settings_page
 
 # Of pip's output only the large packages, as they are fetched, and errors.
 $(STAMP): $(REQUIREMENTS)
