@@ -54,7 +54,7 @@ JOBS_URL = redis_url(
 
 HOST = text(
     "CGN_HOST",
-    "Address to listen on. An address that other machines can reach needs TLS and callers, or CGN_INSECURE=1.",
+    "Address to listen on. An address open to other machines needs TLS and callers, or CGN_INSECURE=1.",
     "IP address or host name",
     "127.0.0.1",
 )
@@ -111,7 +111,7 @@ MODEL_MEMORY_MB = integer(
 )
 KEEP_VERSIONS = integer(
     "CGN_KEEP_VERSIONS",
-    "Newest versions of each model that stay on disk, besides `stable`; 0: all.",
+    "Newest versions of each model that stay on disk, besides those that an alias names; 0: all.",
     0,
     0,
     1_000_000,
@@ -253,7 +253,7 @@ class GeneratorSettings:
         row_cache_bytes: of the row cache in memory; 0: none.
         row_ttl_seconds: until a row in Redis expires.
         model_memory_bytes: of loaded models; 0: half of the device's memory.
-        keep_versions: newest versions of each model that stay, besides stable; 0: all.
+        keep_versions: newest versions of each model that stay on disk, besides those with an alias; 0: all.
         pixels_in_flight: of one model's rows in unanswered requests.
         grace_seconds: to finish requests after SIGTERM.
     """

@@ -23,8 +23,9 @@ Settings are environment variables. An unset or empty variable has its default, 
 machine. If a value is not allowed, the process ends with one line that names the variable, the allowed values
 and the cure. Relative paths start in the working directory; the default paths are in the repository.
 
-"Runs" are trainings and other jobs, also those started with `python -m trainer`. Containers of the compose file
-have other defaults for `CGN_HOST` (0.0.0.0) and `CGN_INSECURE` (1): their ports are published on 127.0.0.1 alone.
+"Runs" are trainings and other jobs, also those started with `python -m trainer`. Containers of the compose
+file have other defaults for `CGN_HOST` (0.0.0.0) and `CGN_INSECURE` (1), as their ports are published on
+127.0.0.1 alone.
 """
 
 _READERS: dict[str, Callable[[Mapping[str, str]], object]] = {
