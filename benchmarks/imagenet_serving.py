@@ -24,8 +24,9 @@ from benchmarks.sizes import Sizes
 from cgn.card import MaskBounds
 from cgn.device import cpu_has_bfloat16
 from cgn.factors import Factor, noise_of, weights_of
+from cgn.families.family import Precision
+from cgn.families.imagenet.family import FAMILY
 from cgn.families.imagenet.network import ImagenetCGN, ImagenetSizes, random_cgn
-from cgn.families.table import Precision
 from cgn.store import checkpoint
 from common.memory import keep_memory
 
@@ -62,7 +63,7 @@ def publish_random(root: Path, ch: int | None = None) -> None:
         dtype=torch.float32,
         name=NAME,
         version="v1",
-        family="imagenet",
+        family=FAMILY.name,
         architecture=architecture,
         class_names=names,
         resolution=RESOLUTION,
@@ -97,8 +98,7 @@ def _served(root: Path, precision: Precision) -> Callable[[Factor], torch.Tensor
 
 
 def _authors(root: Path) -> Callable[[Factor], torch.Tensor]:
-    network, _ = checkpoint.load_trained(root, NAME)
-    assert isinstance(network, ImagenetCGN)
+    network, _ = checkpoint.load_trained_of(FAMILY, root, NAME)
     network.eval()
     return lambda factor: authors_composite(network, factor)
 

@@ -22,7 +22,7 @@ from benchmarks.sizes import Sizes
 from cgn.device import cpu_has_bfloat16
 from cgn.engine import Engine, Row
 from cgn.factors import Factor, noise_of, shifts_of
-from cgn.families.table import Precision
+from cgn.families.family import Precision
 from cgn.images.pixels import compose_product, to_uint8
 from cgn.model import CGN
 from cgn.noise import MECHANISMS, Mechanism

@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 
 from cgn.composer import compose
-from cgn.families.mnist.network import LATENT, MnistCGN, one_hot
-from cgn.families.mnist_authors.network import AuthorsMnistCGN
+from cgn.families.mnist.network import LATENT, one_hot
 from cgn.noise import MECHANISMS
 from cgn.store import checkpoint
 
@@ -27,7 +26,6 @@ class Plain:
 
     def __init__(self, models_dir: Path, name: str) -> None:
         network, self.card = checkpoint.load_trained(models_dir, name)
-        assert isinstance(network, MnistCGN | AuthorsMnistCGN)
         self.network = network.eval()
 
     def causes(self, labels: Sequence[Sequence[int]], seed: int) -> torch.Tensor:

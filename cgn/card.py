@@ -9,6 +9,7 @@ from typing import Any
 from cgn.errors import CgnInputError
 
 CARD_FORMAT = 1
+CARD_FILE = "card.json"  # beside the weights
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 NAME_HELP = "a lowercase letter, then up to 63 of a-z, 0-9, '_', '-'"

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 
 from cgn.card import MaskBounds, ModelCard
+from cgn.families.imagenet import family as imagenet
 from cgn.families.imagenet.biggan import BigGAN, calibrate
 from cgn.families.imagenet.network import MODULES, ImagenetCGN
-from cgn.families.table import build_network
+from cgn.families.mnist import family as mnist
 from cgn.store import checkpoint
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -28,7 +29,7 @@ def publish_random(
     """Publishes a small CGN; fields replace those of its card."""
     torch.manual_seed(seed)
     card: dict[str, Any] = {
-        "family": "mnist",
+        "family": mnist.FAMILY.name,
         "architecture": {"width": width},
         "class_names": class_names,
         "resolution": resolution,
@@ -40,7 +41,7 @@ def publish_random(
         "trained": False,
         "notes": ["random weights, for tests"],
     }
-    network = build_network("mnist", {"width": width}, len(class_names), resolution)
+    network = mnist.build({"width": width}, len(class_names), resolution)
     return checkpoint.publish(root, network, name=name, version=version, **(card | fields))
 
 
@@ -62,8 +63,7 @@ def publish_random_imagenet(
     """Publishes a CGN of the ImageNet family at 32 pixels, and returns it in its trained form too."""
     torch.manual_seed(seed)
     sizes = TINY_IMAGENET | architecture
-    network = build_network("imagenet", sizes, len(ANIMALS), 32).eval()
-    assert isinstance(network, ImagenetCGN)
+    network = imagenet.build(sizes, len(ANIMALS), 32).eval()
     for i, module in enumerate(MODULES.values()):
         if isinstance(biggan := getattr(network, module, None), BigGAN):
             calibrate(biggan, seed + i)
@@ -73,7 +73,7 @@ def publish_random_imagenet(
         dtype=torch.float32,
         name=name,
         version=version,
-        family="imagenet",
+        family=imagenet.FAMILY.name,
         architecture=sizes,
         class_names=ANIMALS,
         class_ids=ANIMAL_IDS,

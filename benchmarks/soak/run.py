@@ -12,6 +12,7 @@ import redis
 
 from benchmarks.soak.growth import Memory, Slope
 from benchmarks.soak.ledger import Verdict, judge
+from cgn.card import CARD_FILE
 from cgn.model import CGN
 from cgn.store import checkpoint
 from common.settings import REPO
@@ -130,8 +131,8 @@ class Run:
         (version,) = sorted((REPO / "models" / _STEADY).iterdir())[-1:]
         target = self._root / "steady" / version.name
         shutil.copytree(version, target)
-        card = json.loads((target / checkpoint.CARD).read_text())
-        (target / checkpoint.CARD).write_text(json.dumps(card | {"name": "steady"}))
+        card = json.loads((target / CARD_FILE).read_text())
+        (target / CARD_FILE).write_text(json.dumps(card | {"name": "steady"}))
         self._know("steady", version.name)
 
     def _know(self, name: str, version: str) -> None:

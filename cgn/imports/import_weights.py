@@ -25,8 +25,8 @@ from cgn.families.imagenet.network import ImagenetCGN, ImagenetSizes, random_cgn
 from cgn.families.mnist_authors.network import AuthorsMnistCGN
 from cgn.imports.authors_weights import AUTHORS_SIZES, assemble_cgn, load_cgn, load_mnist
 from cgn.metrics.collapse import ROWS, class_bounds, measure_network, sound_bounds, verdict
-from cgn.store import checkpoint
-from cgn.store.checkpoint import VersionExists
+from cgn.store import checkpoint, versions
+from cgn.store.versions import VersionExists
 
 MODELS_DIR = Path(__file__).resolve().parents[2] / "models"
 FAILED, BAD_OPTIONS = 1, 2  # exit codes
@@ -178,7 +178,7 @@ def publish_random(
 
 def _free(models_dir: Path, name: str, version: str) -> Path:
     """Where a version goes, if there is none yet: asked before the work, not only after it."""
-    target = checkpoint.version_dir(models_dir, name, version)
+    target = versions.version_dir(models_dir, name, version)
     if target.exists():
         raise VersionExists("version", f"{target} exists and never changes; give another --version or --name")
     return target

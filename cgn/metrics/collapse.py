@@ -110,15 +110,14 @@ def measure_network(network: Network, rows: int = ROWS) -> list[MaskMeasures]:
     random = torch.Generator().manual_seed(0)
     was_training = network.training
     network.eval()
-    found = []
+    measures = []
     for label in range(network.classes):
-        u_NL = torch.randn(rows, network.latent, generator=random).to(device)
+        u_NL = network.draw_noise(rows, random).to(device)
         y_NC = torch.from_numpy(weights_of([label] * rows, network.classes)).to(device)
-        shift_N2 = torch.zeros(rows, 2, dtype=torch.int64, device=device)  # shapes have none
-        masks = network.draw("shape", u_NL, y_NC, shift_N2, 1.0)
-        found.append(measure(masks[:, 0].float().cpu().numpy()))
+        m_N1HW = network.draw_masks(u_NL, y_NC)
+        measures.append(measure(m_N1HW[:, 0].float().cpu().numpy()))
     network.train(was_training)
-    return found
+    return measures
 
 
 def sound_bounds(mask_lowest: float, mask_highest: float) -> MaskBounds:

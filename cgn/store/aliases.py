@@ -82,7 +82,7 @@ def move(root: Path, name: str, alias: str, version: str, token: int | None = No
     if version:
         cards.check_version(version)
     published = root / name / version
-    if not (published / "card.json" if version else published).exists():
+    if not (published / cards.CARD_FILE if version else published).exists():
         raise AliasError("version" if version else "model", f"there is no model at {published}")
     with _locked(root / name):
         targets = _read(root, name)

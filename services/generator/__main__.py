@@ -15,7 +15,7 @@ import torch
 from cgn.device import cpu_has_bfloat16, memory_bytes, resolve_device
 from cgn.engine import Batch, Engine
 from cgn.errors import CgnInputError
-from cgn.families.table import Precision
+from cgn.families.family import Precision
 from cgn_api.v1.generator_pb2_grpc import add_GeneratorServiceServicer_to_server
 from common import logs
 from common.memory import keep_memory

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
+from cgn.card import CARD_FILE
 from cgn_api.v1 import trainer_pb2 as pb
 from services.errors import Violation, invalid_fields
 from trainer.jobs.record import JobSpec, Resources
@@ -88,7 +89,7 @@ def _missing_model(config: Dataclass, kind: Kind, models_dir: Path, prefix: str)
 def _families(model: Path, versions: str) -> set[str]:
     """The families of a model's versions, as far as their cards can be read; the job itself looks closer."""
     found = set()
-    for path in model.glob(f"{versions}/card.json"):
+    for path in model.glob(f"{versions}/{CARD_FILE}"):
         try:
             found.add(str(json.loads(path.read_text(encoding="utf-8"))["family"]))
         except (OSError, ValueError, KeyError, TypeError):

@@ -15,7 +15,7 @@ from cgn.model import CGN
 from cgn.sampling.banks import Counterfactuals
 from cgn.sampling.policy import Policy
 from cgn.sampling.sampler import Sampler
-from cgn.store import checkpoint
+from cgn.store import checkpoint, versions
 from trainer.classifier.config import BOTH, INTERVENTION, ORIGINAL, TrainClassifierConfig
 from trainer.run.context import RunContext, RunError, Stopped
 
@@ -140,7 +140,7 @@ class TrainingData:
         config, context = self._config, self._surroundings
         try:
             model = checkpoint.load(context.models_dir, config.model_name, config.model_version)
-        except checkpoint.CheckpointError as error:
+        except versions.CheckpointError as error:
             raise RunError(str(error)) from None
         has = (len(model.card.class_names), model.card.resolution)
         needs = (len(self.validation.class_names), self.validation.resolution)

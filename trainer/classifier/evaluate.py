@@ -15,7 +15,7 @@ from cgn.families.state_dicts import fitted, read_state_dict
 from cgn.sampling.banks import Counterfactuals
 from cgn.sampling.policy import Policy
 from cgn.sampling.sampler import Sampler
-from cgn.store import checkpoint
+from cgn.store import checkpoint, weights
 from trainer.classifier.data import Images
 from trainer.classifier.evaluate_config import EvaluateClassifierConfig
 from trainer.classifier.network import Classifier, check_classes
@@ -63,7 +63,7 @@ def evaluate_classifier(config: EvaluateClassifierConfig, context: RunContext) -
         )
     result = {
         "scores": scores,
-        "classifier": {"file": str(path), "digest": checkpoint.digest_tensors(classifier.state_dict())},
+        "classifier": {"file": str(path), "digest": weights.digest_tensors(classifier.state_dict())},
         "model": made_by,
         "data": validation.provenance,
         "class_names": validation.class_names,

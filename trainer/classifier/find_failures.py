@@ -17,7 +17,6 @@ import torch
 from cgn.composer import compose
 from cgn.device import resolve_device
 from cgn.factors import Factor
-from cgn.families.imagenet.served import ServedImagenet
 from cgn.images.model_sheets import mechanisms_sheet
 from cgn.labels import parse_class
 from cgn.metrics.collapse import measure
@@ -140,10 +139,8 @@ def measure_class(model: CGN, label: int, config: FindFailuresConfig) -> Measure
         "size": max(0.0, bounds.lowest - masks.mean, masks.mean - bounds.highest),
         "soft": masks.soft,
     }
-    if isinstance(network, ServedImagenet):
-        with torch.inference_mode():
-            parts = [network.shape.mask(x.to(model.device, network.shape.pre_mask.dtype)) for x in b.split(1)]
-        found["saliency"] = _mean(torch.cat(parts).float().cpu().mean((1, 2, 3)))
+    if (saliency := network.find_saliency(b)) is not None:
+        found["saliency"] = _mean(saliency.mean((1, 2, 3)))
     if "reference" in network.mechanisms:
         found["realism"] = _mean(realism_loss(compose(m, f, b), model.rows("reference", factors)))
     return {name: value if value is None else round(value, 5) for name, value in found.items()}

@@ -19,7 +19,7 @@ from cgn.errors import CgnInputError
 from cgn.images.pixels import to_uint8
 from cgn.sampling.banks import Counterfactuals
 from cgn.sampling.sampler import Sampler
-from cgn.store import checkpoint
+from cgn.store import checkpoint, versions
 from trainer.datasets.config import IMAGE_FOLDER, GenerateDatasetConfig
 from trainer.datasets.files import LABELS, Pictures, class_folders, write_labels, write_part
 from trainer.run.checkpoints import config_fingerprint
@@ -121,7 +121,7 @@ def _begin(config: GenerateDatasetConfig, context: RunContext) -> _Progress:
         return progress
     version = config.model_version
     try:
-        version = version or checkpoint.newest_version(context.models_dir, config.model_name)
+        version = version or versions.newest_version(context.models_dir, config.model_name)
     except CgnInputError as error:
         raise RunError(str(error)) from None
     progress = _Progress(fingerprint, version)

@@ -18,6 +18,7 @@ from torch import nn
 from cgn.data import DataError, ImageSet, training_images
 from cgn.device import resolve_device
 from cgn.families.imagenet.biggan import BigGAN, BigGANSizes
+from cgn.families.network import truncated_noise
 from cgn.images.pixels import to_uint8
 from cgn.images.sheets import SheetRow, draw_sheet
 from trainer.gan.average import update_average
@@ -28,7 +29,6 @@ from trainer.imagenet.biggan_statistics import (
     FULL_VARIETY,
     normalise_by_batch,
     store_statistics,
-    truncated_noise,
 )
 from trainer.mnist.samples import MOST_COLUMNS
 from trainer.mnist.stage import rate_left

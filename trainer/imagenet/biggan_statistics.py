@@ -16,17 +16,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from cgn.families.imagenet.biggan import EPS, MEASURED, N_STATS, BigGAN
+from cgn.families.network import truncated_noise
 
 POWER_ITERATIONS = 30  # from vectors that are nearly right
 FULL_VARIETY = (N_STATS - 1,)  # the row of truncation 1
 
 Inputs = tuple[torch.Tensor, ...]
-
-
-def truncated_noise(rows: int, z_dim: int, random: torch.Generator) -> torch.Tensor:
-    """Noise of truncation 1, (rows, z_dim): normal values within [-2, 2] (Brock et al. 2019, section 3.1)."""
-    u_NL = torch.empty(rows, z_dim)
-    return nn.init.trunc_normal_(u_NL, a=-2.0, b=2.0, generator=random)
 
 
 def normalise_by_batch(biggan: BigGAN) -> None:

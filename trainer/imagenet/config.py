@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from cgn.card import NAME, NAME_HELP, VERSION, VERSION_HELP
+from cgn.families import imagenet
 from trainer.run.kind import Kind
 from trainer.run.options import HIGHEST_COUNT, HIGHEST_SEED, PATH, FieldError, check_options, option
 
@@ -266,5 +267,5 @@ TRAIN_IMAGENET = Kind(
     description="Trains a CGN of the ImageNet family from a published start model.",
     publishes=True,
     uses_model=("start_model", "start_version"),
-    family="imagenet",
+    family=imagenet.NAME,
 )

@@ -5,16 +5,13 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from cgn.card import MaskBounds, ModelCard
 from cgn.families.imagenet.network import ImagenetCGN
 from cgn.imports.import_weights import NOT_MEASURED, NOT_TRAINED, OBJECTS
-from cgn.metrics.collapse import MEAN_BELOW, ROWS, MaskMeasures, class_bounds, measure, verdict
+from cgn.metrics.collapse import MEAN_BELOW, class_bounds, measure_network, verdict
 from cgn.store import checkpoint
-from trainer.imagenet.biggan_statistics import truncated_noise
 from trainer.imagenet.config import TrainImagenetConfig
-from trainer.imagenet.step import TRUNCATION
 from trainer.mnist.collapse_report import summary
 from trainer.run.context import Published, RunContext
 from trainer.run.cost import Account
@@ -48,7 +45,7 @@ def publish(
         RunError: the version exists, and is not this run's.
     """
     bounds = mask_bounds(config)
-    measures = measure_masks(network) if network.resolution <= LARGEST_MEASURED else []
+    measures = measure_network(network) if network.resolution <= LARGEST_MEASURED else []
     faults = verdict(start.class_names, measures, bounds) if measures else []
     warnings = [summary(faults, len(measures))] if faults else []
     if not measures and mu_mask is not None and not bounds.lowest <= mu_mask <= bounds.highest:
@@ -105,17 +102,3 @@ def mask_bounds(config: TrainImagenetConfig) -> MaskBounds:
         lowest=round(MEAN_BELOW * config.mask_lowest, 4),
         highest=round(1 - MEAN_BELOW * (1 - config.mask_highest), 4),
     )
-
-
-@torch.no_grad()
-def measure_masks(network: ImagenetCGN) -> list[MaskMeasures]:
-    """Measures of ROWS masks of every class, the same noise every time."""
-    device = next(network.parameters()).device
-    random = torch.Generator().manual_seed(0)
-    found = []
-    for label in range(network.classes):
-        u_NL = truncated_noise(ROWS, network.latent, random).to(device)
-        y_NC = F.one_hot(torch.full((ROWS,), label), network.classes).to(device, torch.float32)
-        m_N1HW = network.mask(network.f_shape(u_NL, y_NC, TRUNCATION))
-        found.append(measure(m_N1HW[:, 0].cpu().numpy()))
-    return found

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cgn.families.imagenet.network import ImagenetCGN
+from cgn.families.network import truncated_noise
 from cgn.images.pixels import to_uint8
 from cgn.images.sheets import SheetRow, draw_sheet
-from trainer.imagenet.biggan_statistics import truncated_noise
 from trainer.imagenet.refinement import Refinement
 from trainer.imagenet.step import TRUNCATION
 

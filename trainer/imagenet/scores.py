@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from cgn.families.imagenet.network import ImagenetCGN
+from cgn.families.network import truncated_noise
 from cgn.families.state_dicts import fitted, read_state_dict
 from cgn.metrics.inception_score import inception_score
 from cgn.metrics.masks import coverage
 from trainer.classifier.network import Classifier
-from trainer.imagenet.biggan_statistics import truncated_noise
 from trainer.imagenet.refinement import Refinement
 from trainer.imagenet.step import TRUNCATION
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from cgn.families.imagenet import NAME
 from cgn.families.imagenet.biggan import BigGANSizes
 from cgn.families.imagenet.network import ImagenetSizes
 from cgn.families.imagenet.u2net import DEPTH
@@ -58,7 +59,7 @@ def start_imagenet(config: StartImagenetConfig, context: RunContext) -> Publishe
         attempt=context.attempt,
         name=config.model_name,
         version=context.version,
-        family="imagenet",
+        family=NAME,
         architecture=sizes.architecture,
         class_names=class_names,
         resolution=resolution,

@@ -11,8 +11,8 @@ from torch import nn
 
 from cgn.families.imagenet.biggan import BigGAN
 from cgn.families.imagenet.network import ImagenetCGN, Outputs
+from cgn.families.network import truncated_noise
 from trainer.gan.adversary import Adversary
-from trainer.imagenet.biggan_statistics import truncated_noise
 from trainer.imagenet.config import TrainImagenetConfig
 from trainer.imagenet.objective import Objective
 from trainer.imagenet.refinement import LEARNING_RATE, Refinement

@@ -11,9 +11,10 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from cgn.card import ModelCard
+from cgn.families.imagenet.family import FAMILY
 from cgn.families.imagenet.network import ImagenetCGN
 from cgn.store import checkpoint
-from cgn.store.checkpoint import CheckpointError
+from cgn.store.versions import CheckpointError
 from trainer.imagenet.config import TrainImagenetConfig
 from trainer.imagenet.publish import publish
 from trainer.imagenet.samples import animate_samples, clear_samples, draw_samples
@@ -118,12 +119,12 @@ def load_start(config: TrainImagenetConfig, models_dir: Path) -> tuple[ImagenetC
         RunError: no such model, a damaged one, one of another family, or without the unconstrained cGAN.
     """
     try:
-        network, card = checkpoint.load_trained(models_dir, config.start_model, config.start_version)
+        network, card = checkpoint.load_trained_of(
+            FAMILY, models_dir, config.start_model, config.start_version
+        )
     except CheckpointError as error:
         cure = "make import makes one of public weights, start_imagenet of your own (README, ImageNet)"
         raise RunError(f"start_model: {error.description}; {cure}") from error
-    if not isinstance(network, ImagenetCGN) or not network.sizes.reference:
-        raise RunError(
-            f"start_model: {card.name} {card.version} must be of family imagenet, with its unconstrained cGAN"
-        )
+    if not network.sizes.reference:
+        raise RunError(f"start_model: {card.name} {card.version} must have its unconstrained cGAN")
     return network, card

@@ -6,6 +6,7 @@ from typing import Any
 
 from cgn.data import ImageSet
 from cgn.families.mnist import network as mnist
+from cgn.families.mnist.family import FAMILY
 from cgn.families.mnist.network import MnistCGN
 from cgn.metrics.collapse import class_bounds
 from cgn.store import checkpoint
@@ -51,7 +52,7 @@ def publish(
         attempt=context.attempt,
         name=config.model_name,
         version=context.version,
-        family="mnist",
+        family=FAMILY.name,
         architecture=dict(architecture),
         class_names=data.class_names,
         resolution=data.resolution,

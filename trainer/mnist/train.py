@@ -18,8 +18,8 @@ import torch
 from cgn.data import DataError, ImageSet, training_images
 from cgn.datasets import FOLDER
 from cgn.device import resolve_device
+from cgn.families.mnist.family import build
 from cgn.families.mnist.network import MnistCGN
-from cgn.families.table import build_network
 from cgn.metrics.collapse import border_mass, soft_share
 from trainer.mnist.collapse_report import CollapseReport, Look, summary
 from trainer.mnist.config import TrainCgnConfig
@@ -119,7 +119,7 @@ def begin_attempt(config: TrainCgnConfig, data: ImageSet, device: torch.device, 
         CgnInputError: there are no weights for the style loss.
     """
     torch.manual_seed(seed)  # of the initial weights
-    network = build_network("mnist", {"width": WIDTH}, len(data.class_names), data.resolution).to(device)
+    network = build({"width": WIDTH}, len(data.class_names), data.resolution).to(device)
     network.to(memory_format=torch.channels_last)
     average = copy.deepcopy(network).eval().requires_grad_(False)
     random = torch.Generator().manual_seed(seed)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cgn.errors import CgnInputError
-from cgn.store import checkpoint
+from cgn.store import versions
 from common.settings import REPO, Paths, SettingsError, device_from_env
 from trainer.reproduce.catalog import is_pattern, selected
 from trainer.reproduce.cell.cell import Cell
@@ -91,8 +91,8 @@ def _cells(arguments: argparse.Namespace, models_dir: Path) -> list[Cell]:
     options = {name: getattr(arguments, name) for name in ("steps", "images_seen", "weights")}
     if arguments.model:
         name, _, version = arguments.model.partition(":")
-        version = version or checkpoint.newest_version(models_dir, name)
-        dataset = checkpoint.read_card(models_dir, name, version).training.get("config", {}).get("dataset")
+        version = version or versions.newest_version(models_dir, name)
+        dataset = versions.read_card(models_dir, name, version).training.get("config", {}).get("dataset")
         if pattern == "*":  # all of the data set that it was trained on
             pattern = "".join(f"{variant}/*" for variant in VARIANTS if VARIANTS[variant] == dataset)
         if not pattern:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cgn.card import ModelCard
 from cgn.errors import CgnInputError
-from cgn.store import checkpoint
+from cgn.store import checkpoint, versions
 from common.settings import REPO
 from trainer.reproduce.__main__ import RESULTS, WORK
 from trainer.reproduce.cell.files import Results
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 variant, arguments.seed, Results(RESULTS), WORK / "models", REPO / "models", arguments.version
             )
             print(f"published models/{card.name}/{card.version}")
-    except checkpoint.CheckpointError as error:
+    except versions.CheckpointError as error:
         print("error:", error, file=sys.stderr)
         return FAILED
     except CgnInputError as error:

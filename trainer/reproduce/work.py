@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from cgn.card import CARD_FILE
 from cgn.errors import CgnInputError
-from cgn.store import checkpoint
 from trainer.reproduce.catalog import planned
 from trainer.reproduce.cell.cell import Cell, digest
 from trainer.reproduce.cell.files import Results
@@ -97,7 +97,7 @@ class Work:
 
     def _has_model(self, cell: Cell) -> bool:
         name, version = cell.model
-        return (self._models_dir / name / version / checkpoint.CARD).is_file()
+        return (self._models_dir / name / version / CARD_FILE).is_file()
 
     def _is_settled(self, cell: Cell) -> bool:
         """Whether a cell's result exists, and its CGN too if the cell trains one."""

@@ -16,7 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from cgn.store.checkpoint import digest_tensors, sync_directory
+from cgn.store.files import sync_directory
+from cgn.store.weights import digest_tensors
 from trainer.run.context import RunError
 from trainer.run.options import Dataclass
 from trainer.run.provenance import machine

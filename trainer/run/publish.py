@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cgn.store.checkpoint import VersionExists, read_card
+from cgn.store.versions import VersionExists, read_card
 from trainer.run.context import Published, RunContext, RunError
 
 

@@ -8,19 +8,25 @@ Shape suffixes: N rows, L latent, C classes, HW pixels.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
-from torch import nn
 
 from cgn.composer import compose
 from cgn.errors import CgnInputError
 from cgn.families.imagenet.biggan import BigGAN, BigGANSizes, calibrate
 from cgn.families.imagenet.u2net import DEPTH, FULL, Channels, U2Net
+from cgn.families.network import Network
+from cgn.noise import MECHANISMS, Mechanism
 
 MASK_FLOOR = 1e-4  # a mask keeps this far from 0 and 1, so that no logarithm of it is infinite
 # Module by what it draws, under the names of the authors' code.
-MODULES = {"shape": "f_shape", "texture": "f_text", "background": "f_bg", "reference": "biggan_GT"}
+MODULES: dict[Mechanism, str] = {
+    "shape": "f_shape",
+    "texture": "f_text",
+    "background": "f_bg",
+    "reference": "biggan_GT",
+}
 MASK_NETWORK = "u2net"
 
 
@@ -100,7 +106,7 @@ class Outputs(NamedTuple):
     composite: torch.Tensor  # (N, 3, R, R) in [-1, 1]
 
 
-class ImagenetCGN(nn.Module):
+class ImagenetCGN(Network):
     """Three BigGANs, a mask network and perhaps the unconstrained cGAN.
 
     The parameters have the names of the authors' code (3,206 keys at 256 pixels with everything), so their
@@ -108,12 +114,14 @@ class ImagenetCGN(nn.Module):
     `cgn.families.imagenet.biggan.calibrate` makes a BigGAN's meaningful.
     """
 
+    truncated: ClassVar[bool] = True
+
     def __init__(self, sizes: ImagenetSizes) -> None:
-        super().__init__()
+        super().__init__(sizes.biggan.classes, sizes.resolution)
         self.sizes = sizes
-        self.classes = sizes.biggan.classes
-        self.resolution = sizes.resolution
         self.latent = sizes.biggan.z_dim
+        if sizes.reference:
+            self.mechanisms = (*MECHANISMS, "reference")
 
         def biggan() -> BigGAN:
             return BigGAN(sizes.biggan, mend_truncation=sizes.mend_truncation)
@@ -122,6 +130,17 @@ class ImagenetCGN(nn.Module):
             self.biggan_GT = biggan().eval().requires_grad_(False)
         self.f_shape, self.f_text, self.f_bg = biggan(), biggan(), biggan()
         self.u2net = U2Net(sizes.u2net, align_corners=True).eval()
+
+    def draw(
+        self,
+        mechanism: Mechanism,
+        u_NL: torch.Tensor,
+        y_NC: torch.Tensor,
+        shift_N2: torch.Tensor,
+        truncation: float,
+    ) -> torch.Tensor:
+        x_N3HW: torch.Tensor = getattr(self, MODULES[mechanism])(u_NL, y_NC, truncation)
+        return torch.cat([self.mask(x_N3HW), x_N3HW], dim=1) if mechanism == "shape" else x_N3HW
 
     def mask(self, pre_mask_N3HW: torch.Tensor) -> torch.Tensor:
         """The mask of a pre-mask in [-1, 1]: (N, 1, R, R) in [MASK_FLOOR, 1 - MASK_FLOOR]."""

@@ -79,6 +79,11 @@ class ServedImagenet(Network):
         rows: torch.Tensor = getattr(self, mechanism)(u_NL, y_NC, truncation)
         return rows
 
+    def find_saliency(self, x_N3HW: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            x = x_N3HW.to(self._device, self._dtype)
+            return torch.cat([self.shape.mask(picture) for picture in x.split(1)]).float().cpu()
+
     def resident_bytes(self, mechanism: Mechanism) -> int:
         return 0 if getattr(self, mechanism) is None else super().resident_bytes(mechanism)
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cgn.card import ModelCard
-from cgn.families.table import Precision
-from cgn.store import checkpoint
+from cgn.card import CARD_FILE, ModelCard
+from cgn.families.family import Precision
+from cgn.store import versions, weights
 from services.generator.models.describe import card_message
 
 Key = tuple[str, str]  # name, version
@@ -33,7 +33,7 @@ class Stored:
 def look(root: Path, precision: Precision, before: Mapping[Key, Stored]) -> dict[Key, Stored]:
     """Every version below root. before: what the last look found. Raises OSError, RuntimeError."""
     found = {}
-    for name, version in checkpoint.versions(root):
+    for name, version in versions.all_versions(root):
         stamp = _stamp(root / name / version)
         known = before.get((name, version))
         if known and known.stamp == stamp:
@@ -45,7 +45,7 @@ def look(root: Path, precision: Precision, before: Mapping[Key, Stored]) -> dict
 
 def _stamp(folder: Path) -> Stamp:
     stats = []
-    for file in (checkpoint.CARD, checkpoint.WEIGHTS):
+    for file in (CARD_FILE, versions.WEIGHTS_FILE):
         try:
             stat = (folder / file).stat()
             stats.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))
@@ -56,9 +56,9 @@ def _stamp(folder: Path) -> Stamp:
 
 def _read(root: Path, name: str, version: str, precision: Precision, stamp: Stamp) -> Stored:
     try:
-        card = checkpoint.read_card(root, name, version)
+        card = versions.read_card(root, name, version)
         card_message(card)  # values of impossible sizes fail here, and not in ListModels
-        return Stored(stamp, card, checkpoint.resident_bytes(root, card, precision))
+        return Stored(stamp, card, weights.resident_bytes(root, card, precision))
     # Whatever is wrong with one version, the others go on.
     except Exception as error:
         return Stored(stamp, reason=str(error))

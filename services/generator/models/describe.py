@@ -100,7 +100,7 @@ def _token(last: Version) -> str:
 
 
 def age(card: ModelCard) -> tuple[str, str]:
-    """Orders the versions of one model, the newest highest; as in cgn.store.checkpoint.newest_version."""
+    """Orders the versions of one model, the newest highest; as in cgn.store.versions.newest_version."""
     return card.created_at, card.version
 
 

@@ -14,8 +14,8 @@ import torch
 from cgn.card import RESERVED_VERSIONS, ModelCard
 from cgn.engine import Engine
 from cgn.errors import CgnInputError
-from cgn.families.table import Precision
-from cgn.store import aliases, checkpoint
+from cgn.families.family import Precision
+from cgn.store import aliases, versions
 from cgn.store.aliases import LATEST, MOVABLE, AliasError
 from common.metrics import GeneratorMetrics
 from services.errors import ApiError, invalid
@@ -134,7 +134,7 @@ class Models:
         if pointing := [alias for alias, target in targets.items() if target == version]:
             message = f"{pointing[0]} points at {'/'.join(key)}; move it first (SetAlias)"
             raise ApiError(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_ALIASED", message)
-        await self._on_disk(lambda: checkpoint.delete(self._root, name, version))
+        await self._on_disk(lambda: versions.delete(self._root, name, version))
         log.info("model deleted", extra={"model": name, "version": version})
         await self.scan()
 
@@ -253,7 +253,7 @@ class Models:
             spared |= {to for at, to in self._aliases.items() if at[0] == name}
             for card in surplus:
                 if card.version not in spared:
-                    await asyncio.to_thread(checkpoint.delete, self._root, name, card.version)
+                    await asyncio.to_thread(versions.delete, self._root, name, card.version)
                     log.info("model deleted", extra={"model": name, "version": card.version})
         except (CgnInputError, OSError) as error:
             self._complain(name, f"old versions cannot be deleted: {error}")

@@ -17,7 +17,7 @@ from prometheus_client import Gauge
 
 from cgn.card import ModelCard
 from cgn.engine import Engine, OutOfMemory, Row
-from cgn.families.table import Precision
+from cgn.families.family import Precision
 from cgn.model import CGN
 from cgn.noise import MECHANISMS
 from cgn.store import checkpoint

@@ -8,12 +8,12 @@ import torch
 
 from cgn.errors import CgnInputError
 from cgn.factors import Factor, mixture, noise_of, weights_of
+from cgn.families.imagenet.family import build
 from cgn.families.imagenet.network import MASK_FLOOR, ImagenetSizes
-from cgn.families.table import build_network
 from cgn.labels import find_class, find_wordnet
 from cgn.model import CGN
 from cgn.noise import Mechanism
-from cgn.store import checkpoint
+from cgn.store import checkpoint, versions
 from testing.random_model import ANIMALS, TINY_IMAGENET, publish_random_imagenet
 
 FACTORS = [
@@ -85,7 +85,7 @@ def test_the_reference_is_loaded_when_it_is_asked_for(tmp_path: Path) -> None:
     network = checkpoint.load(tmp_path, "zoo").network
     assert network.resident_bytes("reference") == 0
     assert network.resident_bytes("shape") > network.resident_bytes("texture") > 0
-    CGN(network, checkpoint.read_card(tmp_path, "zoo", "v1")).rows("reference", FACTORS[:1])
+    CGN(network, versions.read_card(tmp_path, "zoo", "v1")).rows("reference", FACTORS[:1])
     assert network.resident_bytes("reference") == network.resident_bytes("texture")
 
 
@@ -124,7 +124,7 @@ def test_what_is_trained_on_is_what_was_published(tmp_path: Path) -> None:
 def test_the_full_size_has_the_authors_keys() -> None:
     full = {"ch": 128, "z_dim": 128, "u2net_inner": 0, "u2net_outer": 0, "reference": 1, "mend_truncation": 0}
     with torch.device("meta"):
-        names = list(build_network("imagenet", full, 1000, 256).state_dict())
+        names = list(build(full, 1000, 256).state_dict())
     parts = {name.split(".")[0] for name in names}
     assert parts == {"biggan_GT", "f_shape", "f_text", "f_bg", "u2net"}
     assert len(names) == 4 * 602 + 798

@@ -6,8 +6,8 @@ import torch
 from cgn.data import RESOLUTIONS
 from cgn.errors import CgnInputError
 from cgn.families.mnist import network as mnist
+from cgn.families.mnist.family import build
 from cgn.families.mnist.network import MnistCGN
-from cgn.families.table import build_network
 from trainer.gan.discriminator import Discriminator
 
 SIZES = [(classes, resolution) for resolution in RESOLUTIONS for classes in (2, 7, 10)]
@@ -15,7 +15,7 @@ SIZES = [(classes, resolution) for resolution in RESOLUTIONS for classes in (2, 
 
 def network(classes: int, resolution: int) -> MnistCGN:
     torch.manual_seed(0)
-    return build_network("mnist", {"width": 8}, classes, resolution).requires_grad_(False)
+    return build({"width": 8}, classes, resolution).requires_grad_(False)
 
 
 @pytest.mark.parametrize(("classes", "resolution"), SIZES)
@@ -74,4 +74,4 @@ def test_a_rolled_texture_is_a_cyclic_shift_of_the_same(resolution: int) -> None
 )
 def test_sizes_that_the_family_lacks_are_refused(classes: int, resolution: int, says: str) -> None:
     with pytest.raises(CgnInputError, match=says):
-        build_network("mnist", {"width": 8}, classes, resolution)
+        build({"width": 8}, classes, resolution)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from cgn.families.mnist.family import build
 from cgn.families.mnist.network import LATENT, MnistCGN
 from cgn.families.mnist.served import ServedMnist
-from cgn.families.table import build_network
 from cgn.noise import MECHANISMS, Mechanism
 
 WIDTH = 24
@@ -17,7 +17,7 @@ WIDTH = 24
 def trained(classes: int, resolution: int) -> MnistCGN:
     """Random weights whose batch norms do something, and whose pictures are no grey."""
     torch.manual_seed(classes + resolution)
-    network = build_network("mnist", {"width": WIDTH}, classes, resolution)
+    network = build({"width": WIDTH}, classes, resolution)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             for tensor in (layer.weight, layer.bias, layer.running_mean, layer.running_var):

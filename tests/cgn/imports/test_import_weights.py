@@ -24,7 +24,7 @@ from cgn.imports.authors_weights import AUTHORS_SIZES, load_cgn, load_mnist
 from cgn.imports.import_weights import main
 from cgn.labels import find_class, find_wordnet
 from cgn.noise import Mechanism
-from cgn.store import checkpoint
+from cgn.store import checkpoint, versions, weights
 from tests.authors_mnist import Tensors, draw_mask, draw_texture, random_tensors
 
 SIZES = ImagenetSizes(BigGANSizes.at(32, ch=8, z_dim=16), [(2, 4)] * 11)
@@ -77,7 +77,7 @@ def same(found: Tensors, expected: Tensors) -> bool:
 
 def stored(models: Path, name: str) -> Tensors:
     """The weights of a model's version v1."""
-    return dict(checkpoint.WeightsFile(models / name / "v1/weights.safetensors"))
+    return dict(weights.WeightsFile(models / name / "v1/weights.safetensors"))
 
 
 def save(tensors: Tensors, path: Path) -> Path:
@@ -148,7 +148,7 @@ def test_a_cgn_is_imported_to_the_bit(tmp_path: Path, whole: Tensors, file: str)
         torch.save(whole, path, _use_new_zipfile_serialization=file != "legacy.pth")
     assert run("cgn", path, models=tmp_path) == 0
     assert same(stored(tmp_path, "imagenet"), whole)
-    card = checkpoint.read_card(tmp_path, "imagenet", "v1")
+    card = versions.read_card(tmp_path, "imagenet", "v1")
     assert card.trained and card.architecture == SIZES.architecture
     assert (card.family, card.resolution, card.latent_size) == ("imagenet", 32, 16)
     assert (find_class(card, "ostrich"), find_wordnet(card, "n07745940")) == (9, 949)
@@ -194,7 +194,7 @@ def test_an_imported_cgn_draws_what_the_authors_networks_draw(
 def test_a_cgn_without_the_unconstrained_cgan_has_no_reference(tmp_path: Path, whole: Tensors) -> None:
     rest = {name: tensor for name, tensor in whole.items() if not name.startswith("biggan_GT.")}
     assert run("cgn", save(rest, tmp_path / "cgn.pth"), "--name", "bare", models=tmp_path) == 0
-    assert checkpoint.read_card(tmp_path, "bare", "v1").architecture["reference"] == 0
+    assert versions.read_card(tmp_path, "bare", "v1").architecture["reference"] == 0
     assert checkpoint.load(tmp_path, "bare").network.mechanisms == ("shape", "texture", "background")
 
 
@@ -211,7 +211,7 @@ def test_a_biggan_becomes_every_mechanism(
     expected = {f"{part}.{name}": tensor for part in BIGGANS for name, tensor in biggans[0].items()}
     expected |= {f"u2net.{name}": tensor for name, tensor in u2net.items()}
     assert same(stored(tmp_path, "imagenet_biggan"), expected)
-    card = checkpoint.read_card(tmp_path, "imagenet_biggan", "v1")
+    card = versions.read_card(tmp_path, "imagenet_biggan", "v1")
     untrained = "the mechanisms are the pretrained BigGAN, not yet trained as a CGN"
     assert untrained in card.notes and f"note: {untrained}" in capsys.readouterr().out
     model = checkpoint.load(tmp_path, "imagenet_biggan")
@@ -259,7 +259,7 @@ def test_an_mnist_cards_masks_are_measured_and_what_is_wrong_with_them_is_noted(
     tensors["f_shape.0.weight"] = torch.zeros_like(tensors["f_shape.0.weight"])
     path = save(tensors, tmp_path / "ckp.pth")
     assert run("mnist", path, "--dataset", "colored_mnist", models=tmp_path) == 0
-    card = checkpoint.read_card(tmp_path, "colored_mnist_authors", "v1")
+    card = versions.read_card(tmp_path, "colored_mnist_authors", "v1")
     mask = draw_mask(tensors, torch.zeros(1, 32), torch.zeros(1, 10))
     assert card.mask_mean == [pytest.approx(float(mask.mean()), abs=1e-4)] * 10
     for digit in range(10):

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from cgn.card import MaskBounds
 from cgn.data import VARIANTS, make_variant
-from cgn.families.table import build_network
+from cgn.families.mnist.family import build
 from cgn.metrics.collapse import (
     MaskMeasures,
     class_bounds,
@@ -178,7 +178,7 @@ def test_a_card_s_bounds_hold_its_own_class_and_no_collapsed_one() -> None:
 
 
 def test_measuring_a_network_leaves_it_as_it_was() -> None:
-    network = build_network("mnist", {"width": 8}, classes=3, resolution=64).train()
+    network = build({"width": 8}, classes=3, resolution=64).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     first, again = measure_network(network, rows=8), measure_network(network, rows=8)
     assert first == again and len(first) == 3

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cgn.errors import CgnInputError
-from cgn.store import aliases, checkpoint
+from cgn.store import aliases, versions
 from cgn.store.aliases import AliasError, StaleToken
-from cgn.store.checkpoint import CheckpointError
+from cgn.store.versions import CheckpointError
 from common.settings import REPO
 from testing.random_model import publish_random
 
@@ -30,7 +30,7 @@ def test_an_alias_goes_where_it_is_moved(root: Path) -> None:
     assert aliases.read(root, "tiny") == {"stable": "v2"}
     aliases.move(root, "tiny", "stable", "")
     assert aliases.read(root, "tiny") == {}
-    assert len(checkpoint.versions(root)) == 3
+    assert len(versions.all_versions(root)) == 3
     left = {path.name for path in (root / "tiny").iterdir()}
     assert left == {"v1", "v2", "v3", "aliases.json", ".aliases.lock"}
 
@@ -103,9 +103,9 @@ def test_no_version_may_be_called_like_an_alias(root: Path) -> None:
 
 
 def test_a_deleted_version_is_gone_and_the_others_are_not(root: Path) -> None:
-    checkpoint.delete(root, "tiny", "v2")
-    assert sorted(checkpoint.versions(root)) == [("tiny", "v1"), ("tiny", "v3")]
+    versions.delete(root, "tiny", "v2")
+    assert sorted(versions.all_versions(root)) == [("tiny", "v1"), ("tiny", "v3")]
     assert {path.name for path in (root / "tiny").iterdir()} == {"v1", "v3"}
     for name, version in (("tiny", "v2"), ("other", "v1")):
         with pytest.raises(CheckpointError, match="there is no model"):
-            checkpoint.delete(root, name, version)
+            versions.delete(root, name, version)

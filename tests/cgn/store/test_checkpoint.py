@@ -10,8 +10,8 @@ from safetensors.torch import save
 
 from cgn.errors import CgnInputError
 from cgn.factors import Factor
-from cgn.store import checkpoint
-from cgn.store.checkpoint import CheckpointError, VersionExists
+from cgn.store import checkpoint, versions
+from cgn.store.versions import CheckpointError, VersionExists
 from testing.random_model import publish_random
 
 BOUNDS = {"lowest": 0.05, "highest": 0.6, "highest_border": 0.5, "highest_soft": 1.0}
@@ -55,7 +55,7 @@ def test_an_impossible_card_publishes_nothing(root: Path) -> None:
         publish_random(root, "tiny", version="../v2")
     with pytest.raises(CgnInputError, match="name"):
         publish_random(root, "../../etc")
-    assert checkpoint.versions(root) == [("tiny", "v1")]
+    assert versions.all_versions(root) == [("tiny", "v1")]
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-7], lambda data: data[:-1] + bytes([data[-1] ^ 1])])
@@ -71,7 +71,7 @@ def test_what_cannot_be_read_back_is_not_published(
 
 def test_the_newest_version_is_the_one_made_last(root: Path) -> None:
     publish_random(root, "tiny", version="a-later-one", seed=1)
-    assert checkpoint.newest_version(root, "tiny") == "a-later-one"
+    assert versions.newest_version(root, "tiny") == "a-later-one"
     with pytest.raises(CheckpointError, match="no model 'other' in .*; known: tiny"):
         checkpoint.load(root, "other")
 

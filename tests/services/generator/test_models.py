@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 
-from cgn.store import aliases, checkpoint
+from cgn.store import aliases, versions
 from cgn_api.v1 import generator_pb2 as pb
 from cgn_api.v1.generator_pb2_grpc import GeneratorServiceStub
 from cgn_client import CgnError, Client, composite
@@ -149,7 +149,7 @@ def test_new_versions_replace_old_ones_under_load_and_bad_ones_do_not(tmp_path: 
         # Published anew under the same name, by way of nothing.
         shutil.rmtree(root / "tiny/v3")
         publish_random(root, "tiny", "v3", seed=33, created_at="2026-01-04T00:00:00+00:00")
-        digest = checkpoint.read_card(root, "tiny", "v3").digest
+        digest = versions.read_card(root, "tiny", "v3").digest
         wait_for("the other v3", lambda: digest in {m.digest for m in generator.client.list_models()})
         more(answered)
         # And a file spoilt in place.
@@ -237,13 +237,13 @@ def test_old_versions_are_deleted_but_for_those_pointed_at(tmp_path: Path, keep:
     aliases.move(root, "tiny", "stable", "v1")
     with GeneratorProcess(root, CGN_KEEP_VERSIONS=str(keep)) as generator:
         left = {("tiny", "v4"), ("tiny", "v3"), ("tiny", "v1"), ("other", "v1")}
-        wait_for("v2 to go", lambda: set(checkpoint.versions(root)) == left)
+        wait_for("v2 to go", lambda: set(versions.all_versions(root)) == left)
         publish(root, "tiny", 5)
         (root / "tiny/v5/weights.safetensors").write_bytes(b"")
         publish(root, "tiny", 6)
         left = left - {("tiny", "v3")} | {("tiny", "v5"), ("tiny", "v6")}
         # The one that does not load counts for none, and is left for people to look at.
-        wait_for("v3 to go", lambda: set(checkpoint.versions(root)) == left)
+        wait_for("v3 to go", lambda: set(versions.all_versions(root)) == left)
         listed = {"tiny/v6", "tiny/v4", "tiny/v1", "other/v1"}
         wait_for("the list of the rest", lambda: states(generator.client).keys() == listed)
 

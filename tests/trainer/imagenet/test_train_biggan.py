@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 
 from cgn.families.imagenet.biggan import N_STATS, BigGAN, BigGANSizes
 from cgn.families.imagenet.biggan_served import ServedBigGAN
+from cgn.families.network import truncated_noise
 from trainer.gan.average import update_average
 from trainer.imagenet.biggan import fresh, train_biggan
 from trainer.imagenet.biggan_config import TrainBigganConfig
-from trainer.imagenet.biggan_statistics import normalise_by_batch, store_statistics, truncated_noise
+from trainer.imagenet.biggan_statistics import normalise_by_batch, store_statistics
 from trainer.run.context import RunContext, RunError, Stopped
 from trainer.run.report import Reporter, StopFlag
 

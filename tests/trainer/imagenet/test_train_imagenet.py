@@ -19,8 +19,9 @@ from benchmarks import full_size_step
 from cgn.card import ModelCard
 from cgn.errors import CgnInputError
 from cgn.families.imagenet.biggan import BigGANSizes
+from cgn.families.imagenet.family import FAMILY
 from cgn.families.imagenet.network import ImagenetCGN, ImagenetSizes
-from cgn.store import checkpoint
+from cgn.store import checkpoint, versions
 from common.settings import REPO
 from testing.random_model import ANIMALS, publish_random, publish_random_imagenet
 from tests.trainer.mnist.test_runs import context
@@ -63,15 +64,12 @@ def folder(tmp_path: Path, published: Path) -> Path:
 
 
 def start(folder: Path) -> ImagenetCGN:
-    network, _ = checkpoint.load_trained(folder / "models", "start")
-    assert isinstance(network, ImagenetCGN)
-    return network
+    return checkpoint.load_trained_of(FAMILY, folder / "models", "start")[0]
 
 
 def trained(config: TrainImagenetConfig, where: RunContext) -> tuple[ModelCard, ImagenetCGN]:
     train_imagenet(config, where)
-    network, card = checkpoint.load_trained(where.models_dir, config.model_name, where.version)
-    assert isinstance(network, ImagenetCGN)
+    network, card = checkpoint.load_trained_of(FAMILY, where.models_dir, config.model_name, where.version)
     return card, network
 
 
@@ -189,7 +187,7 @@ def test_spectral_norms_follow_the_weights(folder: Path) -> None:
 def test_a_cgn_is_trained_and_published(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     card, network = trained(replace(TINY, sample_every=1), context(folder))
     assert moved(start(folder), network) == set(LEARN)
-    start_card = checkpoint.read_card(folder / "models", "start", "v1")
+    start_card = versions.read_card(folder / "models", "start", "v1")
     assert (card.family, card.class_ids, card.trained) == ("imagenet", start_card.class_ids, False)
     assert card.architecture == start_card.architecture
     assert len(card.mask_mean) == len(ANIMALS)
@@ -313,8 +311,11 @@ def test_inception_v3_is_known_by_its_weights(tmp_path: Path) -> None:
 def test_a_start_model_that_does_not_fit_is_refused(folder: Path) -> None:
     publish_random(folder / "models", "digits")
     publish_random_imagenet(folder / "models", "bare", reference=0)
-    for name in ("digits", "bare"):
-        with pytest.raises(RunError, match=f"start_model: {name} v1 must be of family imagenet, with its"):
+    for name, says in (
+        ("digits", "of family imagenet, is of mnist"),
+        ("bare", "have its unconstrained cGAN"),
+    ):
+        with pytest.raises(RunError, match=f"start_model: {name} v1 must {says}"):
             train_imagenet(replace(TINY, start_model=name), context(folder))
 
 
@@ -380,4 +381,4 @@ def test_two_processes_take_the_steps_of_one_that_accumulates_twice_as_much(fold
         if tensor.is_floating_point()
     ]
     assert max(apart) < 1e-4
-    assert checkpoint.read_card(folder / "models", "my_imagenet", "shared").training["processes"] == 2
+    assert versions.read_card(folder / "models", "my_imagenet", "shared").training["processes"] == 2

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from cgn.data import load_textures, make_variant
 from cgn.data.objects import Objects
 from cgn.factors import Factor
-from cgn.families.imagenet.network import ImagenetCGN
+from cgn.families.imagenet.family import FAMILY
 from cgn.families.imagenet.u2net import U2Net
 from cgn.metrics.masks import mask_iou
 from cgn.store import checkpoint
@@ -122,8 +122,7 @@ def test_both_networks_become_a_model_that_is_served_and_trained_on(tmp_path: Pa
     assert torch.equal(pre_mask, model.rows("texture", factors))
     assert torch.equal(pre_mask, model.rows("background", factors))
     assert torch.equal(pre_mask, model.rows("reference", factors))
-    trained, _ = checkpoint.load_trained(tmp_path / "models", published.model_name)
-    assert isinstance(trained, ImagenetCGN)
+    trained, _ = checkpoint.load_trained_of(FAMILY, tmp_path / "models", published.model_name)
     found = trained.u2net.state_dict()
     assert all(
         torch.equal(found[name], tensor) for name, tensor in weights.items() if "num_batches" not in name

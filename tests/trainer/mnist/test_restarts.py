@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from cgn.store import checkpoint
+from cgn.store import versions
 from tests.trainer.mnist.test_runs import context, events
 from trainer.mnist.config import TrainCgnConfig
 from trainer.mnist.train import attempt_seed, train_cgn
@@ -100,7 +100,7 @@ def test_a_restarted_run_resumes_in_its_attempt(tmp_path: Path) -> None:
 def test_a_collapsed_model_is_published_where_that_is_asked_for_and_its_card_says_so(tmp_path: Path) -> None:
     config = TrainCgnConfig(steps=3, publish_collapsed=True, **SMALL)
     train_cgn(config, context(tmp_path))
-    card = checkpoint.read_card(tmp_path / "models", "my_cgn", "v1")
+    card = versions.read_card(tmp_path / "models", "my_cgn", "v1")
     assert any(note.startswith("the masks of all 10 classes") for note in card.notes)
     assert card.training["restarts"] == 0
     assert card.training["seconds"] > 0 and card.training["cpu_seconds"] > 0
@@ -120,7 +120,7 @@ def test_seconds_add_up_over_a_resume(tmp_path: Path) -> None:
     with safe_open(path, framework="pt") as file:
         before = file.get_tensor("account.seconds").item(), file.get_tensor("account.cpu_seconds").item()
     train_cgn(config, context(tmp_path, resume=True))
-    training = checkpoint.read_card(tmp_path / "models", "my_cgn", "v1").training
+    training = versions.read_card(tmp_path / "models", "my_cgn", "v1").training
     assert 0 < before[0] < training["seconds"] and 0 < before[1] < training["cpu_seconds"]
     assert training["resumed_at_step"] == 1
 
@@ -137,7 +137,7 @@ def test_a_real_run_of_a_few_hundred_steps_is_sound(tmp_path: Path) -> None:
     config = TrainCgnConfig(steps=600, dataset="double_colored_mnist")
     where = context(tmp_path)
     train_cgn(config, where)
-    card = checkpoint.read_card(tmp_path / "models", "my_cgn", "v1")
+    card = versions.read_card(tmp_path / "models", "my_cgn", "v1")
     assert card.notes == [note for note in card.notes if "collapsed" not in note]
     measured = zip(card.mask_bounds, card.mask_mean, card.mask_border, card.mask_soft, strict=True)
     for bounds, mean, border, soft in measured:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cgn.store import checkpoint
+from cgn.store import checkpoint, versions
 from common.settings import REPO
 from testing.random_model import publish_random
 from trainer.mnist.collapse_report import CollapseReport
@@ -93,7 +93,7 @@ def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path, stopped_after
     (first.run_dir / "checkpoint-0000007.safetensors").write_bytes(b"not a checkpoint")
     train_cgn(TINY, context(tmp_path, "broken", resume=True))
     whole, broken = (
-        checkpoint.read_card(tmp_path / "models", "my_cgn", version) for version in ("whole", "broken")
+        versions.read_card(tmp_path / "models", "my_cgn", version) for version in ("whole", "broken")
     )
     assert broken.digest == whole.digest
     assert broken.training["resumed_at_step"] == stopped_after
@@ -130,7 +130,7 @@ def test_a_run_that_was_taken_over_publishes_nothing(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CollapseReport, "look", take_over)
-        with pytest.raises(checkpoint.CheckpointError, match="taken over"):
+        with pytest.raises(versions.CheckpointError, match="taken over"):
             train_cgn(TINY, overtaken)
     assert not list((tmp_path / "models" / "my_cgn").iterdir())
 

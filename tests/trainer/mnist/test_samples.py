@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from cgn.data import ImageSet
-from cgn.families.table import build_network
+from cgn.families.mnist.family import build
 from cgn.images.sheets import GAP, SCALE
 from trainer.mnist.samples import MOST_COLUMNS, draw_samples
 
@@ -17,7 +17,7 @@ def test_a_sheet_has_a_column_per_class_as_far_as_they_fit(
     tmp_path: Path, classes: int, resolution: int
 ) -> None:
     torch.manual_seed(0)
-    network = build_network("mnist", {"width": 8}, classes, resolution)
+    network = build({"width": 8}, classes, resolution)
     images = torch.rand(2 * classes, 3, resolution, resolution) * 2 - 1
     names = [f"a rather long name of class {label}" for label in range(classes)]
     labels = torch.arange(2 * classes) % classes

@@ -9,8 +9,7 @@ import torch
 
 from cgn.data import ImageSet, make_variant, training_images
 from cgn.families.mnist import network as mnist
-from cgn.families.mnist.network import MnistCGN
-from cgn.families.table import build_network
+from cgn.families.mnist.family import FAMILY, build
 from cgn.store import checkpoint
 from common.settings import REPO
 from trainer.gan.average import update_average
@@ -31,8 +30,7 @@ def bundled_digits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_composites_teach_a_segmenter_the_masks_of_real_images() -> None:
     limit = 600
     data = training_images("double_colored_mnist", "train", limit=limit)
-    average, _ = checkpoint.load_trained(REPO / "models", "double_colored_mnist")
-    assert isinstance(average, MnistCGN)
+    average, _ = checkpoint.load_trained_of(FAMILY, REPO / "models", "double_colored_mnist")
     average.eval().requires_grad_(False)
     stage = SegmenterStage(data, average, 32, torch.Generator().manual_seed(0), steps=150)
     for done in range(150):
@@ -52,7 +50,7 @@ def test_real_masks_teach_shapes() -> None:
     labels = torch.arange(200) % 2
     masks = (distance < radius[labels][:, None, None])[:, None]
     data = ImageSet(torch.zeros(200, 3, 32, 32), labels, ["small", "large"], 32, {})
-    network = build_network("mnist", {"width": 8}, 2, 32)
+    network = build({"width": 8}, 2, 32)
     average = copy.deepcopy(network).eval()
     before = {name: value.clone() for name, value in network.texture.state_dict().items()}
     config = TrainCgnConfig(batch_size=16)

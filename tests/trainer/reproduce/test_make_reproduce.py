@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cgn.data import source
-from cgn.store import checkpoint
+from cgn.store import versions
 from cgn_api.v1 import trainer_pb2 as pb
 from cgn_client import Client
 from deploy.local import LocalStack
@@ -61,7 +61,7 @@ def test_a_cell_trains_the_cgn_of_its_seed_once_and_says_where_it_all_comes_from
     assert reproduce_cell(cell, where).model_name == ""
     result = result_of(where)
     name, version = cell.model
-    card = checkpoint.read_card(tmp_path / "models", name, version)
+    card = versions.read_card(tmp_path / "models", name, version)
     assert result["model"] == {"name": "colored_mnist-seed1", "version": version, "digest": card.digest}
     assert result["seeds"] == {"train_cgn": 1, "train_classifier": 1}
     assert result["trial"] is True

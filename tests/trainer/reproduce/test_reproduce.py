@@ -12,7 +12,7 @@ import pytest
 
 from cgn.errors import CgnInputError
 from cgn.store import checkpoint
-from cgn.store.checkpoint import CheckpointError
+from cgn.store.versions import CheckpointError
 from common.settings import REPO
 from testing.random_model import publish_random
 from trainer.reproduce.catalog import planned, selected

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
-from cgn.card import ModelCard
-from cgn.store import checkpoint
+from cgn.card import CARD_FILE, ModelCard
+from cgn.store import versions
 from trainer.reproduce.cell.locks import alone_in
 from trainer.run.context import RunContext, Stopped
 
@@ -27,7 +27,7 @@ def shared_model(context: RunContext, name: str, version: str, make: Callable[[]
         Stopped: asked to stop while it waited; and whatever ``make`` raises.
     """
     folder = context.models_dir / name
-    there = folder / version / checkpoint.CARD
+    there = folder / version / CARD_FILE
     while not there.is_file():
         with alone_in(folder) as alone:
             if alone and not there.is_file():
@@ -36,4 +36,4 @@ def shared_model(context: RunContext, name: str, version: str, make: Callable[[]
             if context.stop.requested:
                 raise Stopped
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-    return checkpoint.read_card(context.models_dir, name, version)
+    return versions.read_card(context.models_dir, name, version)

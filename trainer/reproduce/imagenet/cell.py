@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cgn.card import CARD_FILE
 from cgn.composer import compose
 from cgn.device import resolve_device
 from cgn.factors import Factor
@@ -108,7 +109,7 @@ def _model(config: ImagenetCellConfig, context: RunContext) -> CGN:
     file = Path(config.weights).expanduser() / CGN_FILE
     with file.open("rb") as opened:
         version = f"file-{hashlib.file_digest(opened, 'sha256').hexdigest()[:12]}"
-    if not (context.models_dir / NAME / version / checkpoint.CARD).is_file():
+    if not (context.models_dir / NAME / version / CARD_FILE).is_file():
         import_model(
             context.models_dir,
             "cgn",

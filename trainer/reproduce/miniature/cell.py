@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 from cgn.card import ModelCard
 from cgn.data import DataError
 from cgn.device import resolve_device
-from cgn.families.imagenet.network import ImagenetCGN, Outputs
+from cgn.families.imagenet.family import FAMILY
+from cgn.families.imagenet.network import Outputs
 from cgn.store import checkpoint
 from trainer.classifier.train import train_classifier
 from trainer.imagenet.biggan import train_biggan
@@ -62,8 +63,7 @@ def miniature_cell(config: MiniatureCellConfig, context: RunContext) -> Publishe
         name, version = published.model_name, published.model_version
 
     account = Account()
-    network, card = checkpoint.load_trained(context.models_dir, name, version)
-    assert isinstance(network, ImagenetCGN)
+    network, card = checkpoint.load_trained_of(FAMILY, context.models_dir, name, version)
     device = resolve_device(context.device)
     folder = _yardsticks_folder(context.models_dir, start)
     try:

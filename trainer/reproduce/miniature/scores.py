@@ -18,10 +18,10 @@ from safetensors.torch import load_file
 from cgn.composer import compose
 from cgn.data import load_textures
 from cgn.families.imagenet.network import ImagenetCGN, Outputs
+from cgn.families.network import truncated_noise
 from cgn.metrics.inception_score import inception_score
 from cgn.metrics.masks import coverage, mask_iou
 from cgn.metrics.textures import texture_error
-from trainer.imagenet.biggan_statistics import truncated_noise
 from trainer.imagenet.scores import Classify, load_classifier
 from trainer.imagenet.step import TRUNCATION
 from trainer.mnist.segmenter_stage import Segmenter

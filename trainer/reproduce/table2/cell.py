@@ -10,7 +10,7 @@ from typing import Any
 
 from cgn.card import ModelCard
 from cgn.data.source import find
-from cgn.store import checkpoint
+from cgn.store import versions
 from trainer.classifier.train import train_classifier
 from trainer.mnist.train import train_cgn
 from trainer.reproduce.cell.files import write_json
@@ -34,14 +34,14 @@ def reproduce_cell(config: ReproduceCellConfig, context: RunContext) -> Publishe
     if not config.trial:
         _check_data(config.variant)
     if config.model_name and not config.model_version:
-        newest = checkpoint.newest_version(context.models_dir, config.model_name)
+        newest = versions.newest_version(context.models_dir, config.model_name)
         config = dataclasses.replace(config, model_version=newest)
     name, version = config.model
     card = None
     if config.model_cell:
         card = _trained(config, context)
     elif name:
-        card = checkpoint.read_card(context.models_dir, name, version)
+        card = versions.read_card(context.models_dir, name, version)
 
     if config.method == MODEL:
         assert card is not None  # it was trained, or there
