@@ -1,6 +1,6 @@
-"""`make bench-table`: the README's table of speed, between two marks and from the committed results alone.
+"""`make bench-table`: writes the committed results of `make bench` and `make soak` into the pages.
 
-The costs in the page of results are written with it.
+`docs/benchmarks.md` has all rows and the costs, the repository's `README.md` has a summary of the speed.
 """
 
 import json
@@ -14,28 +14,29 @@ from common.settings import REPO
 from trainer.reproduce.cell.files import write_text
 from trainer.reproduce.cell.markdown import between_marks, table
 
-PAGE = REPO / "README.md"
+PAGE, README = REPO / "docs" / "benchmarks.md", REPO / "README.md"
 RESULTS = REPO / "docs" / "results"
-FILES = ("bench.json", "soak.json")  # of RESULTS; one that is missing has no rows
+BENCH = "bench.json"
+FILES = (BENCH, "soak.json")  # of RESULTS; one that is missing has no rows
 BEGIN, END = "<!-- from bench.json and soak.json, by make bench-table -->", "<!-- end of speed -->"
 _HEADINGS = ("", "measure", "value", "beside", "ratio", "goal", "met")
 _MET = {True: "yes", False: "**no**", None: ""}
 
 
 def render(results: Path) -> str:
-    """The results in a folder as Markdown: a table, and which command and machine each file is of."""
+    """Returns the results of a folder as Markdown: a table, then command and machine of each file."""
     files = {name: json.loads((results / name).read_text()) for name in FILES if (results / name).is_file()}
-    rows = [row for told in files.values() for row in _rows(told["results"])]
+    rows = [row for report in files.values() for row in _rows(report["results"])]
     sources = [
-        f"- [`{name}`](docs/results/{name}), {told['machine']['cpu']}, {told['machine']['threads']} threads: "
-        + "; ".join(_run(run) for run in told.get("measured", [told]))
-        for name, told in files.items()
+        f"- [`{name}`](results/{name}), {report['machine']['cpu']}, {report['machine']['threads']} threads: "
+        + "; ".join(_run(run) for run in report.get("measured", [report]))
+        for name, report in files.items()
     ]
     return "\n".join([table(_HEADINGS, rows), "", *sources]).strip()
 
 
-def _run(told: dict[str, Any]) -> str:
-    return f"`{told['command']}` of commit {told['commit'][:10]}"
+def _run(report: dict[str, Any]) -> str:
+    return f"`{report['command']}` of commit {report['commit'][:10]}"
 
 
 def _rows(results: list[dict[str, Any]]) -> Iterator[list[str]]:
@@ -52,12 +53,37 @@ def _rows(results: list[dict[str, Any]]) -> Iterator[list[str]]:
         ]
 
 
+def summary(results: Path) -> str:
+    """Returns the speed in a few lines of Markdown. The folder must have the results of `make bench`."""
+    found = json.loads((results / BENCH).read_text())
+    rows = {row["id"]: row for row in found["results"]}
+    goals = [row["met"] for row in rows.values() if row["met"] is not None]
+    lines = [
+        f"New images: {_speed(rows['1/bfloat16'])}; plain PyTorch has {_baseline(rows['1/bfloat16'])}.",
+        "Every combination of 10 shapes, 10 textures and 10 backgrounds: "
+        f"{_speed(rows['2/bfloat16'])}; plain PyTorch has {_baseline(rows['2/bfloat16'])}.",
+        f"Repeated images over gRPC: {_speed(rows['6/memory'])}; "
+        f"new images over gRPC: {_baseline(rows['6/memory'])}.",
+        f"The speed goals: {sum(goals)} of {len(goals)} are met "
+        f"({found['machine']['cpu']}, {found['machine']['threads']} threads).",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _speed(row: dict[str, Any]) -> str:
+    return f"{row['value']:,.0f} {row['unit']}"
+
+
+def _baseline(row: dict[str, Any]) -> str:
+    return f"{row['baseline']:,.0f}"
+
+
 def main() -> int:
     """Writes the tables into the pages, and returns the exit code."""
-    write_text(PAGE, between_marks(PAGE.read_text(encoding="utf-8"), BEGIN, END, render(RESULTS)))
-    results, costs = RESULTS / "README.md", cost_page.render(RESULTS)
-    page = between_marks(results.read_text(encoding="utf-8"), cost_page.BEGIN, cost_page.END, costs)
-    write_text(results, page)
+    costs = cost_page.render(RESULTS)
+    text = between_marks(PAGE.read_text(encoding="utf-8"), BEGIN, END, render(RESULTS))
+    write_text(PAGE, between_marks(text, cost_page.BEGIN, cost_page.END, costs))
+    write_text(README, between_marks(README.read_text(encoding="utf-8"), BEGIN, END, summary(RESULTS)))
     return 0
 
 

@@ -1,8 +1,8 @@
-"""The pictures of the docs: `python -m deploy.pictures`.
+"""Draws the pictures of the docs: `python -m deploy.pictures`.
 
-Of every variant its data, training and test (figure 3 of the paper); of every shipped model its mechanisms
-alone and its counterfactuals (figure 23); of every run directory named, what its mechanisms drew as training
-went on (figure 5).
+Each variant gets a picture of its training and test data (figure 3 of the paper). Each shipped model gets a
+picture of its mechanisms and one of its counterfactuals (figure 23). Each run directory that is named gets a
+picture of its mechanisms over the training (figure 5). Wildlife MNIST also gets the README's first picture.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from cgn.model import CGN
 from cgn.noise import Mechanism
 from cgn.store import checkpoint
 from common.settings import REPO, Paths
+from deploy import overview_picture
 
 Pixels = NDArray[np.uint8]
 
@@ -182,6 +183,9 @@ def draw_all(out: Path, models_dir: Path, models: Sequence[str], runs: Sequence[
         model = checkpoint.load(models_dir, name)
         yield write(f"{name}_mechanisms", mechanism_sheet(model))
         yield write(f"{name}_counterfactuals", counterfactual_sheet(model))
+        if name == WILDLIFE:
+            overview_picture.save(model, out / overview_picture.NAME)
+            yield out / overview_picture.NAME
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -121,7 +121,7 @@ def import_model(
     target = _free(models_dir, name, version)
     files = [file, *([u2net] if u2net else [])]
     if missing := [str(path) for path in files if not path.exists()]:
-        where = "the README tells under ImageNet where public weights are"
+        where = "docs/imagenet.md has the addresses of public weights"
         raise CgnInputError("weights", f"there is no file {' and none '.join(missing)}; {where}")
     tell(f"reading {' '.join(map(str, files))}")
     network: torch.nn.Module

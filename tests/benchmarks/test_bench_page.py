@@ -1,4 +1,4 @@
-"""The README's table of speed: it is what the committed results say, missed goals and all."""
+"""docs/benchmarks.md and the README show the committed results, missed goals as missed."""
 
 import json
 from dataclasses import replace
@@ -20,13 +20,24 @@ TOLD = {
 }
 
 
-def test_the_readme_s_table_is_that_of_the_results() -> None:
+def test_the_pages_show_the_committed_results() -> None:
+    for file, expected in ((page.PAGE, page.render), (page.README, page.summary)):
+        text = file.read_text(encoding="utf-8")
+        assert text.split(page.BEGIN)[1].split(page.END)[0].strip("\n") == expected(page.RESULTS)
+
+
+def test_the_summary_counts_the_goals_that_are_met(tmp_path: Path) -> None:
+    ids = ("1/bfloat16", "2/bfloat16", "6/memory")
+    rows = [RESULT | {"id": id, "goal": ">= 3x", "met": id == "6/memory"} for id in ids]
+    reported = RESULT | {"id": "7", "goal": "reported", "met": None}
+    (tmp_path / "bench.json").write_text(json.dumps(TOLD | {"results": [*rows, reported]}))
+    summary = page.summary(tmp_path)
+    assert "- The speed goals: 1 of 3 are met (Some CPU, 2 threads)." in summary
+    assert "New images: 1,234 images/s; plain PyTorch has 617." in summary
+
+
+def test_the_page_has_the_costs_that_were_measured(tmp_path: Path) -> None:
     text = page.PAGE.read_text(encoding="utf-8")
-    assert text.split(page.BEGIN)[1].split(page.END)[0].strip("\n") == page.render(page.RESULTS)
-
-
-def test_the_page_of_results_has_the_costs_that_were_measured(tmp_path: Path) -> None:
-    text = (page.RESULTS / "README.md").read_text(encoding="utf-8")
     shown = text.split(cost_page.BEGIN)[1].split(cost_page.END)[0].strip("\n")
     assert shown == cost_page.render(page.RESULTS)
     (tmp_path / cost_page.BANKS).mkdir()

@@ -123,7 +123,7 @@ def load_start(config: TrainImagenetConfig, models_dir: Path) -> tuple[ImagenetC
             FAMILY, models_dir, config.start_model, config.start_version
         )
     except CheckpointError as error:
-        cure = "make import makes one of public weights, start_imagenet of your own (README, ImageNet)"
+        cure = "make import makes one from public weights, start_imagenet from your own (docs/imagenet.md)"
         raise RunError(f"start_model: {error.description}; {cure}") from error
     if not network.sizes.reference:
         raise RunError(f"start_model: {card.name} {card.version} must have its unconstrained cGAN")

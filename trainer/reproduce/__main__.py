@@ -115,8 +115,9 @@ def _known(cell: Cell, options: Mapping[str, Any]) -> dict[str, Any]:
 def _gather(results: Results) -> int:
     """Gathers the table, and says what of it was made with other options than are the present ones."""
     table.write(results)
-    page.write(results, results.root.parent.parent / page.PAGE)
-    miniature_page.write(results, results.root.parent)
+    docs = results.root.parent
+    page.write(results, docs / page.PAGE, docs.parent / page.README)
+    miniature_page.write(results, docs)
     print(f"gathered {results.root / table.TABLE}")
     if outdated := [*table.outdated(results), *miniature_page.outdated(results)]:
         print(

@@ -378,9 +378,9 @@ def test_a_version_is_not_imported_twice(tmp_path: Path, capsys) -> None:
         (["mnist", "ckp.pth", "--dataset", "colored_mnist", "--version", ".x"], "version: '.x' must be"),
         (
             ["mnist", "none.pth", "--dataset", "colored_mnist"],
-            "none.pth; the README tells under ImageNet where",
+            "none.pth; docs/imagenet.md has the addresses",
         ),
-        (["biggan", "b.bin", "--u2net", "u.pth"], "there is no file b.bin and none u.pth; the README tells"),
+        (["biggan", "b.bin", "--u2net", "u.pth"], "there is no file b.bin and none u.pth; docs/imagenet.md has"),
         (["cgn", "cgn.pth", "--name", ""], "name: '' must be"),
         (["cgn", __file__], "test_import_weights.py must be a .safetensors or a .pth file, or a .bin one"),
     ],

@@ -1,4 +1,4 @@
-"""ImageNet's miniature on its page: numbers, verdicts and pictures come from the cells' files."""
+"""The ImageNet miniature in docs/results.md: its numbers and pictures come from the files of the cells."""
 
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def result(cell: Cell, **scores: float | None) -> dict[str, Any]:
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
     found = Results(tmp_path / "results")
-    (tmp_path / "reproduction.md").write_text(PAGE)
+    (tmp_path / miniature_page.PAGE).write_text(PAGE)
     return found
 
 
@@ -60,7 +60,7 @@ def test_collapse_is_told_row_by_row_and_where_ours_differs(results: Results, tm
     for row in (TEACHER, *ABLATIONS):
         results.write(Cell(row=row), result(Cell(row=row), **numbers.get(row, {})))
     miniature_page.write(results, tmp_path)
-    page = (tmp_path / "reproduction.md").read_text()
+    page = (tmp_path / miniature_page.PAGE).read_text()
     assert page.startswith("before\n") and page.endswith("after\n") and "old" not in page
     lines = {line.split(":")[0]: line for line in page.splitlines() if line.startswith("- ")}
     assert (
@@ -79,7 +79,7 @@ def test_collapse_is_told_row_by_row_and_where_ours_differs(results: Results, tm
 def test_trials_and_missing_cells_are_no_results(results: Results, tmp_path: Path) -> None:
     results.write(Cell(steps=2), result(Cell(steps=2)) | {"trial": True})
     miniature_page.write(results, tmp_path)
-    assert (tmp_path / "reproduction.md").read_text() == PAGE
+    assert (tmp_path / miniature_page.PAGE).read_text() == PAGE
     assert miniature_page.pictures(results) == {}
 
 
@@ -89,7 +89,7 @@ def test_pictures_are_taken_from_the_cells(results: Results, tmp_path: Path) -> 
     pixels += np.arange(30, dtype=np.uint8).reshape(2, 5, 1, 3, 1, 1)
     Image.fromarray(pixels.reshape(2 * 5 * SIDE, 3 * SIDE, 3)).save(results.path(Cell()).with_suffix(".png"))
     miniature_page.write(results, tmp_path)
-    page = (tmp_path / "reproduction.md").read_text()
+    page = (tmp_path / miniature_page.PAGE).read_text()
     assert all(f"](images/{name})" in page for name in (miniature_page.MASKS, miniature_page.MECHANISMS))
     with Image.open(tmp_path / "images" / miniature_page.MASKS) as sheet:
         levels = set(np.unique(np.asarray(sheet)).tolist())
@@ -114,5 +114,5 @@ def test_all_rows_of_a_seed_begin_as_one_teacher_and_differ_in_what_they_leave_o
 
 
 def test_the_page_of_the_repository_has_the_marks() -> None:
-    page = (REPO / "docs" / "reproduction.md").read_text(encoding="utf-8")
+    page = (REPO / "docs" / miniature_page.PAGE).read_text(encoding="utf-8")
     assert page.count(miniature_page.BEGIN) == 1

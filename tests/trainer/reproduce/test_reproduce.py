@@ -240,15 +240,16 @@ def test_the_page_is_written_between_its_marks(tmp_path: Path) -> None:
     readme = tmp_path / "readme"
     for file in (tmp_path / page.PAGE, readme):
         file.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
-    page.write(results, readme)
-    assert page.shown(readme) == page.accuracies(tmp_path)
+    page.write(results, tmp_path / page.PAGE, readme)
+    assert page.shown(readme) == page.means(tmp_path)
+    assert "| counterfactuals | 95.0 | – | – |" in readme.read_text()
     text = (tmp_path / page.PAGE).read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
     assert "| CGN only | 95.00 ± 1.41 (worst of 2: 94.00) | – | – |" in text
     assert "| better on validation | CGN only | – | – |" in text
     assert "| its share of the oracle gap | 94.1 % | – | – |" in text
     assert "| colored | 0, 1 | 0, 1 | 10.0 | 10.0 | 15.0 |" in text
-    page.write(results, readme)
+    page.write(results, tmp_path / page.PAGE, readme)
     assert (tmp_path / page.PAGE).read_text() == text
 
 
@@ -256,8 +257,10 @@ def test_the_repository_s_table_and_page_are_those_of_its_cells() -> None:
     gathered, summary = table.gather(Results(RESULTS))
     assert json.loads((RESULTS / table.TABLE).read_text()) == gathered, "run `make reproduce-table`"
     assert json.loads((RESULTS / table.SUMMARY).read_text()) == summary, "run `make reproduce-table`"
-    assert page.shown(RESULTS / page.PAGE) == page.render(RESULTS).strip("\n"), "run `make reproduce-table`"
-    assert page.shown(REPO / "README.md") == page.accuracies(RESULTS), "run `make reproduce-table`"
+    assert page.shown(RESULTS.parent / page.PAGE) == page.render(RESULTS).strip("\n"), (
+        "run `make reproduce-table`"
+    )
+    assert page.shown(REPO / page.README) == page.means(RESULTS), "run `make reproduce-table`"
 
 
 def test_a_folder_belongs_to_one_process_until_that_ends(tmp_path: Path) -> None:

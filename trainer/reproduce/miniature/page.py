@@ -1,6 +1,6 @@
-"""ImageNet's miniature on a page: `docs/reproduction.md` between two marks, and its pictures.
+"""Writes the results of the ImageNet miniature into `docs/results.md`, and draws its pictures.
 
-From the cells' files alone: their numbers, and the pictures beside them, which are taken apart tile by tile.
+The numbers and the pictures come from the files of the cells. A picture is cut into tiles.
 """
 
 import statistics
@@ -17,11 +17,12 @@ from trainer.reproduce.cell.files import Results, write_text
 from trainer.reproduce.cell.markdown import between_marks, table
 from trainer.reproduce.miniature.config import ABLATIONS, TEACHER, MiniatureCellConfig, planned
 
+PAGE = "results.md"
 BEGIN, END = "<!-- from the cells of imagenet/miniature, by make reproduce-table -->", "<!-- end -->"
 MECHANISMS, MASKS = "imagenet_miniature_mechanisms.png", "imagenet_miniature_masks.png"
 SHOWN = {
-    MECHANISMS: "What the mechanisms draw of one noise as training goes on (figure 5)",
-    MASKS: "Masks of one noise, losses left out one at a time (figure 33)",
+    MECHANISMS: "Outputs of the mechanisms for one noise over the training (figure 5)",
+    MASKS: "Masks of one noise, with one loss left out in each row (figure 33)",
 }
 SEED = 0  # of the pictures
 CLASSES = 2  # on each picture
@@ -58,9 +59,9 @@ _NONE = "–"
 
 
 def write(results: Results, docs: Path) -> None:
-    """Puts the cells that are there into the page, if there is one with the marks, and draws its pictures."""
+    """Writes the existing cells into the page, if the page has the marks, and draws its pictures."""
     cells = gather(results)
-    page = docs / "reproduction.md"
+    page = docs / PAGE
     if not cells or not page.is_file():
         return
     text = render(cells)
@@ -72,7 +73,7 @@ def write(results: Results, docs: Path) -> None:
 
 
 def gather(results: Results) -> Cells:
-    """The cells that are there, trials left out."""
+    """Returns the existing cells without trials."""
     kept: dict[str, list[Mapping[str, Any]]] = {}
     for cell in planned():
         if (found := results.read(cell)) and not found["trial"]:
@@ -81,12 +82,12 @@ def gather(results: Results) -> Cells:
 
 
 def outdated(results: Results) -> list[str]:
-    """Names of the cells that were made with other options than theirs are now."""
+    """Returns the names of the cells whose options have changed since they were made."""
     return [cell.key for cell in planned() if results.read(cell) and not results.is_done(cell)]
 
 
 def render(cells: Cells) -> str:
-    """The tables and what they say, as Markdown."""
+    """Returns the tables and the comparison with the paper as Markdown."""
     parts = [
         table(
             ["", "inception score", "μ_mask", "mask IoU", "shapes read", "paper: score", "paper: μ_mask"],
@@ -139,7 +140,7 @@ def _texture_row(row: str, cells: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _verdicts(cells: Cells) -> list[str]:
-    """Whether masks have collapsed, row by row, beside what the paper says; nothing without the full row."""
+    """Returns for each row whether masks collapsed here and in the paper; nothing without the full row."""
     if "full" not in cells or (full := _mean(cells["full"], "mask_iou")) is None:
         return []
     lines = []
@@ -159,7 +160,7 @@ def _verdicts(cells: Cells) -> list[str]:
             + (". **Ours differs.**" if differs else ".")
         )
     return [
-        f"Masks count as collapsed where their IoU is below {COLLAPSED_BELOW:g} of that with all losses."
+        f"Masks count as collapsed if their IoU is below {COLLAPSED_BELOW:g} times the IoU with all losses."
         + _seeds(cells),
         "",
         *lines,
@@ -169,11 +170,11 @@ def _verdicts(cells: Cells) -> list[str]:
 
 def _seeds(cells: Cells) -> str:
     fewest = min(map(len, cells.values()))
-    return " Rows are of one seed, so small differences may be chance." if fewest == 1 else ""
+    return " Each row has one seed, so small differences may be chance." if fewest == 1 else ""
 
 
 def _costs(cells: Cells) -> list[str]:
-    """What a seed has taken, in minutes of the processor; and what the numbers rest on."""
+    """Returns the CPU minutes of one seed, and the accuracy of the networks that do the measuring."""
     last = [cell for some in cells.values() for cell in some][-1]
     minutes = {
         LABELS[row]: sum(c["cpu_seconds"] for c in some) / len(some) / 60 for row, some in cells.items()
@@ -184,18 +185,18 @@ def _costs(cells: Cells) -> list[str]:
         + ", ".join(f"{label} {value:.0f}" for label, value in minutes.items())
         + f"; together {sum(minutes.values()):.0f}. "
         + ("With" if last["machine"]["bfloat16"] else "Without")
-        + f" bfloat16 ({last['machine']['cpu']}); digits: {last['data']['digits']}, textures: "
+        + f" bfloat16 ({last['machine']['cpu']}). Digits: {last['data']['digits']}. Textures: "
         + f"{last['data']['textures']}.",
         "",
-        f"The judge of masks scores IoU {marks['judge_iou']:.3f} on real images it has not seen, the "
-        f"saliency network {marks['saliency_iou']['objects']['mean']:.3f} on drawn objects and "
-        f"{marks['saliency_iou']['digits']['mean']:.3f} on digits, which it has never learnt; the classifier "
-        f"reads {100 * marks['classifier_test_accuracy']:.1f} % of test digits with any texture.",
+        f"The judge of masks reaches IoU {marks['judge_iou']:.3f} on real images that it has not seen. The "
+        f"saliency network reaches {marks['saliency_iou']['objects']['mean']:.3f} on drawn objects and "
+        f"{marks['saliency_iou']['digits']['mean']:.3f} on digits, which it was not trained on. The "
+        f"classifier reads {100 * marks['classifier_test_accuracy']:.1f} % of the test digits with any texture.",
     ]
 
 
 def pictures(results: Results) -> dict[str, Image.Image]:
-    """What can be drawn: mechanisms as training goes on (figure 5), masks row by row (figure 33)."""
+    """Draws the mechanisms over the training (figure 5) and the masks by row (figure 33), by file name."""
     rows = {row: _tiles(results, MiniatureCellConfig(row=row, seed=SEED)) for row in ABLATIONS}
     known = {row: found for row, found in rows.items() if found}
     sheets = {}
@@ -223,7 +224,7 @@ def pictures(results: Results) -> dict[str, Image.Image]:
 
 
 def _chosen(about: Mapping[str, Any]) -> list[int]:
-    """Places of the classes that are shown, evenly among all."""
+    """Returns the indices of CLASSES classes, spread evenly over all."""
     count = len(about["classes"])
     return [i * count // CLASSES for i in range(CLASSES)] if count > CLASSES else list(range(count))
 
@@ -233,7 +234,7 @@ def _steps(about: Mapping[str, Any]) -> list[str]:
 
 
 def _tiles(results: Results, cell: MiniatureCellConfig) -> tuple[NDArray[np.uint8], Mapping[str, Any]] | None:
-    """A cell's pictures by (class, part, step), and what they are; None if they are not there."""
+    """Returns a cell's pictures by (class, part, step) and their description; None if there are none."""
     found, path = results.read(cell), results.path(cell).with_suffix(".png")
     if not found or found["trial"] or not path.is_file():
         return None

@@ -1,6 +1,6 @@
-"""The results as pages, between two marks and from the gathered files alone.
+"""Writes the gathered results of table 2 between two marks of a page.
 
-All of them are in `docs/results/README.md`, the accuracies in the repository's `README.md` too.
+`docs/results.md` has every number, the repository's `README.md` has the mean accuracies.
 """
 
 import json
@@ -14,9 +14,16 @@ from trainer.reproduce.cell.markdown import table as markdown_table
 from trainer.reproduce.table2.methods import ALL, IDEAS_SEED, METHODS, VARIANTS
 from trainer.reproduce.table2.table import SUMMARY, TABLE
 
-PAGE = "README.md"
+PAGE, README = "results.md", "README.md"  # in `docs` and in the repository
 BEGIN, END = "<!-- from table2.json and summary.json, by make reproduce-table -->", "<!-- end -->"
 _NONE = "–"
+# The rows of the README by method, in plain words.
+_README_ROWS = {
+    "original": "original images",
+    "cgn": "counterfactuals",
+    "original_cgn": "both, one to one",
+    "oracle": "digits with truly random colours or textures",
+}
 _NAMES = {"colored": "colored", "double_colored": "double-colored", "wildlife": "Wildlife"}
 # The accuracies on unbiased test images of each kind, and on sets of their own: path in the scores, heading.
 _SPLITS = (
@@ -37,22 +44,21 @@ _DOUBLE_COLORED = (
 _IDEAS = (_SPLITS[0], _SPLITS[1], *_DOUBLE_COLORED[:2])
 
 
-def write(results: Results, readme: Path) -> None:
-    """Puts the gathered results into the page and the accuracies into the readme, if these have the marks."""
-    for page, text in ((results.root / PAGE, render(results.root)), (readme, accuracies(results.root))):
-        if page.is_file():
-            written = between_marks(page.read_text(encoding="utf-8"), BEGIN, END, text)
-            write_text(page, written)
+def write(results: Results, page: Path, readme: Path) -> None:
+    """Writes all results into the page and the mean accuracies into the readme, where they have the marks."""
+    for path, text in ((page, render(results.root)), (readme, means(results.root))):
+        if path.is_file():
+            write_text(path, between_marks(path.read_text(encoding="utf-8"), BEGIN, END, text))
 
 
 def shown(page: Path) -> str:
-    """What a page has between the marks."""
+    """Returns the text between the marks of a page."""
     text = page.read_text(encoding="utf-8")
     return text.split(BEGIN, 1)[1].split(END, 1)[0].strip("\n")
 
 
 def render(root: Path) -> str:
-    """The gathered results as Markdown."""
+    """Returns all gathered results as Markdown."""
     summary = _read(root / SUMMARY)
     parts = [
         "### Test accuracy\n",
@@ -75,8 +81,25 @@ def render(root: Path) -> str:
     return "\n".join(parts)
 
 
+def means(root: Path) -> str:
+    """Returns the mean test accuracy by row and variant, and how many seeds a mean has, as Markdown."""
+    table = _read(root / TABLE)
+    rows = [
+        [label, *(_mean(table.get(variant, {}).get(method)) for variant in VARIANTS)]
+        for method, label in _README_ROWS.items()
+    ]
+    seeds = [len(row["seeds"]) for variant in table.values() for row in variant.values()]
+    headings = ["trained on", *(f"{name[0].upper()}{name[1:]} MNIST" for name in _NAMES.values())]
+    note = f"Each number is the mean over {min(seeds)} to {max(seeds)} seeds, in per cent."
+    return f"{markdown_table(headings, rows)}\n\n{note}"
+
+
+def _mean(row: Mapping[str, Any] | None) -> str:
+    return _NONE if row is None else f"{row['mean']:.1f}"
+
+
 def accuracies(root: Path) -> str:
-    """Test accuracy by row and variant, as a Markdown table."""
+    """Returns the test accuracy by row and variant as a Markdown table: mean, deviation, worst seed."""
     return markdown_table(["", *_NAMES.values()], _accuracy_rows(_read(root / TABLE), _read(root / SUMMARY)))
 
 
