@@ -9,7 +9,7 @@ from tests.project.markdown import DOCS, PAGES, anchors, links, sentences
 
 NAMES = (
     "README", "quickstart", "own_images", "imagenet", "serving", "jobs", "operations",
-    "security", "architecture", "benchmarks", "results",
+    "settings", "security", "architecture", "benchmarks", "results",
 )  # fmt: skip
 LONGEST_README = 150  # lines
 MOST_WORDS = 35  # in a sentence

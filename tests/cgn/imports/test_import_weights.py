@@ -380,7 +380,7 @@ def test_a_version_is_not_imported_twice(tmp_path: Path, capsys) -> None:
             ["mnist", "none.pth", "--dataset", "colored_mnist"],
             "none.pth; docs/imagenet.md has the addresses",
         ),
-        (["biggan", "b.bin", "--u2net", "u.pth"], "there is no file b.bin and none u.pth; docs/imagenet.md has"),
+        (["biggan", "b.bin", "--u2net", "u.pth"], "no file b.bin and none u.pth; docs/imagenet.md has"),
         (["cgn", "cgn.pth", "--name", ""], "name: '' must be"),
         (["cgn", __file__], "test_import_weights.py must be a .safetensors or a .pth file, or a .bin one"),
     ],

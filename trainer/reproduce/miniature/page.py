@@ -191,7 +191,8 @@ def _costs(cells: Cells) -> list[str]:
         f"The judge of masks reaches IoU {marks['judge_iou']:.3f} on real images that it has not seen. The "
         f"saliency network reaches {marks['saliency_iou']['objects']['mean']:.3f} on drawn objects and "
         f"{marks['saliency_iou']['digits']['mean']:.3f} on digits, which it was not trained on. The "
-        f"classifier reads {100 * marks['classifier_test_accuracy']:.1f} % of the test digits with any texture.",
+        f"classifier reads {100 * marks['classifier_test_accuracy']:.1f} % of the test digits, "
+        "with any texture.",
     ]
 
 
