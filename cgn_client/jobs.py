@@ -26,6 +26,8 @@ JobKind = Literal[
     "train_saliency",
     "start_imagenet",
     "find_failures",
+    "miniature_cell",
+    "imagenet_cell",
 ]
 State = Literal["pending", "running", "cancelling", "succeeded", "failed", "cancelled"]
 EventKind = Literal["state_change", "progress", "artefact", "log_line"]
@@ -36,6 +38,8 @@ _TELLING = (
     "dataset",
     "variant",
     "method",
+    "row",
+    "cell",
     "classifier",
     "file",
     "steps",

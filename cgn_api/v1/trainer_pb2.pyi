@@ -414,8 +414,38 @@ class Resources(_message.Message):
     gpus: int
     def __init__(self, cpu_threads: _Optional[int] = ..., gpus: _Optional[int] = ...) -> None: ...
 
+class MiniatureCellSpec(_message.Message):
+    __slots__ = ("row", "seed", "steps", "images_seen")
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_SEEN_FIELD_NUMBER: _ClassVar[int]
+    row: str
+    seed: int
+    steps: int
+    images_seen: int
+    def __init__(self, row: _Optional[str] = ..., seed: _Optional[int] = ..., steps: _Optional[int] = ..., images_seen: _Optional[int] = ...) -> None: ...
+
+class ImagenetCellSpec(_message.Message):
+    __slots__ = ("cell", "seed", "weights", "model_name", "model_version", "images", "causes")
+    CELL_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    CAUSES_FIELD_NUMBER: _ClassVar[int]
+    cell: str
+    seed: int
+    weights: str
+    model_name: str
+    model_version: str
+    images: int
+    causes: int
+    def __init__(self, cell: _Optional[str] = ..., seed: _Optional[int] = ..., weights: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., images: _Optional[int] = ..., causes: _Optional[int] = ...) -> None: ...
+
 class JobSpec(_message.Message):
-    __slots__ = ("train_cgn", "train_classifier", "reproduce_cell", "train_imagenet", "train_ensemble", "evaluate_classifier", "generate_dataset", "import_weights", "train_biggan", "train_saliency", "start_imagenet", "find_failures", "resources", "priority", "time_limit_seconds", "keep_days", "labels")
+    __slots__ = ("train_cgn", "train_classifier", "reproduce_cell", "train_imagenet", "train_ensemble", "evaluate_classifier", "generate_dataset", "import_weights", "train_biggan", "train_saliency", "start_imagenet", "find_failures", "miniature_cell", "imagenet_cell", "resources", "priority", "time_limit_seconds", "keep_days", "labels")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -435,6 +465,8 @@ class JobSpec(_message.Message):
     TRAIN_SALIENCY_FIELD_NUMBER: _ClassVar[int]
     START_IMAGENET_FIELD_NUMBER: _ClassVar[int]
     FIND_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    MINIATURE_CELL_FIELD_NUMBER: _ClassVar[int]
+    IMAGENET_CELL_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     TIME_LIMIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -452,12 +484,14 @@ class JobSpec(_message.Message):
     train_saliency: TrainSaliencySpec
     start_imagenet: StartImagenetSpec
     find_failures: FindFailuresSpec
+    miniature_cell: MiniatureCellSpec
+    imagenet_cell: ImagenetCellSpec
     resources: Resources
     priority: int
     time_limit_seconds: int
     keep_days: int
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, train_cgn: _Optional[_Union[TrainCgnSpec, _Mapping]] = ..., train_classifier: _Optional[_Union[TrainClassifierSpec, _Mapping]] = ..., reproduce_cell: _Optional[_Union[ReproduceCellSpec, _Mapping]] = ..., train_imagenet: _Optional[_Union[TrainImagenetSpec, _Mapping]] = ..., train_ensemble: _Optional[_Union[TrainEnsembleSpec, _Mapping]] = ..., evaluate_classifier: _Optional[_Union[EvaluateClassifierSpec, _Mapping]] = ..., generate_dataset: _Optional[_Union[GenerateDatasetSpec, _Mapping]] = ..., import_weights: _Optional[_Union[ImportWeightsSpec, _Mapping]] = ..., train_biggan: _Optional[_Union[TrainBigganSpec, _Mapping]] = ..., train_saliency: _Optional[_Union[TrainSaliencySpec, _Mapping]] = ..., start_imagenet: _Optional[_Union[StartImagenetSpec, _Mapping]] = ..., find_failures: _Optional[_Union[FindFailuresSpec, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., priority: _Optional[int] = ..., time_limit_seconds: _Optional[int] = ..., keep_days: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    def __init__(self, train_cgn: _Optional[_Union[TrainCgnSpec, _Mapping]] = ..., train_classifier: _Optional[_Union[TrainClassifierSpec, _Mapping]] = ..., reproduce_cell: _Optional[_Union[ReproduceCellSpec, _Mapping]] = ..., train_imagenet: _Optional[_Union[TrainImagenetSpec, _Mapping]] = ..., train_ensemble: _Optional[_Union[TrainEnsembleSpec, _Mapping]] = ..., evaluate_classifier: _Optional[_Union[EvaluateClassifierSpec, _Mapping]] = ..., generate_dataset: _Optional[_Union[GenerateDatasetSpec, _Mapping]] = ..., import_weights: _Optional[_Union[ImportWeightsSpec, _Mapping]] = ..., train_biggan: _Optional[_Union[TrainBigganSpec, _Mapping]] = ..., train_saliency: _Optional[_Union[TrainSaliencySpec, _Mapping]] = ..., start_imagenet: _Optional[_Union[StartImagenetSpec, _Mapping]] = ..., find_failures: _Optional[_Union[FindFailuresSpec, _Mapping]] = ..., miniature_cell: _Optional[_Union[MiniatureCellSpec, _Mapping]] = ..., imagenet_cell: _Optional[_Union[ImagenetCellSpec, _Mapping]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., priority: _Optional[int] = ..., time_limit_seconds: _Optional[int] = ..., keep_days: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class SubmitJobRequest(_message.Message):
     __slots__ = ("spec", "request_id", "validate_only", "job_id")
