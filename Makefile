@@ -21,8 +21,8 @@ ROUNDS ?= 50
 MINUTES ?=
 
 .PHONY: help import demo up test test-long lint lint-python lint-types lint-protos lint-docker lint-compose \
-        lint-rules data train reproduce reproduce-table ship bench bench-table bench-cost bench-banks chaos fuzz \
-        soak pictures sheets token protos docs
+        lint-rules lint-lua data train reproduce reproduce-table ship bench bench-table bench-cost bench-banks \
+        chaos fuzz soak pictures sheets token protos docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ test: $(STAMP) ## Run the quick tests; ARGS="-k name" picks some
 test-long: $(STAMP) ## Run the long tests
 	@$(PY) -m pytest -m long $(ARGS)
 
-lint: lint-python lint-types lint-protos lint-docker lint-compose lint-rules ## Check code, types, protos, images, compose file, rules
+lint: lint-python lint-types lint-protos lint-docker lint-compose lint-rules lint-lua ## Check code, types, protos, images, compose file, rules, scripts
 
 lint-python: $(STAMP)
 	@$(PY) -m ruff check
@@ -66,6 +66,16 @@ lint-rules:
 	  echo "error: promtool is missing; apt-get install prometheus" >&2; exit 1; \
 	else \
 	  echo "promtool is not on PATH: the Prometheus rules were not checked (apt-get install prometheus)"; \
+	fi
+
+# luacheck comes from the system's package manager; CI has it.
+lint-lua:
+	@if command -v luacheck > /dev/null; then \
+	  luacheck -q trainer/jobs/lua; \
+	elif [ -n "$${CI:-}" ]; then \
+	  echo "error: luacheck is missing; apt-get install lua-check" >&2; exit 1; \
+	else \
+	  echo "luacheck is not on PATH: the Lua scripts were not checked (apt-get install lua-check)"; \
 	fi
 
 data: $(STAMP) ## Download the full MNIST and the textures of Wildlife MNIST into var/data

@@ -9,8 +9,9 @@ from typing import Any
 from cgn_api.v1 import trainer_pb2 as pb
 from services.errors import invalid
 from services.trainer.messages import job_state, state_number
+from trainer.jobs.errors import UnknownJob
 from trainer.jobs.events import EVENT_KINDS
-from trainer.jobs.queue import JOB_ID, JOB_ID_HELP, UnknownJob, Wanted, is_event_id
+from trainer.jobs.queue import JOB_ID, JOB_ID_HELP, JobFilter, is_event_id
 from trainer.jobs.record import check_labels
 from trainer.jobs.states import JobState
 from trainer.kinds import KINDS
@@ -71,7 +72,7 @@ def page_begin(token: str) -> int | None:
     return int(match[1])
 
 
-def wanted(request: pb.ListJobsRequest) -> Wanted:
+def job_filter(request: pb.ListJobsRequest) -> JobFilter:
     """Which jobs a list is to have."""
     for place, kind in enumerate(request.kinds):
         if kind not in KINDS:
@@ -82,7 +83,7 @@ def wanted(request: pb.ListJobsRequest) -> Wanted:
         raise invalid("labels", error.description) from None
     if request.parent:
         job_id(request.parent, "parent")
-    return Wanted(
+    return JobFilter(
         states=_states(list(request.states)),
         kinds=list(request.kinds),
         labels=dict(request.labels),

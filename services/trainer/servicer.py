@@ -20,7 +20,8 @@ from services.trainer import artefacts, requests
 from services.trainer.messages import event_message, job_message
 from services.trainer.specs import job_spec, published_version, spec_message
 from services.trainer.statuses import clear_statuses
-from trainer.jobs.queue import JobQueue, NotEnded, Refused
+from trainer.jobs.errors import JobIdTaken, NotEnded
+from trainer.jobs.queue import JobQueue
 from trainer.jobs.record import Descent, Job, JobSpec
 from trainer.jobs.states import JobState
 from trainer.jobs.wakeup import wake
@@ -88,7 +89,7 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
         before = requests.page_begin(request.page_token)
         response = pb.ListJobsResponse()
         with clear_statuses(self._settings.jobs_url):
-            jobs = await self._queue.page(requests.wanted(request), size + 1, before)
+            jobs = await self._queue.page(requests.job_filter(request), size + 1, before)
             workers = await self._queue.workers()
         answer_bytes = 0
         for place, job in enumerate(jobs[:size], start=1):
@@ -164,11 +165,11 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
         return await self._message(job)
 
     async def _check_free(self, job_id: str, spec: JobSpec, request_id: str) -> None:
-        """Raises Refused or ApiError for an id of the caller's that a job or a version of the model has."""
+        """Raises JobIdTaken or ApiError for an id of the caller's that a job or a version of the model has."""
         if not job_id or await self._queue.has_seen(request_id):  # it may be this very request's job
             return
         if await self._queue.is_taken(job_id):
-            raise Refused("taken", job_id)
+            raise JobIdTaken(job_id)
         target = published_version(spec, job_id, self._settings.paths.models_dir)
         if target and target.exists():
             raise ApiError(

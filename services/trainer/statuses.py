@@ -9,7 +9,19 @@ from redis.exceptions import ConnectionError, TimeoutError
 from common.redis import absent
 from services.errors import ApiError
 from services.trainer.artefacts import NoArtefact
-from trainer.jobs.queue import Interrupted, Needed, NotEnded, Refused, UnknownJob
+from trainer.jobs.errors import (
+    CheckpointNeeded,
+    Interrupted,
+    JobIdTaken,
+    NotEnded,
+    ParentDeleted,
+    RequestedJobDeleted,
+    RequestIdReused,
+    TooManyQueuedJobs,
+    UnknownJob,
+)
+
+_EXISTS = grpc.StatusCode.ALREADY_EXISTS
 
 
 @contextmanager
@@ -25,19 +37,38 @@ def clear_statuses(jobs_url: str) -> Iterator[None]:
         ) from None
     except NoArtefact as error:
         raise ApiError(grpc.StatusCode.NOT_FOUND, "ARTEFACT_NOT_FOUND", f"path: {error}") from None
-    except Refused as error:
-        raise _refusal(error) from None
+    except RequestIdReused as error:
+        message = f"has been used for job {error.job_id}, by another request; use a new UUID for a new job"
+        raise ApiError(_EXISTS, "REQUEST_ID_REUSED", f"request_id: {message}") from None
+    except RequestedJobDeleted as error:
+        message = f"has been used for job {error.job_id}, which was deleted; use a new UUID for a new job"
+        raise ApiError(_EXISTS, "REQUEST_ID_REUSED", f"request_id: {message}") from None
+    except JobIdTaken as error:
+        message = f"there is a job {error.job_id}, or its files are being removed; choose another id"
+        raise ApiError(_EXISTS, "JOB_EXISTS", f"job_id: {message}") from None
+    except ParentDeleted as error:
+        raise ApiError(
+            grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND", f"job_id: job {error.job_id} was deleted meanwhile"
+        ) from None
+    except TooManyQueuedJobs as error:
+        raise ApiError(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "TOO_MANY_QUEUED_JOBS",
+            f"{error.queued} jobs of yours are queued, which is as many as may be (CGN_MOST_QUEUED_JOBS of the "
+            "trainer service); wait until one begins, or cancel one",
+            retry_seconds=60.0,
+        ) from None
     except NotEnded as error:
         raise ApiError(
             grpc.StatusCode.FAILED_PRECONDITION,
             "JOB_NOT_ENDED",
             f"job_id: the job is {error.state}; wait for its end, or cancel it",
         ) from None
-    except Needed as error:
+    except CheckpointNeeded as error:
         raise ApiError(
             grpc.StatusCode.FAILED_PRECONDITION,
             "JOB_NEEDED",
-            f"job_id: job {error.heir} goes on from its checkpoint, and has not ended; cancel it or wait",
+            f"job_id: job {error.dependent} goes on from its checkpoint, and has not ended; cancel it or wait",
         ) from None
     except Interrupted:
         raise ApiError(
@@ -53,29 +84,3 @@ def clear_statuses(jobs_url: str) -> Iterator[None]:
             absent(jobs_url, "CGN_JOBS_URL", error),
             retry_seconds=2.0,
         ) from error
-
-
-def _refusal(error: Refused) -> ApiError:
-    exists, about = grpc.StatusCode.ALREADY_EXISTS, error.about
-    match error.why:
-        case "other":
-            message = f"has been used for job {about}, by another request; use a new UUID for a new job"
-            return ApiError(exists, "REQUEST_ID_REUSED", f"request_id: {message}")
-        case "gone":
-            message = f"has been used for job {about}, which was deleted; use a new UUID for a new job"
-            return ApiError(exists, "REQUEST_ID_REUSED", f"request_id: {message}")
-        case "taken":
-            message = f"there is a job {about}, or its files are being removed; choose another id"
-            return ApiError(exists, "JOB_EXISTS", f"job_id: {message}")
-        case "orphan":
-            return ApiError(
-                grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND", f"job_id: job {about} was deleted meanwhile"
-            )
-        case "full":
-            return ApiError(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                "TOO_MANY_QUEUED_JOBS",
-                f"{about} jobs of yours are queued, which is as many as may be (CGN_MOST_QUEUED_JOBS of the "
-                "trainer service); wait until one begins, or cancel one",
-                retry_seconds=60.0,
-            )

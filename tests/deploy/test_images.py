@@ -1,5 +1,6 @@
 """The images are never built here; what can be known of them without an engine is checked instead."""
 
+import fnmatch
 import importlib.metadata
 import re
 import subprocess
@@ -75,6 +76,20 @@ def test_an_image_has_what_its_role_imports(role: str) -> None:
         [sys.executable, "-c", program], cwd=REPO, check=False, capture_output=True, text=True
     )
     assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize("role", ["trainer", "worker"])
+def test_an_image_has_the_scripts_of_the_jobs(role: str) -> None:
+    dockerfile = (REPO / "deploy" / "docker" / f"{role}.Dockerfile").read_text()
+    assert re.search(r"^COPY trainer trainer$", dockerfile, re.MULTILINE)
+    lines = (REPO / ".dockerignore").read_text().splitlines()
+    for script in (REPO / "trainer" / "jobs" / "lua").glob("*.lua"):
+        path, ignored = script.relative_to(REPO), False
+        for pattern in (line for line in lines if line and not line.startswith("#")):
+            bare = pattern.removeprefix("!").removeprefix("**/")
+            if any(fnmatch.fnmatch(str(part), bare) for part in (path, *path.parents)):
+                ignored = not pattern.startswith("!")  # the last match decides
+        assert not ignored, path
 
 
 def test_the_trainer_needs_no_torch() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 from redis import Redis
 
-from trainer.jobs import claim_scripts as scripts
 from trainer.jobs.events import Body, Progress, encode
+from trainer.jobs.limits import LEASE_SECONDS
+from trainer.jobs.outcome import Outcome, after_attempt
 from trainer.jobs.record import Resources
+from trainer.jobs.scripts import load
 from trainer.jobs.states import JobState
-
-LEASE_SECONDS = 60.0
 
 
 class LeaseLost(Exception):
@@ -31,16 +31,17 @@ class Claim:
         self.config: dict[str, Any] = json.loads(answer[3])
         self.resources = Resources(int(answer[4]), int(answer[5]))
         self.attempt = int(answer[6])
-        self.goes_on_from: str = answer[7]  # job whose checkpoint it begins with; empty: none
+        self.resume_from_job: str = answer[7]  # its checkpoint is where the run begins; empty: none
+        self.time_limit_seconds = int(answer[8])  # 0: none
         self.token: int = int(answer[1])
         self._redis = redis
         self._appended = 0  # batches of events
         self._counted_at = time.monotonic()  # until when Redis knows how long the run has taken
         self.lease_seconds = lease_seconds
-        self._renew = redis.register_script(scripts.RENEW)
-        self._append = redis.register_script(scripts.APPEND)
-        self._show = redis.register_script(scripts.SHOW)
-        self._release = redis.register_script(scripts.RELEASE)
+        self._renew = redis.register_script(load("renew"))
+        self._append = redis.register_script(load("append"))
+        self._show = redis.register_script(load("show"))
+        self._release = redis.register_script(load("release"))
 
     def renew(self) -> JobState:
         """Renews the lease and gives the job's state."""
@@ -74,25 +75,18 @@ class Claim:
         if not self._show(args=[self.job_id, self.token, encode(progress)[1]]):
             raise LeaseLost(self.job_id)
 
-    def release(
-        self,
-        state: JobState,
-        message: str,
-        model_name: str = "",
-        model_version: str = "",
-        *,
-        reason: str = "",
-        lost: bool = False,
-    ) -> JobState:
-        """Lets the job go: SUCCEEDED, FAILED for a trainer.jobs.reasons.Reason, or PENDING to hand it back.
+    def release(self, outcome: Outcome) -> JobState:
+        """Ends the attempt.
 
-        lost: PENDING, and it counts as a loss; a job with too many of them ends as FAILED, for the reason.
+        outcome: SUCCEEDED, FAILED for a reason, or PENDING to hand the job back; CANCELLED only if state() was
+        CANCELLING.
 
-        Returns the state it went to: a job that was to stop ends as CANCELLED unless it has succeeded, or as
-        FAILED if its time was over.
+        Returns the state that the job enters. It differs from the outcome's after a cancellation, the end of
+        the time limit, or too many losses (trainer.jobs.outcome). Raises LeaseLost.
         """
-        about = (model_name, model_version, reason, int(lost), self._seconds()[0])
-        entered = self._release(args=[self.job_id, self.token, state, message, *about])
+        outcomes = after_attempt(outcome, self.time_limit_seconds).to_json()
+        model, seconds = (outcome.model_name, outcome.model_version), self._seconds()[0]
+        entered = self._release(args=[self.job_id, self.token, outcomes, int(outcome.lost), *model, seconds])
         if entered is None:
             raise LeaseLost(self.job_id)
         return JobState(entered)
@@ -114,8 +108,8 @@ class Claims:
         self._worker = worker
         self._offer = offer
         self._lease_seconds = lease_seconds
-        self._claim = redis.register_script(scripts.CLAIM)
-        self._announce = redis.register_script(scripts.ANNOUNCE)
+        self._claim = redis.register_script(load("claim"))
+        self._announce = redis.register_script(load("announce"))
 
     def claim(self, gpus: int | None = None) -> Claim | None:
         """The next job that fits the offer, by priority, use of the GPUs and age, or None.

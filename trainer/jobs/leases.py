@@ -16,7 +16,9 @@ class Lease:
     job_id: str
     token: str
     beat: str  # counts the renewals
-    seconds: float  # without a renewal, until it has run out
+    seconds: float  # without a renewal, until it expires
+    worker: str = ""  # host:pid
+    time_limit_seconds: int = 0  # of the job; 0: none
 
 
 class LeaseWatch:

@@ -9,15 +9,33 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from trainer.jobs import query_scripts, scripts
+from trainer.jobs.errors import (
+    CheckpointNeeded,
+    Interrupted,
+    JobIdTaken,
+    NotEnded,
+    NotSubmitted,
+    ParentDeleted,
+    RequestedJobDeleted,
+    RequestIdReused,
+    TooManyQueuedJobs,
+    UnknownJob,
+)
 from trainer.jobs.events import EVENT_KINDS, Event, Gap, Progress, decode, made
 from trainer.jobs.leases import Lease, LeaseWatch
+from trainer.jobs.outcome import (
+    CANCELLED_WHILE_PENDING,
+    TIME_LIMIT_MESSAGE,
+    TIME_LIMIT_REACHED,
+    after_lost_worker,
+)
 from trainer.jobs.record import Descent, Job, JobSpec, Resources
+from trainer.jobs.scripts import load
 from trainer.jobs.states import JobState
 from trainer.jobs.totals import Totals
 
@@ -31,52 +49,16 @@ _BAD_RECORD = (KeyError, TypeError, ValueError)  # as one of another release may
 
 log = logging.getLogger(__name__)
 
-
-class UnknownJob(LookupError):
-    """There is no job of this id."""
-
-
-class Interrupted(Exception):
-    """The watching of a job was to stop before the job's end."""
-
-
-Refusal = Literal["other", "gone", "taken", "full", "orphan"]
-
-
-class Refused(Exception):
-    """A job that was not queued.
-
-    Attributes:
-        why: other: the request id has been used for another request; gone: that request's job was deleted;
-            taken: there is a job of this id; full: the owner has as many queued jobs as may be; orphan: the
-            parent is no more.
-        about: the job in question; for full: how many are queued.
-    """
-
-    def __init__(self, why: Refusal, about: str) -> None:
-        super().__init__(why, about)
-        self.why = why
-        self.about = about
-
-
-class NotEnded(Exception):
-    """What was asked can be done with an ended job only; the state that this one is in."""
-
-    def __init__(self, state: JobState) -> None:
-        super().__init__(state)
-        self.state = state
-
-
-class Needed(Exception):
-    """The job's checkpoint is needed by another one, heir, which has not ended."""
-
-    def __init__(self, heir: str) -> None:
-        super().__init__(heir)
-        self.heir = heir
+_NOT_SUBMITTED: dict[str, type[NotSubmitted]] = {  # by submit.lua's word
+    "reused": RequestIdReused,
+    "deleted": RequestedJobDeleted,
+    "taken": JobIdTaken,
+    "parent_deleted": ParentDeleted,
+}
 
 
 @dataclass(frozen=True)
-class Wanted:
+class JobFilter:
     """Which jobs to list; what is empty does not bind."""
 
     states: Sequence[JobState] = tuple(JobState)
@@ -139,26 +121,9 @@ class JobQueue:
         """redis: a client that decodes responses."""
         self._redis = redis
         self._leases = LeaseWatch()
-        self._scripts = {
-            source: redis.register_script(source)
-            for source in (
-                scripts.SUBMIT,
-                scripts.CANCEL,
-                scripts.LEASES,
-                scripts.DELETE,
-                scripts.RECLAIM,
-                scripts.OVERTIME,
-                scripts.FORGET,
-                query_scripts.READ,
-                query_scripts.LIST,
-                query_scripts.LOG,
-                query_scripts.OVERVIEW,
-                query_scripts.WORKERS,
-            )
-        }
 
-    async def _call(self, source: str, *arguments: str | int) -> Any:
-        return await self._scripts[source](args=arguments)
+    async def _call(self, script: str, *arguments: str | int) -> Any:
+        return await self._redis.register_script(load(script))(args=arguments)
 
     async def submit(
         self,
@@ -173,16 +138,18 @@ class JobQueue:
         """Queues a job. A request id used before gives the job of then.
 
         job_id: empty: a new one. owner: who submits it. most_queued: queued jobs that an owner may have; 0:
-        any number. Raises Refused.
+        any number. Raises NotSubmitted or TooManyQueuedJobs.
         """
         request = json.dumps([spec.fields(), job_id, dataclasses.astuple(descent)])
         digest = hashlib.blake2b(request.encode(), digest_size=16).hexdigest()
         fields = [text for pair in spec.fields().items() for text in pair]
         about = [str(most_queued), owner, descent.parent, str(int(descent.from_checkpoint))]
         new_id = job_id or secrets.token_hex(6)
-        outcome, found = await self._call(scripts.SUBMIT, new_id, request_id, digest, *about, *fields)
-        if outcome in get_args(Refusal):
-            raise Refused(outcome, found)
+        outcome, found = await self._call("submit", new_id, request_id, digest, *about, *fields)
+        if outcome == "full":
+            raise TooManyQueuedJobs(int(found))
+        if outcome in _NOT_SUBMITTED:
+            raise _NOT_SUBMITTED[outcome](found)
         return await self.get(found)
 
     async def has_seen(self, request_id: str) -> bool:
@@ -197,39 +164,39 @@ class JobQueue:
 
     async def get(self, job_id: str) -> Job:
         """The job as it stands. Raises UnknownJob."""
-        found = await self._call(query_scripts.READ, job_id)
+        found = await self._call("read", job_id)
         if found is None:
             raise UnknownJob(job_id)
         return _job(found)
 
-    async def page(self, wanted: Wanted, limit: int, before: int | None = None) -> list[Job]:
+    async def page(self, job_filter: JobFilter, limit: int, before: int | None = None) -> list[Job]:
         """Jobs, newest first; fewer than the limit only if there are no more that can be read.
 
         before: only ones with a lower Job.sequence.
         """
-        sought = json.dumps(dataclasses.asdict(wanted))
+        sought = json.dumps(dataclasses.asdict(job_filter))
         bound = "+inf" if before is None else str(before)
         jobs: list[Job] = []
         while bound and len(jobs) < limit:
-            bound, found = await self._call(query_scripts.LIST, bound, limit - len(jobs), sought)
+            bound, found = await self._call("list", bound, limit - len(jobs), sought)
             jobs += [job for flat in found if (job := _readable_job(flat))]
         return jobs
 
     async def cancel(self, job_id: str) -> Job:
         """Ends a queued job, asks a running one to stop, changes nothing else. Raises UnknownJob."""
-        if not await self._call(scripts.CANCEL, job_id):
+        if not await self._call("cancel", job_id, CANCELLED_WHILE_PENDING):
             raise UnknownJob(job_id)
         return await self.get(job_id)
 
     async def delete(self, job_id: str) -> None:
-        """Forgets a job that has ended; its files are rubbish then. Raises UnknownJob, NotEnded, Needed."""
-        outcome, about = await self._call(scripts.DELETE, job_id)
+        """Forgets a job that has ended; its files are rubbish then. Raises UnknownJob, NotEnded, CheckpointNeeded."""
+        outcome, about = await self._call("delete", job_id)
         if outcome == "unknown":
             raise UnknownJob(job_id)
-        if outcome == "going":
+        if outcome == "not_ended":
             raise NotEnded(JobState(about))
         if outcome == "needed":
-            raise Needed(about)
+            raise CheckpointNeeded(about)
 
     async def rubbish(self) -> list[str]:
         """Forgotten jobs whose files may still be there."""
@@ -281,7 +248,7 @@ class JobQueue:
 
     async def _dropped(self, job_id: str, after: str) -> int:
         """How many of a log's first events are no longer kept; 0 if none of those came after that event."""
-        written, kept, first = await self._call(query_scripts.LOG, job_id)
+        written, kept, first = await self._call("log_extent", job_id)
         reaches_back = first and _event_place(first) <= _event_place(after)
         return 0 if reaches_back else max(0, int(written) - kept)
 
@@ -294,13 +261,13 @@ class JobQueue:
         lost = []
         try:
             leases = [
-                Lease(job_id, token, beat, int(milliseconds) / 1000)
-                for job_id, token, beat, milliseconds in await self._call(scripts.LEASES)
+                Lease(job_id, token, beat, int(milliseconds) / 1000, worker, int(limit))
+                for job_id, token, beat, milliseconds, worker, limit in await self._call("leases")
             ]
             for lease in self._leases.expired(leases):
-                if taken := await self._call(scripts.RECLAIM, lease.job_id, lease.token, lease.beat):
-                    state, worker = taken
-                    lost.append(Reclaimed(lease.job_id, JobState(state), worker))
+                outcomes = after_lost_worker(lease.worker, lease.time_limit_seconds).to_json()
+                if state := await self._call("reclaim", lease.job_id, lease.token, lease.beat, outcomes):
+                    lost.append(Reclaimed(lease.job_id, JobState(state), lease.worker))
         except RedisError:
             self._leases.forget()
             raise
@@ -308,15 +275,15 @@ class JobQueue:
 
     async def stop_overtime(self) -> list[str]:
         """Asks the jobs to stop that have run for as long as they may; their ids."""
-        stopped: list[str] = await self._call(scripts.OVERTIME)
+        stopped: list[str] = await self._call("overtime", TIME_LIMIT_REACHED, TIME_LIMIT_MESSAGE)
         return stopped
 
     async def forget(self) -> int:
         """Removes some of the records of jobs whose days are over, if any; how many."""
-        return int(await self._call(scripts.FORGET))
+        return int(await self._call("expire"))
 
     async def overview(self) -> Overview:
-        counts, totals, waited, expired, held = await self._call(query_scripts.OVERVIEW)
+        counts, totals, waited, expired, held = await self._call("overview")
         by_kind: dict[tuple[str, JobState], int] = {}
         for name, number in zip(counts[::2], counts[1::2], strict=True):
             kind, _, state = name.partition(":")
@@ -333,7 +300,7 @@ class JobQueue:
         """The workers that have shown a sign of life lately."""
         return [
             Worker(name, Resources(int(threads), int(gpus)))
-            for name, threads, gpus in await self._call(query_scripts.WORKERS)
+            for name, threads, gpus in await self._call("workers")
         ]
 
 

@@ -22,7 +22,8 @@ from redis.exceptions import RedisError
 from common.metrics import WorkerMetrics, serve_metrics
 from common.redis import absent, client, not_durable
 from common.settings import WorkerSettings
-from trainer.jobs.claims import LEASE_SECONDS, Claims
+from trainer.jobs.claims import Claims
+from trainer.jobs.limits import LEASE_SECONDS
 from trainer.jobs.record import Resources
 from trainer.jobs.wakeup import TASK, celery_app
 from trainer.worker.gpus import offered

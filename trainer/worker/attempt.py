@@ -14,8 +14,8 @@ from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, R
 
 from common.settings import REPO, Paths
 from trainer.jobs.claims import Claim, LeaseLost
+from trainer.jobs.outcome import Outcome, RunEnd, StopReason, classify_exit, unknown_kind, worker_failed
 from trainer.jobs.promotion import promote
-from trainer.jobs.reasons import Reason
 from trainer.jobs.record import Resources
 from trainer.jobs.states import JobState
 from trainer.run.directories import (
@@ -26,17 +26,15 @@ from trainer.run.directories import (
     remove_unpublished,
     take_over,
 )
-from trainer.run.exit_codes import disk_is_full
+from trainer.worker import guard
 from trainer.worker.child import Child, Line
 from trainer.worker.gpus import Slots
 from trainer.worker.outbox import Outbox
 from trainer.worker.output import Output
-from trainer.worker.verdict import Verdict, Wish, judge
 
 STOP_SECONDS = 20.0  # from SIGTERM to SIGKILL
 _TALK_SECONDS = 0.5  # between two looks at Redis: events go there, the wish to cancel comes from there
 _LAST_WORDS_SECONDS = 5.0  # how long a worker that leaves tries to reach Redis
-_LONGEST_MESSAGE = 500
 # Errors of a Redis that will take writes again; a script's error has the word inside its text.
 _PASSING_ERRORS = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
 _PASSING_WORDS = re.compile(r"\b(OOM|READONLY|LOADING|MISCONF|BUSY|MASTERDOWN)\b")
@@ -71,7 +69,7 @@ class Attempt:
         self._memory_mb = memory_mb
         self._run_dir = Path()  # once it is made
         self._outbox = Outbox(claim)
-        self._wish: Wish | None = None
+        self._stop_reason: StopReason | None = None
         self._kill_at = float("inf")
         self._talk_at = 0.0
         self._beat_at = 0.0
@@ -80,37 +78,33 @@ class Attempt:
     def run(self) -> str:
         """Runs the job to its end, and gives the outcome: the state's name in lower case, or `lost`."""
         try:
-            return self._settle(self._promoted(self._judged()))
+            return self._release(self._promote(self._outcome()))
         except (LeaseLost, Superseded):
             log.warning("lease lost", extra={"job_id": self._claim.job_id})
             leave_to_successor(self._paths.runs_dir, self._claim.job_id, self._claim.token)
             return "lost"
 
-    def _judged(self) -> Verdict:
+    def _outcome(self) -> Outcome:
         """Runs the job; what becomes of it. Raises LeaseLost, the run being killed."""
         if self._claim.kind not in self._commands:
-            known = ", ".join(self._commands)
-            message = f"its worker knows no jobs of kind {self._claim.kind}, only {known}; update the worker"
-            return Verdict(JobState.FAILED, message, Reason.WORKER_UNFIT)
+            return unknown_kind(self._claim.kind, self._commands)
         try:
             return self._run()
         except (LeaseLost, Superseded):
             raise
         except Exception as error:  # such as a full disk: another attempt would fare no better
             log.exception("run given up", extra={"job_id": self._claim.job_id})
-            full = isinstance(error, OSError) and disk_is_full(error)
-            message = f"its worker could not run it: {type(error).__name__}: {error}"
-            return Verdict(JobState.FAILED, message, Reason.DISK_FULL if full else Reason.WORKER_UNFIT)
+            return worker_failed(error)
 
-    def _promoted(self, verdict: Verdict) -> Verdict:
-        """The verdict, with a word on what became of the alias `stable` if there is a new model."""
-        if verdict.state is not JobState.SUCCEEDED or not verdict.model_name:
-            return verdict
+    def _promote(self, outcome: Outcome) -> Outcome:
+        """The outcome, with a word on what became of the alias `stable` if there is a new model."""
+        if outcome.state is not JobState.SUCCEEDED or not outcome.model_name:
+            return outcome
         where, token = self._paths.models_dir, self._claim.token
-        message = promote(where, verdict.model_name, verdict.model_version, token)
-        return replace(verdict, message=message)
+        message = promote(where, outcome.model_name, outcome.model_version, token)
+        return replace(outcome, message=message)
 
-    def _run(self) -> Verdict:
+    def _run(self) -> Outcome:
         """Runs the job; what becomes of it. Its processes have ended, whatever is raised."""
         claim = self._claim
         self._run_dir = take_over(self._paths.runs_dir, claim.job_id, claim.token)
@@ -130,8 +124,17 @@ class Attempt:
         remove_unfinished(self._run_dir)
         remove_unpublished(self._paths.models_dir, self._version, claim.token)
         killed = time.monotonic() >= self._kill_at
-        return judge(
-            code, output, self._wish, killed_after=STOP_SECONDS if killed else None, memory_mb=self._memory_mb
+        return classify_exit(
+            RunEnd(
+                exit_code=code,
+                reported_code=output.end,
+                result=output.result,
+                error=output.error,
+                stop_reason=self._stop_reason,
+                killed_after=STOP_SECONDS if killed else None,
+                over_memory=code == guard.OVER_MEMORY,
+                memory_mb=self._memory_mb,
+            )
         )
 
     def _command(self) -> list[str]:
@@ -149,7 +152,7 @@ class Attempt:
 
     def _inheritance(self) -> list[str]:
         """Options of a run that goes on from another job's checkpoint."""
-        if not (parent := self._claim.goes_on_from):
+        if not (parent := self._claim.resume_from_job):
             return []
         runs_dir = self._paths.runs_dir  # if the files are gone, the run will say so
         return ["--resume-from", str(latest_attempt(runs_dir, parent) or runs_dir / parent)]
@@ -166,8 +169,8 @@ class Attempt:
             if now >= self._talk_at:
                 self._talk_at = now + _TALK_SECONDS
                 cancelled = self._talk() is JobState.CANCELLING
-                if self._wish is None and (cancelled or self._leave.is_set()):
-                    self._wish = Wish.CANCEL if cancelled else Wish.LEAVE
+                if self._stop_reason is None and (cancelled or self._leave.is_set()):
+                    self._stop_reason = StopReason.CANCEL if cancelled else StopReason.LEAVE
                     self._kill_at = time.monotonic() + STOP_SECONDS
                     child.stop()
             if now >= self._kill_at:
@@ -194,21 +197,13 @@ class Attempt:
         self._away = False
         return state
 
-    def _settle(self, verdict: Verdict) -> str:
+    def _release(self, outcome: Outcome) -> str:
         """Lets the job go, as soon as Redis can be reached and takes it. Raises LeaseLost."""
         give_up_at = float("inf")
         while True:
             try:
                 self._outbox.flush(last=True)
-                message = " ".join(verdict.message.split())[:_LONGEST_MESSAGE]
-                return self._claim.release(
-                    verdict.state,
-                    message,
-                    verdict.model_name,
-                    verdict.model_version,
-                    reason=verdict.reason or "",
-                    lost=verdict.lost,
-                ).lower()
+                return self._claim.release(outcome).lower()
             except RedisError as error:
                 if not _passes(error):
                     about = {"job_id": self._claim.job_id, "error": str(error)}

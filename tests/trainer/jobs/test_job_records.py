@@ -12,8 +12,20 @@ from common.redis import async_client, client
 from testing.processes import free_port
 from testing.redis_process import JOBS_FLAGS, LocalRedis
 from trainer.jobs.claims import Claim, Claims
+from trainer.jobs.errors import (
+    CheckpointNeeded,
+    JobIdTaken,
+    NotEnded,
+    ParentDeleted,
+    RequestedJobDeleted,
+    RequestIdReused,
+    TooManyQueuedJobs,
+    UnknownJob,
+)
 from trainer.jobs.events import Gap, LogLine, Progress, StateChange
-from trainer.jobs.queue import JobQueue, Needed, NotEnded, Refused, UnknownJob, Wanted
+from trainer.jobs.outcome import Outcome
+from trainer.jobs.queue import JobFilter, JobQueue
+from trainer.jobs.reasons import Reason
 from trainer.jobs.record import Descent, Job, JobSpec, Resources
 from trainer.jobs.states import JobState
 from trainer.run.options import FieldError
@@ -60,20 +72,14 @@ def claimed(claims: Claims) -> Claim:
     return claim
 
 
-async def refused(call: Any) -> Refused:
-    with pytest.raises(Refused) as caught:
-        await call
-    return caught.value
-
-
 async def test_pages_are_full_whatever_lies_between(queue: JobQueue, sync: redis.Redis) -> None:
     jobs = [await queue.submit(spec()) for _ in range(12)]
     for job in jobs[3:9]:  # as another release may write them
         sync.hset(f"cgn:job:{job.job_id}", "cpu_threads", "many")
     readable = [job.job_id for job in reversed(jobs[:3] + jobs[9:])]
-    first = await queue.page(Wanted(), 4)
+    first = await queue.page(JobFilter(), 4)
     assert [job.job_id for job in first] == readable[:4]
-    assert [job.job_id for job in await queue.page(Wanted(), 4, first[-1].sequence)] == readable[4:]
+    assert [job.job_id for job in await queue.page(JobFilter(), 4, first[-1].sequence)] == readable[4:]
 
 
 async def test_pages_are_newest_first_and_by_state(queue: JobQueue, claims: Claims) -> None:
@@ -84,22 +90,22 @@ async def test_pages_are_newest_first_and_by_state(queue: JobQueue, claims: Clai
     def ids(page: list[Job]) -> list[str]:
         return [job.job_id for job in page]
 
-    first = await queue.page(Wanted(), 4)
+    first = await queue.page(JobFilter(), 4)
     assert ids(first) == newest_first[:4]
-    assert ids(await queue.page(Wanted(), 4, before=first[-1].sequence)) == newest_first[4:]
-    assert ids(await queue.page(Wanted([JobState.RUNNING]), 4)) == [jobs[0].job_id]
-    assert ids(await queue.page(Wanted([JobState.FAILED]), 4)) == []
+    assert ids(await queue.page(JobFilter(), 4, before=first[-1].sequence)) == newest_first[4:]
+    assert ids(await queue.page(JobFilter([JobState.RUNNING]), 4)) == [jobs[0].job_id]
+    assert ids(await queue.page(JobFilter([JobState.FAILED]), 4)) == []
 
 
 async def test_filters_hold_together(queue: JobQueue, claims: Claims) -> None:
     red = await queue.submit(spec(labels={"team": "red", "run": "1"}), owner="ada")
     blue = await queue.submit(spec(labels={"team": "blue"}), owner="ada")
     other = await queue.submit(spec("train_classifier", labels={"team": "red"}), owner="bob")
-    claimed(claims).release(JobState.FAILED, "why")
+    claimed(claims).release(Outcome(JobState.FAILED, "why"))
     child = await queue.submit(spec(), descent=Descent(red.job_id))
 
     async def ids(**wanted: Any) -> list[str]:
-        return [job.job_id for job in await queue.page(Wanted(**wanted), 10)]
+        return [job.job_id for job in await queue.page(JobFilter(**wanted), 10)]
 
     assert await ids() == [child.job_id, other.job_id, blue.job_id, red.job_id]
     assert await ids(labels={"team": "red"}) == [other.job_id, red.job_id]
@@ -117,7 +123,7 @@ async def test_a_page_of_few_among_very_many_is_found(queue: JobQueue, sync: red
         await queue.submit(spec())
     # More than one look takes, without submitting them all: ids that stand for no record are passed over.
     sync.zadd("cgn:jobs:FAILED", {f"gone{number}": 10 + number for number in range(2500)})
-    found = await queue.page(Wanted(labels={"kind": "rare"}), 5)
+    found = await queue.page(JobFilter(labels={"kind": "rare"}), 5)
     assert [job.job_id for job in found] == [first.job_id]
 
 
@@ -142,22 +148,27 @@ async def test_a_chosen_id_is_taken_once(queue: JobQueue) -> None:
     job = await queue.submit(spec(), REQUEST, job_id="nightly-1")
     assert job.job_id == "nightly-1"
     assert (await queue.submit(spec(), REQUEST, job_id="nightly-1")).job_id == "nightly-1"
-    assert (await refused(queue.submit(spec(), job_id="nightly-1"))).why == "taken"
-    assert (await refused(queue.submit(spec(), REQUEST, job_id="nightly-2"))).why == "other"
-    assert len(await queue.page(Wanted(), 10)) == 1
+    with pytest.raises(JobIdTaken):
+        await queue.submit(spec(), job_id="nightly-1")
+    with pytest.raises(RequestIdReused):
+        await queue.submit(spec(), REQUEST, job_id="nightly-2")
+    assert len(await queue.page(JobFilter(), 10)) == 1
 
 
 async def test_an_owner_has_so_many_queued_jobs_and_no_more(queue: JobQueue, claims: Claims) -> None:
     jobs = [await queue.submit(spec(), owner="ada", most_queued=2) for _ in range(2)]
-    error = await refused(queue.submit(spec(), REQUEST, owner="ada", most_queued=2))
-    assert (error.why, error.about) == ("full", "2")
+    with pytest.raises(TooManyQueuedJobs) as caught:
+        await queue.submit(spec(), REQUEST, owner="ada", most_queued=2)
+    assert caught.value.queued == 2
     await queue.submit(spec(), owner="bob", most_queued=2)
     claim = claimed(claims)
     third = await queue.submit(spec(), REQUEST, owner="ada", most_queued=2)
     # The same request again is no other job, however full the queue.
     assert await queue.submit(spec(), REQUEST, owner="ada", most_queued=2) == third
-    claim.release(JobState.PENDING, "handed back")  # one more than may be submitted, and not refused
-    assert (await refused(queue.submit(spec(), owner="ada", most_queued=3))).about == "3"
+    claim.release(Outcome(JobState.PENDING, "handed back"))  # one more than may be submitted, and not refused
+    with pytest.raises(TooManyQueuedJobs) as caught:
+        await queue.submit(spec(), owner="ada", most_queued=3)
+    assert caught.value.queued == 3
     for job in jobs:
         await queue.cancel(job.job_id)
     await queue.submit(spec(), owner="ada", most_queued=2)
@@ -170,7 +181,7 @@ async def test_time_is_counted_over_attempts_and_ends_a_job(queue: JobQueue, cla
     claim._counted_at -= 40  # as if it had run for so long
     claim.renew()
     assert await queue.stop_overtime() == []
-    claim.release(JobState.PENDING, "its worker was stopped")
+    claim.release(Outcome(JobState.PENDING, "its worker was stopped"))
     again = claimed(claims)
     assert again.job_id == job.job_id
     again._counted_at -= 15
@@ -181,7 +192,7 @@ async def test_time_is_counted_over_attempts_and_ends_a_job(queue: JobQueue, cla
     assert await queue.stop_overtime() == [job.job_id]
     assert await queue.stop_overtime() == []
     assert again.state() is JobState.CANCELLING
-    assert again.release(JobState.CANCELLED, "cancelled") is JobState.FAILED
+    assert again.release(Outcome(JobState.CANCELLED, "cancelled")) is JobState.FAILED
     ended = await queue.get(job.job_id)
     assert (ended.state, ended.reason) == (JobState.FAILED, "TIME_LIMIT")
     assert ended.message == "its time limit of 60 s is over; ResumeJob goes on from its checkpoint"
@@ -200,7 +211,10 @@ async def test_a_job_that_makes_it_in_spite_of_the_limit_has_succeeded(
     claim._counted_at -= 5
     claim.renew()
     assert len(await queue.stop_overtime()) == 1
-    assert claim.release(JobState.SUCCEEDED, "", "my_cgn", "v1") is JobState.SUCCEEDED
+    assert (
+        claim.release(Outcome(JobState.SUCCEEDED, "", model_name="my_cgn", model_version="v1"))
+        is JobState.SUCCEEDED
+    )
 
 
 async def test_only_ended_jobs_are_deleted_and_none_that_another_needs(
@@ -209,29 +223,32 @@ async def test_only_ended_jobs_are_deleted_and_none_that_another_needs(
     job = await queue.submit(spec(), REQUEST, job_id="old")
     with pytest.raises(NotEnded):
         await queue.delete(job.job_id)
-    claimed(claims).release(JobState.FAILED, "why")
+    claimed(claims).release(Outcome(JobState.FAILED, "why"))
     heir = await queue.submit(spec(), descent=Descent("old", from_checkpoint=True))
-    with pytest.raises(Needed) as caught:
+    with pytest.raises(CheckpointNeeded) as caught:
         await queue.delete("old")
-    assert caught.value.heir == heir.job_id
+    assert caught.value.dependent == heir.job_id
     claim = claimed(claims)
-    assert claim.goes_on_from == "old"
-    claim.release(JobState.SUCCEEDED, "")
+    assert claim.resume_from_job == "old"
+    claim.release(Outcome(JobState.SUCCEEDED, ""))
     await queue.delete("old")
     assert sync.keys("cgn:job:old*") == []
     with pytest.raises(UnknownJob):
         await queue.get("old")
-    assert [job.job_id for job in await queue.page(Wanted(), 10)] == [heir.job_id]
+    assert [job.job_id for job in await queue.page(JobFilter(), 10)] == [heir.job_id]
     # Its id is free once its files are gone; its request id never stands for another job.
     assert await queue.rubbish() == ["old"]
-    assert (await refused(queue.submit(spec(), job_id="old"))).why == "taken"
+    with pytest.raises(JobIdTaken):
+        await queue.submit(spec(), job_id="old")
     await queue.cleared("old")
-    assert (await refused(queue.submit(spec(), REQUEST, job_id="old"))).why == "gone"
+    with pytest.raises(RequestedJobDeleted):
+        await queue.submit(spec(), REQUEST, job_id="old")
     assert (await queue.submit(spec(), job_id="old")).job_id == "old"
     with pytest.raises(UnknownJob):
         await queue.delete("never")
-    retried = await refused(queue.submit(spec(), descent=Descent("never")))
-    assert (retried.why, retried.about) == ("orphan", "never")
+    with pytest.raises(ParentDeleted) as orphan:
+        await queue.submit(spec(), descent=Descent("never"))
+    assert orphan.value.job_id == "never"
 
 
 async def test_days_are_a_jobs_own_and_a_needed_one_stays(
@@ -240,12 +257,12 @@ async def test_days_are_a_jobs_own_and_a_needed_one_stays(
     day, long = await queue.submit(spec(keep_days=1)), await queue.submit(spec())
     needed = await queue.submit(spec(keep_days=1))
     for _ in range(3):
-        claimed(claims).release(JobState.FAILED, "why")
+        claimed(claims).release(Outcome(JobState.FAILED, "why"))
     await queue.submit(spec(), descent=Descent(needed.job_id, from_checkpoint=True))
     for job in (day, long, needed):
         sync.zincrby("cgn:jobs:expiry", -86_401, job.job_id)  # as if it had ended so much earlier
     assert await queue.forget() == 1
-    assert {job.job_id for job in await queue.page(Wanted([JobState.FAILED]), 10)} == {
+    assert {job.job_id for job in await queue.page(JobFilter([JobState.FAILED]), 10)} == {
         long.job_id,
         needed.job_id,
     }
@@ -262,7 +279,7 @@ async def test_who_reads_behind_a_logs_beginning_is_told(
     job = await queue.submit(spec())
     claim = claimed(claims)
     claim.append([LogLine(str(number)) for number in range(8)])
-    claim.release(JobState.SUCCEEDED, "")
+    claim.release(Outcome(JobState.SUCCEEDED, ""))
     key = f"cgn:job:{job.job_id}:events"
     whole = [event async for event in queue.events(job.job_id)]
     assert len(whole) == 11 and not any(isinstance(event.body, Gap) for event in whole)
@@ -280,14 +297,14 @@ async def test_who_reads_behind_a_logs_beginning_is_told(
 
 async def test_totals_count_what_has_happened(queue: JobQueue, claims: Claims, sync: redis.Redis) -> None:
     await queue.submit(spec())
-    claimed(claims).release(JobState.PENDING, "its worker was stopped")
+    claimed(claims).release(Outcome(JobState.PENDING, "its worker was stopped"))
     claim = claimed(claims)
     claim._counted_at -= 100
     claim.append([Progress(1, 10, 0.5, 4.5)])
-    claim.release(JobState.SUCCEEDED, "")
+    claim.release(Outcome(JobState.SUCCEEDED, ""))
     await queue.submit(spec("train_classifier"))
     for _ in range(3):
-        claimed(claims).release(JobState.PENDING, "killed", reason="KILLED", lost=True)
+        claimed(claims).release(Outcome(JobState.PENDING, "killed", Reason.KILLED, lost=True))
     totals = (await queue.overview()).totals
     assert totals.attempts == {"train_cgn": 2, "train_classifier": 3}
     assert totals.requeued == {

@@ -15,9 +15,12 @@ from common.redis import async_client, client
 from testing.processes import free_port
 from testing.redis_process import JOBS_FLAGS, LocalRedis
 from trainer.jobs.claims import Claim, Claims, LeaseLost
+from trainer.jobs.errors import RequestIdReused, UnknownJob
 from trainer.jobs.events import Artefact, Body, Event, LogLine, Progress, StateChange
-from trainer.jobs.lua import MOST_EVENTS, MOST_LOSSES
-from trainer.jobs.queue import JobQueue, Refused, UnknownJob, Wanted
+from trainer.jobs.limits import MAX_EVENTS, MAX_LOSSES
+from trainer.jobs.outcome import Outcome
+from trainer.jobs.queue import JobFilter, JobQueue
+from trainer.jobs.reasons import Reason
 from trainer.jobs.record import JobSpec, Resources
 from trainer.jobs.states import TRANSITIONS, JobState
 from trainer.worker.outbox import Outbox
@@ -75,10 +78,10 @@ def states_of(events: list[Event]) -> list[JobState]:
 async def test_a_request_id_queues_one_job_only(queue: JobQueue) -> None:
     jobs = await asyncio.gather(*(queue.submit(spec(), REQUEST) for _ in range(8)))
     assert len({job.job_id for job in jobs}) == 1
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestIdReused) as caught:
         await queue.submit(spec(steps=11), REQUEST)
-    assert (caught.value.why, caught.value.about) == ("other", jobs[0].job_id)
-    assert len(await queue.page(Wanted(), 10)) == 1
+    assert caught.value.job_id == jobs[0].job_id
+    assert len(await queue.page(JobFilter(), 10)) == 1
 
 
 async def test_claims_go_by_priority_then_age_and_fit_the_offer(queue: JobQueue, claims: Claims) -> None:
@@ -89,7 +92,7 @@ async def test_claims_go_by_priority_then_age_and_fit_the_offer(queue: JobQueue,
     large = await queue.submit(spec(threads=3, priority=50))
     graphics = await queue.submit(spec(gpus=1, priority=50))
     order = [urgent, large, graphics, first, second, idle]
-    places = {job.job_id: job.queue_position for job in await queue.page(Wanted(), 10)}
+    places = {job.job_id: job.queue_position for job in await queue.page(JobFilter(), 10)}
     assert [places[job.job_id] for job in order] == [1, 2, 3, 4, 5, 6]
     got = [claimed(claims).job_id for _ in range(4)]
     assert got == [job.job_id for job in (urgent, first, second, idle)]
@@ -133,7 +136,7 @@ async def test_the_log_takes_progress_now_and_then_and_the_record_always(
             assert found.progress == Progress(121, 1000, 0.5, 1.0)
     outbox.put(Progress(999, 1000, 0.5, 1.0))
     outbox.flush(last=True)
-    claim.release(JobState.SUCCEEDED, "")
+    claim.release(Outcome(JobState.SUCCEEDED, ""))
     bodies = [event.body for event in await history(queue, job.job_id)]
     assert sum(isinstance(body, LogLine) for body in bodies) == 241
     steps = [body.step for body in bodies if isinstance(body, Progress)]
@@ -164,8 +167,8 @@ async def test_records_of_another_release_are_read_as_far_as_they_go(
     bad = await queue.submit(spec())
     sync.hset(f"cgn:job:{bad.job_id}", "cpu_threads", "many")
     sync.hset(key, "progress", json.dumps(newer))
-    assert [listed.job_id for listed in await queue.page(Wanted(), 10)] == [job.job_id]
-    claim.release(JobState.SUCCEEDED, "")
+    assert [listed.job_id for listed in await queue.page(JobFilter(), 10)] == [job.job_id]
+    claim.release(Outcome(JobState.SUCCEEDED, ""))
     bodies = [event.body for event in await history(queue, job.job_id)]
     assert bodies[4:] == [expected, StateChange(JobState.SUCCEEDED, "")]
 
@@ -196,7 +199,10 @@ async def test_record_and_log_tell_what_the_worker_told(queue: JobQueue, claims:
         Artefact("checkpoint", "x/1", 6),
     ]
     claim.append(told)
-    assert claim.release(JobState.SUCCEEDED, "", "my_cgn", "v1") is JobState.SUCCEEDED
+    assert (
+        claim.release(Outcome(JobState.SUCCEEDED, "", model_name="my_cgn", model_version="v1"))
+        is JobState.SUCCEEDED
+    )
     found = await queue.get(job.job_id)
     assert found.progress == told[1]
     assert found.artefacts == (told[3], told[4])
@@ -222,7 +228,7 @@ async def test_a_lost_worker_can_write_no_more(queue: JobQueue, sync: redis.Redi
         stalled.renew,
         stalled.state,
         lambda: stalled.append([LogLine("still here")]),
-        lambda: stalled.release(JobState.SUCCEEDED, ""),
+        lambda: stalled.release(Outcome(JobState.SUCCEEDED, "")),
     ):
         with pytest.raises(LeaseLost):
             write()
@@ -236,29 +242,29 @@ async def test_a_job_that_keeps_losing_its_worker_fails_but_handing_back_is_free
 ) -> None:
     job = await queue.submit(spec())
     short = Claims(sync, "host:1", Resources(2, 0), lease_seconds=0.0)
-    for _ in range(MOST_LOSSES + 1):
-        assert claimed(short).release(JobState.PENDING, "queued again") is JobState.PENDING
-    for _ in range(MOST_LOSSES):
+    for _ in range(MAX_LOSSES + 1):
+        assert claimed(short).release(Outcome(JobState.PENDING, "queued again")) is JobState.PENDING
+    for _ in range(MAX_LOSSES):
         claimed(short)
         await asyncio.sleep(0.01)
         await queue.reclaim()
     found = await queue.get(job.job_id)
     assert found.state is JobState.FAILED
-    assert found.attempt == 2 * MOST_LOSSES + 1
-    assert f"lost {MOST_LOSSES} times" in found.message
+    assert found.attempt == 2 * MAX_LOSSES + 1
+    assert f"lost {MAX_LOSSES} times" in found.message
 
 
 async def test_a_job_that_gets_on_is_forgiven_the_workers_it_lost(queue: JobQueue, sync: redis.Redis) -> None:
     job = await queue.submit(spec())
     short = Claims(sync, "host:1", Resources(2, 0), lease_seconds=0.0)
-    for number in range(MOST_LOSSES + 2):
+    for number in range(MAX_LOSSES + 2):
         claimed(short).append([Artefact("checkpoint", f"{job.job_id}/checkpoint-{number}", 1)])
         assert [lost.state for lost in await queue.reclaim()] == [JobState.PENDING]
-    for number in range(MOST_LOSSES - 1):
+    for number in range(MAX_LOSSES - 1):
         # The same checkpoint again, or an earlier one, is no step ahead; nor is a run that is killed.
         claim = claimed(short)
         claim.append([Artefact("checkpoint", f"{job.job_id}/checkpoint-{number}", 1)])
-        claim.release(JobState.PENDING, "the run was killed", reason="KILLED", lost=True)
+        claim.release(Outcome(JobState.PENDING, "the run was killed", Reason.KILLED, lost=True))
     found = await queue.get(job.job_id)
     assert (found.state, found.reason) == (JobState.FAILED, "KILLED")
     assert found.message.startswith("given up: the run was killed")
@@ -283,7 +289,7 @@ async def test_events_whose_answer_was_lost_are_written_once(
             outbox.flush()
     outbox.put(LogLine("second"))
     outbox.flush()
-    claim.release(JobState.SUCCEEDED, "")
+    claim.release(Outcome(JobState.SUCCEEDED, ""))
     bodies = [event.body for event in await history(queue, job.job_id)]
     assert bodies[2:-1] == [LogLine("first"), LogLine("second")]
 
@@ -298,7 +304,7 @@ async def test_cancel(queue: JobQueue, claims: Claims, sync: redis.Redis) -> Non
     assert (await queue.cancel(running.job_id)).state is JobState.CANCELLING
     assert (await queue.cancel(running.job_id)).state is JobState.CANCELLING
     assert claim.state() is JobState.CANCELLING
-    assert claim.release(JobState.FAILED, "it broke") is JobState.CANCELLED
+    assert claim.release(Outcome(JobState.FAILED, "it broke")) is JobState.CANCELLED
     ended = await queue.get(running.job_id)
     assert ended.message == "cancelled; it broke"
     assert await queue.cancel(running.job_id) == ended
@@ -306,7 +312,10 @@ async def test_cancel(queue: JobQueue, claims: Claims, sync: redis.Redis) -> Non
     await queue.submit(spec())
     quick = claimed(claims)
     await queue.cancel(quick.job_id)
-    assert quick.release(JobState.SUCCEEDED, "", "my_cgn", "v1") is JobState.SUCCEEDED
+    assert (
+        quick.release(Outcome(JobState.SUCCEEDED, "", model_name="my_cgn", model_version="v1"))
+        is JobState.SUCCEEDED
+    )
 
     await queue.submit(spec())
     lost = claimed(Claims(sync, "host:1", Resources(2, 0), lease_seconds=0.0))
@@ -323,10 +332,10 @@ async def test_only_the_tables_transitions_happen(queue: JobQueue, claims: Claim
         job = await queue.submit(spec())
         claim = claimed(claims)
         with pytest.raises(ResponseError, match="cannot go from RUNNING"):
-            claim.release(target, "")
+            claim.release(Outcome(target, ""))
         assert (await queue.get(job.job_id)).state is JobState.RUNNING
         assert claim.renew() is JobState.RUNNING
-        claim.release(JobState.SUCCEEDED, "")
+        claim.release(Outcome(JobState.SUCCEEDED, ""))
 
 
 async def test_watching_follows_a_job_to_its_end(queue: JobQueue, claims: Claims) -> None:
@@ -335,7 +344,7 @@ async def test_watching_follows_a_job_to_its_end(queue: JobQueue, claims: Claims
     claim = await asyncio.to_thread(claimed, claims)
     for step in range(5):
         await asyncio.to_thread(claim.append, [Progress(step, 5, 0.1, 0.1)])
-    await asyncio.to_thread(claim.release, JobState.FAILED, "why")
+    await asyncio.to_thread(claim.release, Outcome(JobState.FAILED, "why"))
     events = await watch
     assert states_of(events) == [JobState.PENDING, JobState.RUNNING, JobState.FAILED]
     assert len(events) == 8
@@ -346,11 +355,11 @@ async def test_watching_follows_a_job_to_its_end(queue: JobQueue, claims: Claims
 async def test_the_log_is_capped_and_the_end_is_told_all_the_same(queue: JobQueue, claims: Claims) -> None:
     job = await queue.submit(spec())
     claim = claimed(claims)
-    for _ in range(MOST_EVENTS // 500 + 3):
+    for _ in range(MAX_EVENTS // 500 + 3):
         claim.append(Progress(step, 10, 0.1, 0.1) for step in range(500))
-    claim.release(JobState.SUCCEEDED, "")
+    claim.release(Outcome(JobState.SUCCEEDED, ""))
     events = await history(queue, job.job_id)
-    assert MOST_EVENTS <= len(events) < MOST_EVENTS + 500
+    assert MAX_EVENTS <= len(events) < MAX_EVENTS + 500
     assert events[-1].body == StateChange(JobState.SUCCEEDED, "")
 
 
@@ -359,7 +368,7 @@ async def test_overview_counts_and_shows_what_runs(queue: JobQueue, claims: Clai
         await queue.submit(spec())
     claim, done = claimed(claims), claimed(claims)
     claim.append([Progress(3, 10, 0.1, 0.7)])
-    done.release(JobState.SUCCEEDED, "")
+    done.release(Outcome(JobState.SUCCEEDED, ""))
     overview = await queue.overview()
     counts = {state: n for (kind, state), n in overview.counts.items() if kind == "train_cgn" and n}
     assert counts == {JobState.PENDING: 1, JobState.RUNNING: 1, JobState.SUCCEEDED: 1}
