@@ -165,7 +165,7 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
         return await self._message(job)
 
     async def _check_free(self, job_id: str, spec: JobSpec, request_id: str) -> None:
-        """Raises JobIdTaken or ApiError for an id of the caller's that a job or a version of the model has."""
+        """Raises JobIdTaken or ApiError if a job or a model version has the chosen id already."""
         if not job_id or await self._queue.has_seen(request_id):  # it may be this very request's job
             return
         if await self._queue.is_taken(job_id):

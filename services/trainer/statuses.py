@@ -54,8 +54,8 @@ def clear_statuses(jobs_url: str) -> Iterator[None]:
         raise ApiError(
             grpc.StatusCode.RESOURCE_EXHAUSTED,
             "TOO_MANY_QUEUED_JOBS",
-            f"{error.queued} jobs of yours are queued, which is as many as may be (CGN_MOST_QUEUED_JOBS of the "
-            "trainer service); wait until one begins, or cancel one",
+            f"{error.queued} jobs of yours are queued, which is as many as may be (CGN_MOST_QUEUED_JOBS of "
+            "the trainer service); wait until one begins, or cancel one",
             retry_seconds=60.0,
         ) from None
     except NotEnded as error:
@@ -68,7 +68,8 @@ def clear_statuses(jobs_url: str) -> Iterator[None]:
         raise ApiError(
             grpc.StatusCode.FAILED_PRECONDITION,
             "JOB_NEEDED",
-            f"job_id: job {error.dependent} goes on from its checkpoint, and has not ended; cancel it or wait",
+            f"job_id: job {error.dependent} goes on from its checkpoint, and has not ended; "
+            "cancel it or wait",
         ) from None
     except Interrupted:
         raise ApiError(

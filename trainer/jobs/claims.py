@@ -78,8 +78,8 @@ class Claim:
     def release(self, outcome: Outcome) -> JobState:
         """Ends the attempt.
 
-        outcome: SUCCEEDED, FAILED for a reason, or PENDING to hand the job back; CANCELLED only if state() was
-        CANCELLING.
+        outcome: SUCCEEDED, FAILED for a reason, or PENDING to hand the job back. CANCELLED is for a job whose
+        state() was CANCELLING.
 
         Returns the state that the job enters. It differs from the outcome's after a cancellation, the end of
         the time limit, or too many losses (trainer.jobs.outcome). Raises LeaseLost.
@@ -122,7 +122,7 @@ class Claims:
         return Claim(self._redis, self._lease_seconds, answer) if answer else None
 
     def announce(self) -> None:
-        """A sign of life; without one for trainer.jobs.lua.WORKER_SECONDS the worker counts as gone."""
+        """A sign of life; without one for trainer.jobs.limits.WORKER_SECONDS the worker counts as gone."""
         self._announce(args=[self._worker, self._offer.cpu_threads, self._offer.gpus])
 
     def withdraw(self) -> None:

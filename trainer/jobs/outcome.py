@@ -1,8 +1,8 @@
 """What becomes of a job when an attempt ends: after its run, a lost worker, or its time limit.
 
-This module decides state, reason and message. Which situation a job is in when it leaves its worker is known
-only inside Redis, because a caller may cancel it at any moment. So Python passes an outcome for each situation,
-and `leave` in trainer/jobs/lua/common.lua picks one and applies it atomically.
+This module decides state, reason and message. Only Redis knows the situation of a job when it leaves its
+worker, because a caller may cancel it at any moment. So Python passes a move for each situation. Then `leave`
+in trainer/jobs/lua/common.lua picks one and carries it out atomically.
 """
 
 import json
@@ -48,9 +48,9 @@ class RunEnd:
 
     Attributes:
         exit_code: of its process; negative: the signal that killed it.
-        reported_code: the exit code that the run wrote to its output, if it did. torchrun ends with 1 whatever
-            the exit code of the run is.
-        result: name and version of the published model, both empty if there is none; None: no result reported.
+        reported_code: the exit code that the run wrote to its output, if it did. torchrun itself always ends
+            with 1 if the run failed.
+        result: name and version of the published model, both empty if there is none; None: not reported.
         error: the text of its last line `error: ...`; may be empty.
         stop_reason: why the run was asked to stop, if it was.
         killed_after: grace period in seconds, if the run was killed for exceeding it.
@@ -163,7 +163,7 @@ def unknown_kind(kind: str, known: Collection[str]) -> Outcome:
 
 
 def worker_failed(error: Exception) -> Outcome:
-    """Returns what becomes of a job after an error of its worker. Another attempt would end in the same way."""
+    """Returns what becomes of a job after an error of its worker. Another attempt would end alike."""
     full = isinstance(error, OSError) and disk_is_full(error)
     message = f"its worker could not run it: {type(error).__name__}: {error}"
     return Outcome(JobState.FAILED, message, Reason.DISK_FULL if full else Reason.WORKER_UNFIT)
@@ -202,8 +202,8 @@ def after_lost_worker(worker: str, time_limit_seconds: int) -> Outcomes:
         running=Move(JobState.PENDING, f"queued again: its worker {worker} was lost", requeue_cause="lost"),
         lost_too_often=Move(
             JobState.FAILED,
-            f"given up: its worker was lost {MAX_LOSSES} times without a new checkpoint, the last one was {worker}; "
-            "look for want of memory there",
+            f"given up: its worker was lost {MAX_LOSSES} times without a new checkpoint, the last one was "
+            f"{worker}; look for want of memory there",
             Reason.WORKERS_LOST,
         ),
         cancelled=Move(JobState.CANCELLED, f"cancelled; its worker {worker} was lost meanwhile"),

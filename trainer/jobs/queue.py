@@ -189,7 +189,10 @@ class JobQueue:
         return await self.get(job_id)
 
     async def delete(self, job_id: str) -> None:
-        """Forgets a job that has ended; its files are rubbish then. Raises UnknownJob, NotEnded, CheckpointNeeded."""
+        """Deletes the record of a job that has ended; its files are to be deleted next.
+
+        Raises UnknownJob, NotEnded or CheckpointNeeded.
+        """
         outcome, about = await self._call("delete", job_id)
         if outcome == "unknown":
             raise UnknownJob(job_id)
