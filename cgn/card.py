@@ -38,12 +38,35 @@ def check_version(version: str) -> str:
 
 
 @dataclass(frozen=True)
-class MaskBounds:
-    """Bounds of one class's masks; outside, the shape has collapsed. What is bounded: cgn.metrics.collapse.
+class MaskFault:
+    """One measure of masks that is out of bounds.
 
-    lowest, highest: of the mean mask value, in [0, 1].
-    highest_border: of the border mass, in (0, 1].
-    highest_soft: of the soft-pixel share, in (0, 1].
+    Attributes:
+        measure: name of the measure, such as "border mass".
+        value: its value.
+        bound: the violated bound, such as "above 0.12".
+        meaning: what the value says about the mask.
+    """
+
+    measure: str
+    value: float
+    bound: str
+    meaning: str
+
+    @property
+    def text(self) -> str:
+        """The fault in one line, without the class."""
+        return f"{self.measure} {self.value:.3f} is {self.bound}: {self.meaning}"
+
+
+@dataclass(frozen=True)
+class MaskBounds:
+    """Bounds of one class's masks; a mask outside them has collapsed. Measures: `cgn.metrics.masks`.
+
+    Attributes:
+        lowest, highest: bounds of the mean mask value, in [0, 1].
+        highest_border: bound of the border mass, in (0, 1].
+        highest_soft: bound of the soft-pixel share, in (0, 1].
     """
 
     lowest: float
@@ -57,6 +80,29 @@ class MaskBounds:
         for name in ("highest_border", "highest_soft"):
             if not 0 < getattr(self, name) <= 1:
                 raise CgnInputError("mask_bounds", f"each {name} must be above 0, at most 1")
+
+    def faults(self, mean: float, border: float, soft: float) -> list[MaskFault]:
+        """Returns the measures that are out of bounds, the mean first. A value that is not a number is.
+
+        Args:
+            mean: mean mask value, 0 to 1.
+            border: border mass, 0 to 1. It says nothing about an empty mask, so it is ignored for one.
+            soft: soft-pixel share, 0 to 1.
+        """
+        faults = []
+        empty = not mean >= self.lowest
+        if empty:
+            faults.append(MaskFault("μ_mask", mean, f"below {self.lowest:g}", "the mask is empty"))
+        elif not mean <= self.highest:
+            meaning = "the mask is inverted or covers the image"
+            faults.append(MaskFault("μ_mask", mean, f"above {self.highest:g}", meaning))
+        if not empty and not border <= self.highest_border:
+            meaning = "the mask is inverted, has a frame or is in pieces"
+            faults.append(MaskFault("border mass", border, f"above {self.highest_border:g}", meaning))
+        if not soft <= self.highest_soft:
+            meaning = "the mask is half transparent"
+            faults.append(MaskFault("soft-pixel share", soft, f"above {self.highest_soft:g}", meaning))
+        return faults
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from cgn.families.imagenet.network import ImagenetCGN
 from cgn.families.network import truncated_noise
 from cgn.families.state_dicts import fitted, read_state_dict
 from cgn.metrics.inception_score import inception_score
-from cgn.metrics.masks import coverage
+from cgn.metrics.masks import coverage, mean_values
 from trainer.classifier.network import Classifier
 from trainer.imagenet.refinement import Refinement
 from trainer.imagenet.step import TRUNCATION
@@ -99,7 +99,7 @@ class Scores:
             out = network(u_NL, F.one_hot(label_N, network.classes).to(device, torch.float32), TRUNCATION)
             x_gen = refinement(out.composite) if refinement else out.composite
             probabilities.append(self._classify(x_gen).cpu())
-            means.append(out.mask.mean((2, 3), keepdim=True).cpu())
+            means.append(mean_values(out.mask)[:, 0].cpu())
         mu_mask = coverage(torch.cat(means))
         entry = {
             "step": step,

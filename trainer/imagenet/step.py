@@ -12,6 +12,7 @@ from torch import nn
 from cgn.families.imagenet.biggan import BigGAN
 from cgn.families.imagenet.network import ImagenetCGN, Outputs
 from cgn.families.network import truncated_noise
+from cgn.metrics.masks import mu_mask
 from trainer.gan.adversary import Adversary
 from trainer.imagenet.config import TrainImagenetConfig
 from trainer.imagenet.objective import Objective
@@ -133,8 +134,8 @@ class Training:
             adam.step()
         for mechanism in self._mechanisms:
             iterate_powers(mechanism)
-        mu_mask = values.pop("mu_mask")
-        return Told(values, mu_mask)
+        mean = values.pop("mu_mask")
+        return Told(values, mean)
 
     def _pass(self, done: int, number: int, share: float) -> dict[str, torch.Tensor]:
         """Adds the gradients of one pass, ``share`` of a step, and returns what it tells, scalars."""
@@ -154,7 +155,7 @@ class Training:
             terms["adversarial"] = self._adversary.judge(x_gen, label_N)
         loss = self._objective.total(terms)
         (share * loss).backward()
-        told |= {"loss": loss, **terms, "mu_mask": out.mask.mean()}
+        told |= {"loss": loss, **terms, "mu_mask": mu_mask(out.mask)}
         return {name: value.detach() for name, value in told.items()}
 
 

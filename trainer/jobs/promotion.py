@@ -6,12 +6,12 @@ Judged by what the cards say, without torch: a worker's parent process has none.
 from collections.abc import Iterator
 from pathlib import Path
 
-from cgn.card import MaskBounds, ModelCard, check_name, check_version
+from cgn.card import ModelCard
 from cgn.errors import CgnInputError
 from cgn.store import aliases
 from cgn.store.aliases import STABLE, StaleToken
+from cgn.store.versions import read_card
 
-_CARD = "card.json"
 _MOST_REASONS = 3
 
 
@@ -37,11 +37,11 @@ def promote(models_dir: Path, name: str, version: str, token: int) -> str:
 
 def _against(models_dir: Path, name: str, version: str, stable: str) -> list[str]:
     """What speaks against a version; stable: the one that it would take the place of, if any."""
-    card = _card(models_dir, name, version)
+    card = read_card(models_dir, name, version)
     reasons = list(_collapse(card))
     if stable and stable != version:
         try:
-            before = _card(models_dir, name, stable)
+            before = read_card(models_dir, name, stable)
         except (OSError, CgnInputError):
             return reasons  # it cannot be served any more, so there is nothing to lose
         reasons += _worse(card, before)
@@ -52,11 +52,6 @@ def _stays(stable: str, reasons: list[str]) -> str:
     more = f"; and {len(reasons) - _MOST_REASONS} more" if len(reasons) > _MOST_REASONS else ""
     where = f"stays at {stable}" if stable else "is not set"
     return f"stable {where}: " + "; ".join(reasons[:_MOST_REASONS]) + more
-
-
-def _card(models_dir: Path, name: str, version: str) -> ModelCard:
-    path = models_dir / check_name(name) / check_version(version) / _CARD
-    return ModelCard.from_json(path.read_text(encoding="utf-8", errors="replace"))
 
 
 def _collapse(card: ModelCard) -> Iterator[str]:
@@ -73,18 +68,8 @@ def _collapse(card: ModelCard) -> Iterator[str]:
         yield from notes
         return
     for name, bounds, *found in zip(card.class_names, card.mask_bounds, *measured, strict=True):
-        if fault := _fault(bounds, *found):
-            yield f"class {name} has collapsed, {fault}"
-
-
-def _fault(bounds: MaskBounds, mean: float, border: float, soft: float) -> str:
-    if not bounds.lowest <= mean <= bounds.highest:
-        return f"μ_mask {mean:.3f} is not within {bounds.lowest:g} to {bounds.highest:g}"
-    if not border <= bounds.highest_border:
-        return f"border mass {border:.3f} is above {bounds.highest_border:g}"
-    if not soft <= bounds.highest_soft:
-        return f"soft-pixel share {soft:.3f} is above {bounds.highest_soft:g}"
-    return ""
+        if faults := bounds.faults(*found):
+            yield f"class {name} has collapsed, {faults[0].text}"
 
 
 def _worse(card: ModelCard, before: ModelCard) -> Iterator[str]:

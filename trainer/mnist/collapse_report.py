@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from cgn.families.mnist.network import MnistCGN
-from cgn.metrics.collapse import Fault, MaskMeasures, gross_bounds, measure_network, sound_bounds, verdict
+from cgn.metrics.collapse import (
+    ClassFault,
+    MaskMeasures,
+    gross_bounds,
+    measure_network,
+    sound_bounds,
+    verdict,
+)
 
 _MOST_NAMES = 10
 
@@ -18,7 +25,7 @@ class Look:
     """What a look at a network's masks has found; no faults: they are sound."""
 
     measures: list[MaskMeasures]  # by class
-    faults: list[Fault]
+    faults: list[ClassFault]
 
 
 class CollapseReport:
@@ -68,9 +75,9 @@ class CollapseReport:
         return Look(measures, faults)
 
 
-def summary(faults: Sequence[Fault], classes: int) -> str:
+def summary(faults: Sequence[ClassFault], classes: int) -> str:
     """Faults in one line, each kind once, for all that have it. classes: how many there are."""
-    by_kind: dict[tuple[str, str, str], list[Fault]] = {}
+    by_kind: dict[tuple[str, str, str], list[ClassFault]] = {}
     for fault in faults:
         by_kind.setdefault((fault.measure, fault.bound, fault.meaning), []).append(fault)
     whose = _classes(faults, classes)
@@ -83,7 +90,7 @@ def summary(faults: Sequence[Fault], classes: int) -> str:
     return f"the masks of {whose} have collapsed: {'; '.join(told)}"
 
 
-def _classes(faults: Sequence[Fault], classes: int) -> str:
+def _classes(faults: Sequence[ClassFault], classes: int) -> str:
     """The classes that have faults, in words."""
     names = list(dict.fromkeys(fault.class_name for fault in faults))
     if len(names) == 1:

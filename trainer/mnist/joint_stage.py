@@ -10,7 +10,7 @@ from cgn.families.mnist import network as mnist
 from cgn.families.mnist.network import MnistCGN
 from cgn.losses import masks_and_game as losses
 from cgn.losses.style import StyleLoss, Vgg16StyleLoss
-from cgn.metrics.collapse import frame_width
+from cgn.metrics.masks import frame_width
 from trainer.gan.average import update_average
 from trainer.gan.discriminator import Discriminator
 from trainer.gan.game import Opponent, game_optimiser, set_rate

@@ -20,7 +20,7 @@ from cgn.datasets import FOLDER
 from cgn.device import resolve_device
 from cgn.families.mnist.family import build
 from cgn.families.mnist.network import MnistCGN
-from cgn.metrics.collapse import border_mass, soft_share
+from cgn.metrics.masks import border_mass, mu_mask, soft_share
 from trainer.mnist.collapse_report import CollapseReport, Look, summary
 from trainer.mnist.config import TrainCgnConfig
 from trainer.mnist.joint_stage import JointStage
@@ -197,7 +197,7 @@ def train_attempt(
         values["border_mass"] = float(border_mass(masks).mean())
         values["soft_share"] = float(soft_share(masks).mean())
         values["restarts"] = account.restarts
-        reporter.progress(done, values, float(masks.mean()))
+        reporter.progress(done, values, mu_mask(masks))
         look = None
         if done in looks:
             look = look_at_masks(done, finished=False)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cgn.engine import Row
-from cgn.metrics.collapse import border_mass, soft_share
+from cgn.metrics.masks import border_mass, mean_values, soft_share
 from common.metrics import GeneratorMetrics
 from services.generator.plan.generate import Plan
 from services.generator.rows.redis_tier import DType, Pixels
@@ -17,7 +17,7 @@ _MOST_KNOWN = 1 << 14  # masks whose measures are kept
 
 
 class Mask(NamedTuple):
-    """Measures of one mask (cgn.metrics.collapse): mean, border mass and share of soft pixels, 0 to 1."""
+    """Measures of one mask (cgn.metrics.masks): mean, border mass and share of soft pixels, 0 to 1."""
 
     mean: float
     border: float
@@ -73,6 +73,6 @@ def measures(shapes: Sequence[Pixels]) -> Iterator[Mask]:
         m_NHW = np.stack([shape[:, :, 0] for shape in shapes[start : start + _AT_ONCE]]).astype(np.float32)
         if shapes[0].dtype == np.uint8:
             m_NHW /= 255
-        mean = m_NHW.mean((1, 2), dtype=np.float64)
+        mean = mean_values(m_NHW, np.float64)
         told = zip(mean.tolist(), border_mass(m_NHW).tolist(), soft_share(m_NHW).tolist(), strict=True)
         yield from (Mask(*values) for values in told)

@@ -10,13 +10,13 @@ from cgn.families.mnist.family import build
 from cgn.metrics.collapse import (
     MaskMeasures,
     class_bounds,
-    frame_width,
     gross_bounds,
     measure,
     measure_network,
     sound_bounds,
     verdict,
 )
+from cgn.metrics.masks import frame_width
 from cgn.store import checkpoint
 from common.settings import REPO
 from services.generator.answers.tally import measures

@@ -10,7 +10,7 @@ from cgn.data import load_textures, make_variant
 from cgn.data.painting import PADDING
 from cgn.errors import CgnInputError
 from cgn.metrics.inception_score import inception_score
-from cgn.metrics.masks import coverage, mask_iou
+from cgn.metrics.masks import border_mass, coverage, mask_iou, mean_values, mu_mask, soft_share
 from cgn.metrics.textures import PATCH, texture_error
 
 
@@ -60,10 +60,20 @@ def test_what_is_no_probability_is_refused(p_NC: torch.Tensor, splits: int, says
         inception_score(p_NC, splits)
 
 
+def test_arrays_and_tensors_have_the_same_measures() -> None:
+    m_NHW = np.random.default_rng(0).random((5, 32, 32), np.float32)
+    m_NHW[0] = 0
+    as_tensor = torch.from_numpy(m_NHW)
+    assert float(mu_mask(as_tensor)) == pytest.approx(mu_mask(m_NHW))
+    for measure in (mean_values, border_mass, soft_share):
+        np.testing.assert_allclose(measure(as_tensor).numpy(), measure(m_NHW), atol=1e-6)
+    assert border_mass(m_NHW)[0] == 0
+
+
 def test_coverage_is_of_masks_and_varies_between_them() -> None:
     m_N1HW = torch.zeros(2, 1, 4, 4)
     m_N1HW[0, :, :2] = 1
-    assert coverage(m_N1HW) == pytest.approx((0.25, 0.25))
+    assert coverage(mean_values(m_N1HW)[:, 0]) == pytest.approx((0.25, 0.25))
 
 
 def test_overlap_is_of_soft_masks_cut_at_a_half() -> None:

@@ -41,7 +41,7 @@ def test_what_has_collapsed_does_not(tmp_path: Path) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         (
             {"mask_mean": [0.9] + [0.2] * 9},
-            f"class {DIGITS[0]} has collapsed, μ_mask 0.900 is not within",
+            f"class {DIGITS[0]} has collapsed, μ_mask 0.900 is above 0.",
         ),
         ({"mask_border": [0.05] * 9 + [0.3]}, f"class {DIGITS[9]} has collapsed, border mass 0.300"),
         ({"mask_soft": [0.5] * 10}, "soft-pixel share 0.500 is above 0.2"),

@@ -26,7 +26,7 @@ from cgn.images.model_sheets import Labels, counterfactuals_sheet, interpolation
 from cgn.imports.import_weights import import_model
 from cgn.labels import parse_class
 from cgn.metrics.inception_score import inception_score
-from cgn.metrics.masks import coverage
+from cgn.metrics.masks import coverage, mean_values
 from cgn.model import CGN
 from cgn.noise import MECHANISMS
 from cgn.store import checkpoint
@@ -145,7 +145,7 @@ def _scores(config: ImagenetCellConfig, model: CGN, context: RunContext) -> dict
         else:
             m, f, b = (model.rows(mechanism, factors) for mechanism in MECHANISMS)
             x = compose(m[:, :1], f, b)
-            means = torch.cat([means, m[:, 0].mean((1, 2))])
+            means = torch.cat([means, mean_values(m[:, 0])])
         with torch.no_grad():
             probabilities = torch.cat([probabilities, classify(x.to(model.device)).cpu()])
         part = kept.with_suffix(f".{os.getpid()}.npz")
@@ -159,7 +159,7 @@ def _scores(config: ImagenetCellConfig, model: CGN, context: RunContext) -> dict
         "inception_score": round(inception_score(probabilities).mean, 3),
     }
     if not of_cgan:
-        mu_mask = coverage(means[:, None, None, None])
+        mu_mask = coverage(means)
         told |= {"mu_mask": round(mu_mask.mean, 4), "mu_mask_deviation": round(mu_mask.deviation, 4)}
     return told
 

@@ -20,7 +20,7 @@ from cgn.data import load_textures
 from cgn.families.imagenet.network import ImagenetCGN, Outputs
 from cgn.families.network import truncated_noise
 from cgn.metrics.inception_score import inception_score
-from cgn.metrics.masks import coverage, mask_iou
+from cgn.metrics.masks import coverage, mask_iou, mean_values
 from cgn.metrics.textures import texture_error
 from trainer.imagenet.scores import Classify, load_classifier
 from trainer.imagenet.step import TRUNCATION
@@ -102,7 +102,7 @@ def score(network: ImagenetCGN, by: Yardsticks, images: int = IMAGES) -> dict[st
     other, another = (torch.randperm(images, generator=random) for _ in range(2))
     counterfactual = compose(m, f[other], b[another])
     true_N1HW = by.judge.masks(x_gt, label_N)
-    mu_mask = coverage(m)
+    mu_mask = coverage(mean_values(m.double())[:, 0])
     few, true_NHW = label_N[:TEXTURED], true_N1HW[:TEXTURED, 0]
     errors = {
         name: float(texture_error(x[:TEXTURED], few, texture, where).nanmean())
