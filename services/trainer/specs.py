@@ -18,7 +18,7 @@ from services.errors import Violation, invalid_fields
 from trainer.jobs.record import JobSpec, Resources
 from trainer.kinds import KINDS
 from trainer.run.kind import Kind
-from trainer.run.options import Dataclass, FieldError, config_from_dict
+from trainer.run.options import Dataclass, FieldError, config_from_dict, read_options, stored_options
 
 C = TypeVar("C", bound=Dataclass)
 
@@ -51,7 +51,7 @@ def job_spec(spec: pb.JobSpec, models_dir: Path) -> JobSpec:
     if config and uses_model[0] and getattr(config, uses_model[0]):
         violations += _missing_model(config, KINDS[kind], models_dir, f"spec.{kind}.")
     given: dict[str, Any] = {name: getattr(spec, name) for name in _SCALARS if spec.HasField(name)}
-    values = {"kind": kind, "config": dataclasses.asdict(config) if config else {}, "resources": resources}
+    values = {"kind": kind, "config": stored_options(config) if config else {}, "resources": resources}
     checked = make(JobSpec, {**values, **given, "labels": dict(spec.labels)}, "spec.")
     if violations or checked is None:
         raise invalid_fields(violations)
@@ -103,7 +103,7 @@ def _directory_below(path: Path, root: Path) -> bool:
 
 
 def spec_message(spec: JobSpec) -> pb.JobSpec:
-    """The API's message of a job's spec, all fields set."""
+    """Returns the API's message of a job's spec: all fields are set but those whose options are absent."""
     message = pb.JobSpec(
         resources=pb.Resources(**dataclasses.asdict(spec.resources)),
         labels=spec.labels,
@@ -114,7 +114,7 @@ def spec_message(spec: JobSpec) -> pb.JobSpec:
     part = getattr(message, spec.kind)
     part.SetInParent()
     known = part.DESCRIPTOR.fields_by_name
-    for name, value in spec.config.items():
-        if name in known:  # a record of another release may have more
+    for name, value in read_options(KINDS[spec.kind].config, spec.config).items():
+        if name in known and value is not None:  # a record of another release may have more
             setattr(part, name, value)
     return message

@@ -1,6 +1,6 @@
 """Options of the run that trains an ImageNet CGN, and the three published settings that they begin from."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from cgn.card import NAME, NAME_HELP, VERSION, VERSION_HELP
@@ -19,8 +19,10 @@ SUPERVISIONS = ("reconstruction", "discriminator")
 TEXTURE_TARGETS = ("patch_grid", "random_fill")
 PATCHES_OF = ("composite", "x_gt")
 
-PRESETS_OWN = "the preset's"
-RANDOM_FEATURES_WEIGHT = 100.0  # of L_perc and L_text; what is published is of VGG16's features. As λ1 is
+# λ2 and λ5 with random features, the same as λ1: the published weights are for VGG16's features.
+RANDOM_FEATURES_WEIGHT = 100.0
+THE_PRESETS = "the preset's"
+THE_PRESETS_BY_FEATURES = f"{THE_PRESETS}, or {RANDOM_FEATURES_WEIGHT:g} with random features"
 
 
 @dataclass(frozen=True)
@@ -134,45 +136,37 @@ class TrainImagenetConfig:
     )
     preset: str = option("code", "published setting that other options change", choices=tuple(PRESETS))
     seed: int = option(0, "seed of noise, labels and patches", low=0, high=HIGHEST_SEED)
-    steps: int = option(
-        0, "steps of Adam, which the authors call episodes", low=1, high=HIGHEST_COUNT, zero=PRESETS_OWN
+    steps: int | None = option(
+        None, "steps of Adam, which the authors call episodes", low=1, high=HIGHEST_COUNT, absent=THE_PRESETS
     )
-    accumulation: int = option(
-        0,
-        "passes whose gradients make one step, of each process",
-        low=1,
-        high=HIGHEST_COUNT,
-        zero=PRESETS_OWN,
+    accumulation: int | None = option(
+        None, "accumulation steps of a step, of each process", low=1, high=HIGHEST_COUNT, absent=THE_PRESETS
     )
-    batch_size: int = option(0, "pictures of a pass", low=1, high=1024, zero=PRESETS_OWN)
-    lr_shape: float = option(
-        0.0, "Adam's learning rate of the shape mechanism", above=0, high=1, zero=PRESETS_OWN
+    batch_size: int | None = option(
+        None, "pictures of an accumulation step", low=1, high=1024, absent=THE_PRESETS
     )
-    lr_texture: float = option(
-        0.0, "Adam's learning rate of the texture mechanism", above=0, high=1, zero=PRESETS_OWN
+    lr_shape: float | None = option(
+        None, "Adam's learning rate of the shape mechanism", above=0, high=1, absent=THE_PRESETS
     )
-    lr_background: float = option(
-        0.0, "Adam's learning rate of the background mechanism", above=0, high=1, zero=PRESETS_OWN
+    lr_texture: float | None = option(
+        None, "Adam's learning rate of the texture mechanism", above=0, high=1, absent=THE_PRESETS
     )
-    weight_l1: float = option(0.0, "λ1, weight of the L1 distance", above=0, zero=PRESETS_OWN)
-    weight_perceptual: float = option(
-        0.0,
-        "λ2, weight of each layer's Gram distance in L_perc",
-        above=0,
-        zero=f"{PRESETS_OWN}, or {RANDOM_FEATURES_WEIGHT:g} with random features",
+    lr_background: float | None = option(
+        None, "Adam's learning rate of the background mechanism", above=0, high=1, absent=THE_PRESETS
     )
-    weight_binary: float = option(
-        0.0, "λ3, weight of the mask's binary-entropy loss", above=0, zero=PRESETS_OWN
+    weight_l1: float | None = option(None, "λ1, weight of the L1 distance", low=0, absent=THE_PRESETS)
+    weight_perceptual: float | None = option(
+        None, "λ2, weight of each layer's Gram distance in L_perc", low=0, absent=THE_PRESETS_BY_FEATURES
     )
-    weight_mask: float = option(0.0, "λ4, weight of the mask-mean loss", above=0, zero=PRESETS_OWN)
-    weight_text: float = option(
-        0.0,
-        "λ5, weight of each layer's Gram distance in L_text",
-        above=0,
-        zero=f"{PRESETS_OWN}, or {RANDOM_FEATURES_WEIGHT:g} with random features",
+    weight_binary: float | None = option(
+        None, "λ3, weight of the mask's binary-entropy loss", low=0, absent=THE_PRESETS
     )
-    weight_background: float = option(
-        0.0, "λ6, weight of the background's saliency", above=0, zero=PRESETS_OWN
+    weight_mask: float | None = option(None, "λ4, weight of the mask-mean loss", low=0, absent=THE_PRESETS)
+    weight_text: float | None = option(
+        None, "λ5, weight of each layer's Gram distance in L_text", low=0, absent=THE_PRESETS_BY_FEATURES
+    )
+    weight_background: float | None = option(
+        None, "λ6, weight of the background's saliency", low=0, absent=THE_PRESETS
     )
     mask_lowest: float = option(
         0.1, "mean mask value τ below which L_mask pulls; a reproduction has 0.03", low=0, high=0.5
@@ -182,7 +176,7 @@ class TrainImagenetConfig:
         "",
         "features of the perceptual losses, fixed random filters or VGG16's",
         choices=FEATURES,
-        empty=PRESETS_OWN,
+        empty=THE_PRESETS,
     )
     vgg16_weights: str = option(
         "", "file of VGG16's weights", pattern=PATH, pattern_help="a path", empty="in torch's cache"
@@ -203,10 +197,10 @@ class TrainImagenetConfig:
         choices=TEXTURE_TARGETS,
     )
     patches_of: str = option(
-        "", "picture that patches and fills are cut from", choices=PATCHES_OF, empty=PRESETS_OWN
+        "", "picture that patches and fills are cut from", choices=PATCHES_OF, empty=THE_PRESETS
     )
-    patch_size: int = option(
-        0, "pixels a side of a patch", low=2, high=64, zero="15 at 256 pixels, in proportion, at least 3"
+    patch_size: int | None = option(
+        None, "pixels a side of a patch", low=2, high=64, absent="15 at 256 pixels, in proportion, at least 3"
     )
     patch_by_object: bool = option(
         False, "whether patches are smaller for small objects, larger for large ones (appendix F)"
@@ -239,8 +233,8 @@ class TrainImagenetConfig:
             found = replace(
                 found, weight_perceptual=RANDOM_FEATURES_WEIGHT, weight_text=RANDOM_FEATURES_WEIGHT
             )
-        own = {field.name: getattr(self, field.name, None) for field in fields(Settings)}
-        found = replace(found, **{name: value for name, value in own.items() if value})
+        options = {field.name: getattr(self, field.name, None) for field in fields(Settings)}
+        found = replace(found, **{name: value for name, value in options.items() if value not in (None, "")})
         left_out = LOSSES["rec"] if self.supervision == "discriminator" else ("weight_adversarial",)
         nothing: dict[str, Any] = dict.fromkeys((*left_out, *LOSSES.get(self.without, ())), 0.0)
         return replace(found, **nothing)
@@ -256,6 +250,8 @@ class TrainImagenetConfig:
         if self.mask_lowest >= self.mask_highest:
             allowed = f"must be below mask_highest, {self.mask_highest:g}"
             raise FieldError("mask_lowest", f"{allowed}, is {self.mask_lowest:g}")
+        if not any(value for name, value in asdict(self.settings).items() if name.startswith("weight_")):
+            raise FieldError("weight_l1", "must be above 0 where the weights of all other losses are 0")
         if self.refine and not self.settings.weight_l1:
             raise FieldError("refine", "must be false without L_rec, from which the network learns")
 

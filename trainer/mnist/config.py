@@ -64,12 +64,12 @@ class TrainCgnConfig:
         0, "training images used", low=100, high=HIGHEST_COUNT, zero="all of the split"
     )
     checkpoint_every: int = option(500, "steps between checkpoints", low=1, high=HIGHEST_COUNT)
-    sample_every: int = option(
-        0,
+    sample_every: int | None = option(
+        None,
         "steps between sample sheets",
         low=1,
         high=HIGHEST_COUNT,
-        zero="one per pass, at most every 100",
+        absent="the steps of an epoch, at least 100",
     )
 
     restarts: int = option(

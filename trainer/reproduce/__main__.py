@@ -72,8 +72,8 @@ def _parser() -> argparse.ArgumentParser:
         "--weights", default="", metavar="DIR", help="folder of the public weights of ImageNet's cells"
     )
     parser.add_argument("--table", action="store_true", help="make no cell, only gather the table")
-    parser.add_argument("--steps", type=int, default=0, help="training steps of a CGN, for a trial")
-    parser.add_argument("--images-seen", type=int, default=0, help="images a classifier sees, for a trial")
+    parser.add_argument("--steps", type=int, help="training steps of a CGN, for a trial")
+    parser.add_argument("--images-seen", type=int, help="images a classifier sees, for a trial")
     parser.add_argument(
         "--work-dir", type=Path, default=WORK, help="for runs and the CGNs (default: %(default)s)"
     )

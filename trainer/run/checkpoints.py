@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from cgn.store.files import sync_directory
 from cgn.store.weights import digest_tensors
 from trainer.run.context import RunError
-from trainer.run.options import Dataclass
+from trainer.run.options import Dataclass, recorded_options
 from trainer.run.provenance import machine
 
 _NAME = re.compile(r"checkpoint-(\d{7})\.safetensors")
@@ -28,7 +28,7 @@ _KEPT = 2  # the newest one, and one to fall back on should it prove damaged
 
 def config_fingerprint(config: Dataclass) -> str:
     """Hash of a config: a checkpoint continues only the run it comes from."""
-    text = json.dumps(asdict(config), sort_keys=True)
+    text = json.dumps(recorded_options(config), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

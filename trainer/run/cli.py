@@ -34,6 +34,7 @@ from trainer.run.options import (
     add_arguments,
     config_from_dict,
     given_arguments,
+    read_options,
 )
 from trainer.run.report import Reporter, StopFlag
 from trainer.run.torchrun import become_team, leads
@@ -193,6 +194,7 @@ def _config(config_class: type[C], arguments: argparse.Namespace) -> C:
         values = json.loads(arguments.config.read_text())
         if not isinstance(values, dict):
             raise FieldError("--config", f"must be a file with a JSON object, {arguments.config} is not")
+        values = read_options(config_class, values)
     names = [field.name for field in dataclasses.fields(config_class)]
     return config_from_dict(config_class, {**values, **given_arguments(names, arguments)})
 

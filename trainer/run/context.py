@@ -3,14 +3,11 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from common.settings import Paths
 from trainer.run.directories import artefact_file, latest_attempt
+from trainer.run.options import Dataclass, stored_options
 from trainer.run.report import Reporter, StopFlag
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 CONFIG = "config.json"  # the run's options, in its directory
 
@@ -28,7 +25,7 @@ class RunContext:
     stop: StopFlag  # look at it after every step
     attempt: str = ""  # name of this attempt at the run, for what it is about to publish
 
-    def inside(self, run: str, version: str, config: "DataclassInstance") -> "RunContext":
+    def inside(self, run: str, version: str, config: Dataclass) -> "RunContext":
         """Those of a run that is a part of this one: a directory of its own below, which is made."""
         run_dir = self.run_dir / run
         resume = self.resume and run_dir.is_dir()
@@ -53,9 +50,9 @@ class Published:
     model_version: str = ""
 
 
-def write_config(run_dir: Path, config: "DataclassInstance") -> None:
+def write_config(run_dir: Path, config: Dataclass) -> None:
     """Puts a run's options into its directory."""
-    (run_dir / CONFIG).write_text(json.dumps(dataclasses.asdict(config), indent=1))
+    (run_dir / CONFIG).write_text(json.dumps(stored_options(config), indent=1))
 
 
 class Stopped(Exception):

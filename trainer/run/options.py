@@ -1,7 +1,8 @@
 """A run's options: frozen dataclasses whose fields state default, help text and allowed values once.
 
-A config is checked when it is made, so one that exists is valid. No torch in here: the trainer service
-validates jobs with these classes.
+A config is checked when it is made, so one that exists is valid. An option that may be absent has the type
+``int | None`` or ``float | None``. None stands for a value that is chosen elsewhere, such as the preset's;
+0 is a real 0. No torch in here: the trainer service validates jobs with these classes.
 """
 
 import argparse
@@ -10,7 +11,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_type_hints
 
 from cgn.datasets import FOLDER, RESOLUTIONS
 from cgn.errors import CgnInputError
@@ -18,6 +20,7 @@ from cgn.errors import CgnInputError
 PATH = re.compile(r"[^\0]{1,4096}")
 HIGHEST_SEED = 2**63 - 1
 HIGHEST_COUNT = 2**32 - 1  # counts are uint32 in the API
+ZEROS = "zeros"  # beside stored options: the names of those that may be absent and are 0
 _POWERS: dict[float, str] = {HIGHEST_SEED: "2^63 - 1", HIGHEST_COUNT: "2^32 - 1"}  # as people read them
 
 
@@ -52,10 +55,11 @@ class Rule:
     pattern: re.Pattern[str] | None = None  # the whole text matches it
     pattern_help: str = ""  # the pattern in words
     empty: str = ""  # what an empty text means where it is allowed
+    absent: str = ""  # which value counts where the option is None
 
     @property
     def words(self) -> str:
-        """The rule in words, such as `1 to 1024`."""
+        """The rule in words, such as `1 to 1024`, without what None stands for."""
         if self.choices:
             text = "one of " + ", ".join(json.dumps(choice) for choice in self.choices)
         elif self.pattern:
@@ -95,25 +99,42 @@ class Rule:
 
 
 def option(default: Any, help: str, **rule: Any) -> Any:
-    """A dataclass field with its default, its help text (a noun phrase) and its Rule, given by keywords."""
+    """A dataclass field with its default, its help text (a noun phrase) and its Rule, given by keywords.
+
+    An option that may be absent has the default None, and ``absent`` in words: "the preset's".
+    """
     return dataclasses.field(default=default, metadata={"help": help, "rule": Rule(**rule)})
+
+
+def value_types(cls: type[Dataclass]) -> dict[str, type]:
+    """Returns the type of every option's value by name, without the None of those that may be absent."""
+    hints = get_type_hints(cls).items()
+    return {name: get_args(hint)[0] if isinstance(hint, UnionType) else hint for name, hint in hints}
+
+
+def absent_options(cls: type[Dataclass]) -> list[str]:
+    """Returns the names of the options that may be absent."""
+    return [f.name for f in dataclasses.fields(cls) if "rule" in f.metadata and f.metadata["rule"].absent]
 
 
 def check_options(config: Dataclass) -> None:
     """Raises FieldError for fields whose values are of the wrong type or against their rules."""
-    types = get_type_hints(type(config))
+    types = value_types(type(config))
     errors: list[FieldError] = []
     for field in dataclasses.fields(config):
         if "rule" not in field.metadata:
             continue
         value, expected = getattr(config, field.name), types[field.name]
         rule: Rule = field.metadata["rule"]
+        if value is None and rule.absent:
+            continue
+        absence = f"; absent: {rule.absent}" if rule.absent else ""
         accepted = (int, float) if expected is float else (expected,)
         if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
-            words = _TYPE_WORDS[expected] + ("" if rule == Rule() else f", {rule.words}")
+            words = _TYPE_WORDS[expected] + ("" if rule == Rule() else f", {rule.words}{absence}")
             errors.append(FieldError(field.name, f"must be {words}, is {_show(value)}"))
         elif not rule.allows(value):
-            errors.append(FieldError(field.name, f"must be {rule.words}, is {_show(value)}"))
+            errors.append(FieldError(field.name, f"must be {rule.words}{absence}, is {_show(value)}"))
     if errors:
         first, *more = errors
         first.more = tuple(more)
@@ -159,15 +180,51 @@ def config_from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
     return cls(**values)
 
 
+def stored_options(config: Dataclass) -> dict[str, Any]:
+    """Returns a run's options as `config.json` and a job's record hold them.
+
+    Absent options are left out. Earlier releases wrote 0 for an absent option. So ZEROS names the options
+    that may be absent and are really 0.
+    """
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    stored = {name: value for name, value in values.items() if value is not None}
+    zeros = [name for name in absent_options(type(config)) if stored.get(name) == 0]
+    return stored | ({ZEROS: zeros} if zeros else {})
+
+
+def read_options(cls: type[Dataclass], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options of a JSON object: of `stored_options`, of a user's file or of an earlier release.
+
+    An earlier release's object holds every option that may be absent, and no ZEROS: its 0 means absent. In
+    all other objects 0 is a real 0.
+    """
+    values = {name: value for name, value in stored.items() if name != ZEROS}
+    absent = absent_options(cls)
+    if ZEROS not in stored and all(values.get(name) is not None for name in absent):
+        values |= {name: None for name in absent if values[name] == 0}
+    return values
+
+
+def recorded_options(config: Dataclass) -> dict[str, Any]:
+    """Returns a run's options as hashes and result files hold them.
+
+    They are the stored options, with 0 for each absent option as in earlier releases. So the hashes of
+    earlier releases stay valid. A real 0 has a different hash, as ZEROS names its option.
+    """
+    types = value_types(type(config))
+    return {name: types[name]() for name in absent_options(type(config))} | stored_options(config)
+
+
 def add_arguments(parser: argparse._ActionsContainer, cls: type[Dataclass]) -> None:
     """Adds an option --field-name for every field; its help states the allowed values and the default."""
-    types = get_type_hints(cls)
+    types = value_types(cls)
     for field in dataclasses.fields(cls):
         rule: Rule = field.metadata["rule"]
         allowed = rule.words
         if types[field.name] is bool:
             allowed = _TYPE_WORDS[bool]
-        words = f"{field.metadata['help']}: {allowed} (default: {_show(field.default)})"
+        default = rule.absent or _show(field.default)
+        words = f"{field.metadata['help']}: {allowed} (default: {default})"
         parser.add_argument(
             "--" + field.name.replace("_", "-"),
             type=_parser(types[field.name], allowed),

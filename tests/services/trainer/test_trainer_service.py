@@ -1,6 +1,5 @@
 """The trainer service as a process of its own, over gRPC, with a real Redis and worker."""
 
-import dataclasses
 import math
 import signal
 import uuid
@@ -24,6 +23,7 @@ from testing.trainer_process import TrainerProcess
 from tests.worker_jobs import worker_of
 from trainer.mnist.config import TrainCgnConfig
 from trainer.run.directories import artefact_file
+from trainer.run.options import stored_options
 
 ENDED = (pb.JOB_STATE_SUCCEEDED, pb.JOB_STATE_FAILED, pb.JOB_STATE_CANCELLED)
 
@@ -80,7 +80,7 @@ def test_validate_only_fills_in_the_defaults_and_queues_nothing(trainer: Trainer
     job = trainer.submit(validate_only=True, steps=7, lr_generator=0.5, request_id=str(uuid.uuid4()))
     assert job.job_id == ""
     filled = {field.name: value for field, value in job.spec.train_cgn.ListFields()}
-    assert filled == dataclasses.asdict(TrainCgnConfig(steps=7, lr_generator=0.5))
+    assert filled == stored_options(TrainCgnConfig(steps=7, lr_generator=0.5))
     assert (job.spec.resources.cpu_threads, job.spec.priority) == (2, 0)
     assert trainer.stub.ListJobs(pb.ListJobsRequest()).jobs == before
 

@@ -1,6 +1,6 @@
 """Options of an ImageNet CGN's training: the published numbers, what changes them, and what is refused."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,12 @@ import pytest
 
 from cgn_api.v1 import trainer_pb2 as pb
 from services.errors import ApiError
-from services.trainer.specs import job_spec
+from services.trainer.specs import job_spec, spec_message
 from trainer.imagenet.config import PRESETS, TrainImagenetConfig
-from trainer.run.options import FieldError
+from trainer.jobs.record import JobSpec, Resources
+from trainer.run.options import FieldError, config_from_dict, read_options
+
+TERMS = ("l1", "perceptual", "binary", "mask", "text", "background")  # λ1 to λ6
 
 
 def test_presets_carry_the_published_numbers() -> None:
@@ -31,7 +34,7 @@ def test_presets_carry_the_published_numbers() -> None:
     assert replace(reproduction, batch_size=1, accumulation=4000, steps=300) == code
 
 
-def test_options_change_the_preset_and_0_leaves_it() -> None:
+def test_options_change_the_preset_and_absent_ones_leave_it() -> None:
     assert TrainImagenetConfig(preset="paper").settings == PRESETS["paper"]
     changed = TrainImagenetConfig(preset="paper", weight_text=7.0, lr_shape=0.5, steps=3).settings
     assert changed == replace(PRESETS["paper"], weight_text=7.0, lr_shape=0.5, steps=3)
@@ -40,11 +43,27 @@ def test_options_change_the_preset_and_0_leaves_it() -> None:
     assert (random.weight_perceptual, random.weight_text) == (100.0, 3.0)
 
 
+def test_a_weight_of_0_leaves_its_loss_out() -> None:
+    settings = TrainImagenetConfig(preset="paper", weight_text=0.0).settings
+    assert settings == replace(PRESETS["paper"], weight_text=0.0)
+    assert settings == TrainImagenetConfig(preset="paper", without="text").settings
+    shape = TrainImagenetConfig(weight_binary=0, weight_mask=0).settings
+    assert shape == TrainImagenetConfig(without="shape").settings
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         ({"preset": "ours"}, 'preset: must be one of "paper", "code", "reproduction"'),
-        ({"lr_shape": -1.0}, "lr_shape: must be above 0, at most 1; 0: the preset's"),
+        ({"lr_shape": 0.0}, "lr_shape: must be above 0, at most 1; absent: the preset's, is 0.0"),
+        ({"steps": 0}, "steps: must be 1 to 2^32 - 1; absent: the preset's, is 0"),
+        ({"patch_size": 0}, "patch_size: must be 2 to 64; absent: 15 at 256 pixels, in proportion"),
+        ({"weight_l1": -1.0}, "weight_l1: must be 0 or more; absent: the preset's, is -1.0"),
+        ({"weight_l1": "1"}, "weight_l1: must be a number, 0 or more; absent: the preset's, is '1'"),
+        (
+            {f"weight_{term}": 0.0 for term in TERMS},
+            "weight_l1: must be above 0 where the weights",
+        ),
         ({"without": "all"}, 'without: must be one of "rec", "shape", "text", "bg"; empty: none'),
         ({"without": "rec", "supervision": "discriminator"}, 'without: must not be "rec"'),
         ({"features": "random", "vgg16_weights": "x"}, 'vgg16_weights: must be empty where features is "ra'),
@@ -56,6 +75,30 @@ def test_options_that_contradict_each_other_are_refused(options: dict[str, Any],
     with pytest.raises(FieldError) as caught:
         TrainImagenetConfig(**options)
     assert str(caught.value).startswith(says)
+
+
+def test_a_request_s_0_is_a_0_and_absent_fields_stay_absent(tmp_path: Path) -> None:
+    (tmp_path / "imagenet_biggan" / "v1").mkdir(parents=True)
+    request = pb.JobSpec(train_imagenet=pb.TrainImagenetSpec(weight_text=0.0, steps=2))
+    spec = job_spec(request, tmp_path)
+    answer = spec_message(spec).train_imagenet
+    assert (answer.HasField("weight_text"), answer.weight_text, answer.steps) == (True, 0.0, 2)
+    assert not answer.HasField("weight_l1") and not answer.HasField("accumulation")
+    assert spec_message(job_spec(spec_message(spec), tmp_path)) == spec_message(spec)
+    assert read_options(TrainImagenetConfig, spec.config)["weight_text"] == 0.0
+    with pytest.raises(ApiError) as caught:
+        job_spec(pb.JobSpec(train_imagenet=pb.TrainImagenetSpec(steps=0)), tmp_path)
+    field, description = caught.value.violations[0]
+    assert field == "spec.train_imagenet.steps"
+    assert description == "must be 1 to 2^32 - 1; absent: the preset's, is 0"
+
+
+def test_a_job_of_an_earlier_release_keeps_its_preset(tmp_path: Path) -> None:
+    options = {name: 0 if value is None else value for name, value in asdict(TrainImagenetConfig()).items()}
+    record = JobSpec("train_imagenet", options | {"lr_shape": 0.5}, Resources())
+    assert not spec_message(record).train_imagenet.HasField("weight_text")
+    read = config_from_dict(TrainImagenetConfig, read_options(TrainImagenetConfig, record.config))
+    assert read == TrainImagenetConfig(lr_shape=0.5)
 
 
 def test_a_job_s_start_model_has_to_be_published(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from trainer.reproduce.table2.cell import reproduce_cell
 from trainer.reproduce.table2.config import ReproduceCellConfig as Cell
 from trainer.run.context import RunContext, RunError, Stopped
 from trainer.run.exit_codes import BAD_OPTIONS
+from trainer.run.options import stored_options
 from trainer.run.report import Reporter, StopFlag
 
 TINY: dict[str, Any] = {"steps": 2, "images_seen": 128}
@@ -171,7 +172,7 @@ def test_what_cannot_be_made_is_refused_in_one_line(
     monkeypatch.setenv("CGN_MODELS_DIR", str(tmp_path / "models"))
     for options, says in (
         (("--cell", "colored/gun/0"), "error: CELL: 'colored/gun/0': method: must be one of"),
-        (("--images-seen", "-1"), "error: images_seen: must be 1 to 2^32 - 1; 0: the recipe's"),
+        (("--images-seen", "-1"), "error: images_seen: must be 1 to 2^32 - 1; absent: the recipe's"),
         (("--model", "nobody"), "error: model: no model 'nobody'"),
         (
             ("--model", "tiny"),
@@ -189,7 +190,7 @@ def test_what_cannot_be_made_is_refused_in_one_line(
 def test_a_cell_is_a_job_whose_spec_is_checked_and_filled_in(tmp_path: Path) -> None:
     wanted = pb.ReproduceCellSpec(variant="wildlife", method="oracle")
     filled = spec_message(job_spec(pb.JobSpec(reproduce_cell=wanted), tmp_path)).reproduce_cell
-    assert {field.name: value for field, value in filled.ListFields()} == dataclasses.asdict(
+    assert {field.name: value for field, value in filled.ListFields()} == stored_options(
         Cell(variant="wildlife", method="oracle")
     )
     for bad, field in (

@@ -253,6 +253,12 @@ def test_the_page_is_written_between_its_marks(tmp_path: Path) -> None:
     assert (tmp_path / page.PAGE).read_text() == text
 
 
+def test_the_repository_s_results_are_of_the_present_options() -> None:
+    results = Results(RESULTS)
+    made = [cell for cell in planned() if results.read(cell)]
+    assert made and all(results.is_done(cell) for cell in made)
+
+
 def test_the_repository_s_table_and_page_are_those_of_its_cells() -> None:
     gathered, summary = table.gather(Results(RESULTS))
     assert json.loads((RESULTS / table.TABLE).read_text()) == gathered, "run `make reproduce-table`"

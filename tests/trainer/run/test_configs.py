@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import math
 import re
 import subprocess
@@ -21,15 +22,21 @@ from trainer.classifier.config import TrainClassifierConfig
 from trainer.classifier.ensemble_config import TrainEnsembleConfig
 from trainer.classifier.evaluate_config import EvaluateClassifierConfig
 from trainer.datasets.config import GenerateDatasetConfig
+from trainer.imagenet.config import TrainImagenetConfig
 from trainer.imagenet.import_weights_config import ImportWeightsConfig
 from trainer.jobs.record import Resources
 from trainer.kinds import KINDS
 from trainer.mnist.config import TrainCgnConfig
+from trainer.reproduce.table2.config import ReproduceCellConfig
+from trainer.run.checkpoints import config_fingerprint
 from trainer.run.options import (
     FieldError,
     add_arguments,
     config_from_dict,
     given_arguments,
+    read_options,
+    recorded_options,
+    stored_options,
 )
 
 CLASSIFIER = {"model_name": "colored_mnist"}
@@ -171,10 +178,47 @@ def spec(**fields: Any) -> pb.JobSpec:
 
 def test_absent_fields_take_the_defaults_and_given_zeros_do_not(tmp_path: Path) -> None:
     filled = spec_message(job_spec(spec(seed=0, weight_mask=0.0, steps=5), tmp_path))
-    expected = dataclasses.asdict(TrainCgnConfig(seed=0, weight_mask=0.0, steps=5))
+    expected = stored_options(TrainCgnConfig(seed=0, weight_mask=0.0, steps=5))
+    assert "sample_every" not in expected  # chosen by the run
     assert {field.name: value for field, value in filled.train_cgn.ListFields()} == expected
     assert (filled.resources.cpu_threads, filled.resources.gpus, filled.priority) == (2, 0, 0)
     assert spec_message(job_spec(filled, tmp_path)) == filled
+
+
+ABSENT = {"steps": None, "images_seen": None}  # the recipe's
+
+
+@pytest.mark.parametrize(
+    ("stored", "options"),
+    [
+        ({"seed": 3}, {"seed": 3}),
+        ({"seed": 3, "steps": 7}, {"seed": 3, "steps": 7}),
+        ({"steps": 0, "images_seen": 0, "seed": 0}, ABSENT | {"seed": 0}),  # an earlier release's
+        ({"steps": 7, "images_seen": 0}, {"steps": 7, "images_seen": None}),
+        ({"steps": 0}, {"steps": 0}),  # a user's file: a 0 is a 0
+        ({"steps": 0, "images_seen": None}, {"steps": 0, "images_seen": None}),
+        ({"steps": 0, "images_seen": 7, "zeros": ["steps"]}, {"steps": 0, "images_seen": 7}),
+    ],
+)
+def test_0_in_a_file_of_an_earlier_release_means_absent(
+    stored: dict[str, Any], options: dict[str, Any]
+) -> None:
+    assert read_options(ReproduceCellConfig, stored) == options
+
+
+def test_stored_options_are_read_back_and_hashed_as_in_earlier_releases() -> None:
+    config = TrainImagenetConfig(weight_text=0.0, steps=3)
+    stored = json.loads(json.dumps(stored_options(config)))
+    assert (stored["weight_text"], stored["zeros"]) == (0.0, ["weight_text"])
+    assert "weight_l1" not in stored
+    assert config_from_dict(TrainImagenetConfig, read_options(TrainImagenetConfig, stored)) == config
+    plain = TrainImagenetConfig(steps=3)
+    recorded = recorded_options(plain)
+    assert (recorded["weight_text"], recorded["lr_shape"], recorded["accumulation"]) == (0.0, 0.0, 0)
+    assert recorded.keys() == dataclasses.asdict(plain).keys()
+    assert config_fingerprint(plain) != config_fingerprint(config)
+    # As the release before absent options had it, for the same run.
+    assert config_fingerprint(plain) == "7d203ebbd437f64ee5afaab8fcc2d75e"
 
 
 def test_all_violations_of_a_spec_are_told_at_once(tmp_path: Path) -> None:

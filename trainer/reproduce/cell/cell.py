@@ -37,7 +37,10 @@ class Cell(ABC):
 
     @abstractmethod
     def runs(self) -> dict[str, dict[str, Any]]:
-        """Returns all options of the runs that determine the result, by name of the run."""
+        """Returns all options of the runs that determine the result, by name of the run.
+
+        They are `recorded_options`, so that the digests of committed results stay valid.
+        """
 
     @property
     def trial(self) -> bool:
@@ -83,7 +86,7 @@ def command(cell: Cell) -> str:
     return " ".join([f"make reproduce CELL={cell.key}", *cell.variables()])
 
 
-def trial_variables(steps: int, images_seen: int) -> list[str]:
+def trial_variables(steps: int | None, images_seen: int | None) -> list[str]:
     """Returns the word of a command line that cuts trainings short; none for full trainings."""
     options = [f"--steps {steps}"] * bool(steps) + [f"--images-seen {images_seen}"] * bool(images_seen)
     return [f'ARGS="{" ".join(options)}"'] if options else []

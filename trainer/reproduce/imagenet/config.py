@@ -1,12 +1,12 @@
 """The cells of the paper's ImageNet model, made from weights that the user has. No torch in here."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from cgn.card import NAME, NAME_HELP, VERSION, VERSION_HELP
 from trainer.reproduce.cell.cell import Cell, CellSet
 from trainer.run.kind import GIVEN_MODEL, Kind
-from trainer.run.options import HIGHEST_SEED, PATH, check_options, option
+from trainer.run.options import HIGHEST_SEED, PATH, check_options, option, recorded_options
 
 PREFIX = "imagenet"  # of the names of cells
 BIGGAN, CGN = "table1/biggan", "table1/cgn"
@@ -71,7 +71,9 @@ class ImagenetCellConfig(Cell):
         return weights + ([f"MODEL={self.model_name}:{self.model_version}"] if self.model_name else [])
 
     def runs(self) -> dict[str, dict[str, Any]]:
-        return {"imagenet_cell": asdict(self) | {"weights": ""}}  # the folder does not change the result
+        return {
+            "imagenet_cell": recorded_options(self) | {"weights": ""}
+        }  # the folder does not change the result
 
 
 def on_request() -> list[ImagenetCellConfig]:

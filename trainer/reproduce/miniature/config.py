@@ -5,7 +5,7 @@ classes. A BigGAN is trained here. A U²-Net learns from drawn objects, never fr
 distilled from both, with all losses and without each of them (table 1).
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trainer.classifier.config import TrainClassifierConfig
@@ -14,7 +14,7 @@ from trainer.imagenet.config import TrainImagenetConfig
 from trainer.imagenet.saliency_config import TrainSaliencyConfig
 from trainer.reproduce.cell.cell import Cell, CellSet, digest, trial_variables
 from trainer.run.kind import Kind
-from trainer.run.options import HIGHEST_COUNT, HIGHEST_SEED, check_options, option
+from trainer.run.options import HIGHEST_COUNT, HIGHEST_SEED, check_options, option, recorded_options
 
 PREFIX = "imagenet/miniature"  # of its cells' names
 SEEDS = range(1)  # of the cells that `make reproduce` makes unasked
@@ -57,11 +57,11 @@ class MiniatureCellConfig(Cell):
 
     row: str = option("full", "row of the table", choices=(TEACHER, *ABLATIONS))
     seed: int = option(0, "seed of every training", low=0, high=HIGHEST_SEED)
-    steps: int = option(
-        0, "training steps of every network, for a trial", low=1, high=HIGHEST_COUNT, zero="the recipe's"
+    steps: int | None = option(
+        None, "training steps of every network, for a trial", low=1, high=HIGHEST_COUNT, absent="the recipe's"
     )
-    images_seen: int = option(
-        0, "images seen by the classifier, for a trial", low=1, high=HIGHEST_COUNT, zero="the recipe's"
+    images_seen: int | None = option(
+        None, "images seen by the classifier, for a trial", low=1, high=HIGHEST_COUNT, absent="the recipe's"
     )
 
     def __post_init__(self) -> None:
@@ -93,7 +93,7 @@ class MiniatureCellConfig(Cell):
     def runs(self) -> dict[str, dict[str, Any]]:
         runs = teacher_runs(self)
         if self.row != TEACHER:
-            runs["train_imagenet"] = asdict(cgn_config(self, self.model[1]))
+            runs["train_imagenet"] = recorded_options(cgn_config(self, self.model[1]))
         return runs
 
 
@@ -161,9 +161,9 @@ def cgn_config(cell: MiniatureCellConfig, start_version: str) -> TrainImagenetCo
 def teacher_runs(cell: MiniatureCellConfig) -> dict[str, dict[str, Any]]:
     """Returns the options of the runs that make the start model and the measures of a seed, by run."""
     return {
-        "train_biggan": asdict(teacher_config(cell)),
-        "train_saliency": asdict(saliency_config(cell)),
-        "train_classifier": asdict(classifier_config(cell)),
+        "train_biggan": recorded_options(teacher_config(cell)),
+        "train_saliency": recorded_options(saliency_config(cell)),
+        "train_classifier": recorded_options(classifier_config(cell)),
         "mask_judge": {"variant": DATASET, "steps": judge_steps(cell), "seed": cell.seed},
     }
 

@@ -18,7 +18,14 @@ from trainer.reproduce.table2.methods import (
     VARIANTS,
 )
 from trainer.run.kind import GIVEN_MODEL, Kind
-from trainer.run.options import HIGHEST_COUNT, HIGHEST_SEED, FieldError, check_options, option
+from trainer.run.options import (
+    HIGHEST_COUNT,
+    HIGHEST_SEED,
+    FieldError,
+    check_options,
+    option,
+    recorded_options,
+)
 
 SEEDS = range(5)  # of every method; cells of other seeds can be made, the table leaves them out
 
@@ -43,11 +50,11 @@ class ReproduceCellConfig(Cell):
     model_version: str = option(
         "", "version of that CGN", pattern=VERSION, pattern_help=VERSION_HELP, empty="the newest"
     )
-    steps: int = option(
-        0, "training steps of the CGN, for a trial", low=1, high=HIGHEST_COUNT, zero="the recipe's"
+    steps: int | None = option(
+        None, "training steps of the CGN, for a trial", low=1, high=HIGHEST_COUNT, absent="the recipe's"
     )
-    images_seen: int = option(
-        0, "images seen by the classifier, for a trial", low=1, high=HIGHEST_COUNT, zero="the recipe's"
+    images_seen: int | None = option(
+        None, "images seen by the classifier, for a trial", low=1, high=HIGHEST_COUNT, absent="the recipe's"
     )
 
     def __post_init__(self) -> None:
@@ -60,7 +67,7 @@ class ReproduceCellConfig(Cell):
         if self.model_version and not self.model_name:
             raise FieldError("model_version", "must be empty, as there is no model_name")
         if self.model_name and self.steps:
-            raise FieldError("steps", "must be 0, as a given CGN is not trained")
+            raise FieldError("steps", "must be absent, as a given CGN is not trained")
 
     @property
     def key(self) -> str:
@@ -105,9 +112,9 @@ class ReproduceCellConfig(Cell):
     def runs(self) -> dict[str, dict[str, Any]]:
         runs = {}
         if trained_by := self.model_cell:
-            runs["train_cgn"] = dataclasses.asdict(trained_by.cgn())
+            runs["train_cgn"] = recorded_options(trained_by.cgn())
         if self.method != MODEL:
-            runs["train_classifier"] = dataclasses.asdict(self.classifier())
+            runs["train_classifier"] = recorded_options(self.classifier())
         return runs
 
     def cgn(self) -> TrainCgnConfig:
