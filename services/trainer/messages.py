@@ -41,8 +41,8 @@ def job_message(job: Job, workers: Sequence[Worker]) -> pb.Job:
         artefacts=[pb.Artefact(**dataclasses.asdict(artefact)) for artefact in job.artefacts],
         model_name=job.model_name,
         model_version=job.model_version,
-        parent=job.descent.parent,
-        from_checkpoint=job.descent.from_checkpoint,
+        parent=job.lineage.parent,
+        from_checkpoint=job.lineage.from_checkpoint,
         owner=job.owner,
         reason=job.reason if job.state is JobState.FAILED else "",
     )

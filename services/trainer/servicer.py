@@ -22,7 +22,7 @@ from services.trainer.specs import job_spec, published_version, spec_message
 from services.trainer.statuses import clear_statuses
 from trainer.jobs.errors import JobIdTaken, NotEnded
 from trainer.jobs.queue import JobQueue
-from trainer.jobs.record import Descent, Job, JobSpec
+from trainer.jobs.record import Job, JobSpec, Lineage
 from trainer.jobs.states import JobState
 from trainer.jobs.wakeup import wake
 
@@ -51,7 +51,7 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
             if request.validate_only:
                 await self._check_free(job_id, spec, request_id)
                 return pb.Job(spec=spec_message(spec))
-            return await self._submit(spec, request_id, job_id, Descent())
+            return await self._submit(spec, request_id, job_id, Lineage())
 
     async def ResumeJob(self, request: pb.ResumeJobRequest, context: Any) -> pb.Job:
         request_id = requests.request_id(request.request_id)
@@ -70,15 +70,15 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
                     "NOTHING_TO_RESUME",
                     f"job_id: job {parent.job_id} has written no checkpoint; RetryJob begins again",
                 )
-            descent = Descent(parent.job_id, from_checkpoint=True)
-            return await self._submit(parent.spec, request_id, new_id, descent)
+            lineage = Lineage(parent.job_id, from_checkpoint=True)
+            return await self._submit(parent.spec, request_id, new_id, lineage)
 
     async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.Job:
         request_id = requests.request_id(request.request_id)
         new_id = requests.new_job_id(request.new_job_id, "new_job_id")
         with clear_statuses(self._settings.jobs_url):
             parent = await self._ended(request.job_id)
-            return await self._submit(parent.spec, request_id, new_id, Descent(parent.job_id))
+            return await self._submit(parent.spec, request_id, new_id, Lineage(parent.job_id))
 
     async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.Job:
         with clear_statuses(self._settings.jobs_url):
@@ -146,7 +146,7 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
             raise NotEnded(job.state)
         return job
 
-    async def _submit(self, spec: JobSpec, request_id: str, job_id: str, descent: Descent) -> pb.Job:
+    async def _submit(self, spec: JobSpec, request_id: str, job_id: str, lineage: Lineage) -> pb.Job:
         """Queues a job and wakes a worker."""
         await self._check_free(job_id, spec, request_id)
         job = await self._queue.submit(
@@ -155,7 +155,7 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
             job_id=job_id,
             owner=caller().name,
             most_queued=self._settings.most_queued,
-            descent=descent,
+            lineage=lineage,
         )
         try:
             await asyncio.to_thread(wake, self._celery)

@@ -73,15 +73,15 @@ class Sweeper:
         for job_id in await self._queue.stop_overtime():
             log.info("time limit is over", extra={"job_id": job_id})
         await self._queue.forget()
-        await self._clear_rubbish()
+        await self._delete_files()
         overview = await self._queue.overview()
         self._exporter.show(overview, len(await self._queue.workers()))
         pending = sum(n for (_, state), n in overview.counts.items() if state is JobState.PENDING)
         if pending and not await self._redis.llen(QUEUE):
             await asyncio.to_thread(wake, self._celery)
 
-    async def _clear_rubbish(self) -> None:
-        for job_id in await self._queue.rubbish():
+    async def _delete_files(self) -> None:
+        for job_id in await self._queue.pending_deletion():
             try:
                 await asyncio.to_thread(artefacts.remove, job_id, self._paths)
             except OSError as error:  # tried again at the next sweep, and told of once
@@ -89,5 +89,5 @@ class Sweeper:
                     log.error("files cannot be removed", extra={"job_id": job_id, "error": str(error)})
                 self._undeletable.add(job_id)
             else:
-                await self._queue.cleared(job_id)
+                await self._queue.mark_deleted(job_id)
                 self._undeletable.discard(job_id)

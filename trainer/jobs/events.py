@@ -86,7 +86,7 @@ def encode(body: Body) -> tuple[str, str]:
     return _NAMES[type(body)], json.dumps(dataclasses.asdict(body))
 
 
-def made(cls: type[B], values: Mapping[str, Any]) -> B:
+def from_fields(cls: type[B], values: Mapping[str, Any]) -> B:
     """An event of its fields; what another release wrote besides is left out. Raises TypeError."""
     known = {field.name for field in dataclasses.fields(cls)}
     return cls(**{name: value for name, value in values.items() if name in known})
@@ -102,4 +102,4 @@ def decode(kind: str, data: str) -> Body:
     values: dict[str, Any] = json.loads(data)
     if kind == "state_change":
         values["state"] = JobState(values["state"])
-    return made(_KINDS[kind], values)
+    return from_fields(_KINDS[kind], values)

@@ -26,7 +26,7 @@ from trainer.jobs.errors import (
     TooManyQueuedJobs,
     UnknownJob,
 )
-from trainer.jobs.events import EVENT_KINDS, Event, Gap, Progress, decode, made
+from trainer.jobs.events import EVENT_KINDS, Event, Gap, Progress, decode, from_fields
 from trainer.jobs.leases import Lease, LeaseWatch
 from trainer.jobs.outcome import (
     CANCELLED_WHILE_PENDING,
@@ -34,7 +34,7 @@ from trainer.jobs.outcome import (
     TIME_LIMIT_REACHED,
     after_lost_worker,
 )
-from trainer.jobs.record import Descent, Job, JobSpec, Resources
+from trainer.jobs.record import Job, JobSpec, Lineage, Resources
 from trainer.jobs.scripts import load
 from trainer.jobs.states import JobState
 from trainer.jobs.totals import Totals
@@ -133,17 +133,17 @@ class JobQueue:
         job_id: str = "",
         owner: str = "",
         most_queued: int = 0,
-        descent: Descent = Descent(),  # noqa: B008 (it is frozen)
+        lineage: Lineage = Lineage(),  # noqa: B008 (it is frozen)
     ) -> Job:
         """Queues a job. A request id used before gives the job of then.
 
         job_id: empty: a new one. owner: who submits it. most_queued: queued jobs that an owner may have; 0:
         any number. Raises NotSubmitted or TooManyQueuedJobs.
         """
-        request = json.dumps([spec.fields(), job_id, dataclasses.astuple(descent)])
+        request = json.dumps([spec.fields(), job_id, dataclasses.astuple(lineage)])
         digest = hashlib.blake2b(request.encode(), digest_size=16).hexdigest()
         fields = [text for pair in spec.fields().items() for text in pair]
-        about = [str(most_queued), owner, descent.parent, str(int(descent.from_checkpoint))]
+        about = [str(most_queued), owner, lineage.parent, str(int(lineage.from_checkpoint))]
         new_id = job_id or secrets.token_hex(6)
         outcome, found = await self._call("submit", new_id, request_id, digest, *about, *fields)
         if outcome == "full":
@@ -201,12 +201,12 @@ class JobQueue:
         if outcome == "needed":
             raise CheckpointNeeded(about)
 
-    async def rubbish(self) -> list[str]:
+    async def pending_deletion(self) -> list[str]:
         """Forgotten jobs whose files may still be there."""
         found: Any = await self._redis.smembers("cgn:jobs:rubbish")
         return sorted(found)
 
-    async def cleared(self, job_id: str) -> None:
+    async def mark_deleted(self, job_id: str) -> None:
         """Says that the files of a forgotten job are gone: its id may be used again."""
         await self._redis.srem("cgn:jobs:rubbish", job_id)
 
@@ -314,7 +314,7 @@ def _event_place(event_id: str) -> tuple[int, ...]:
 
 def _progress(text: str) -> Progress | None:
     try:
-        return made(Progress, values) if (values := json.loads(text)) else None
+        return from_fields(Progress, values) if (values := json.loads(text)) else None
     except _BAD_RECORD:
         return None
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainer.jobs.events import Artefact, Progress, made
+from trainer.jobs.events import Artefact, Progress, from_fields
 from trainer.jobs.states import JobState
 from trainer.run.options import HIGHEST_COUNT, FieldError, check_options, option
 
@@ -84,7 +84,7 @@ def check_labels(labels: Mapping[str, str]) -> None:
 
 
 @dataclass(frozen=True)
-class Descent:
+class Lineage:
     """The job that another one comes from."""
 
     parent: str = ""  # its id; empty: none
@@ -112,7 +112,7 @@ class Job:
     model_name: str = ""
     model_version: str = ""
     owner: str = ""  # who submitted it (services.edge.caller)
-    descent: Descent = Descent()
+    lineage: Lineage = Lineage()
 
     @classmethod
     def from_record(cls, fields: Mapping[str, str], artefacts: Sequence[str], rank: int | None) -> "Job":
@@ -120,7 +120,7 @@ class Job:
         # A run that is resumed may make a file again; the last word on a path holds.
         by_path: dict[str, Artefact] = {}
         for text in artefacts:
-            artefact = made(Artefact, json.loads(text))
+            artefact = from_fields(Artefact, json.loads(text))
             by_path.pop(artefact.path, None)
             by_path[artefact.path] = artefact
         progress: dict[str, Any] | None = json.loads(fields.get("progress", "null"))
@@ -137,12 +137,12 @@ class Job:
             create_time=float(fields["create_time"]),
             start_time=_seconds(fields.get("start_time")),
             end_time=_seconds(fields.get("end_time")),
-            progress=made(Progress, progress) if progress else None,
+            progress=from_fields(Progress, progress) if progress else None,
             artefacts=tuple(by_path.values()),
             model_name=fields.get("model_name", ""),
             model_version=fields.get("model_version", ""),
             owner=fields.get("owner", ""),
-            descent=Descent(fields.get("parent", ""), fields.get("from_checkpoint") == "1"),
+            lineage=Lineage(fields.get("parent", ""), fields.get("from_checkpoint") == "1"),
         )
 
 

@@ -33,17 +33,17 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     ),
     JobState.RUNNING: frozenset(
         {
-            JobState.PENDING,  # its worker handed it back, or was lost
-            JobState.CANCELLING,
-            JobState.SUCCEEDED,
-            JobState.FAILED,
+            JobState.PENDING,  # its worker handed it back or was lost, or the run was killed
+            JobState.CANCELLING,  # a caller cancelled it, or its time limit is over
+            JobState.SUCCEEDED,  # the run ended well
+            JobState.FAILED,  # the run or its worker failed, or too many attempts were lost
         }
     ),
     JobState.CANCELLING: frozenset(
         {
-            JobState.CANCELLED,
-            JobState.FAILED,  # it was not cancelled but had used up its time limit
-            JobState.SUCCEEDED,  # the run had ended well, model published, before it heard of the wish
+            JobState.CANCELLED,  # the run stopped, failed or was killed, or its worker was lost
+            JobState.FAILED,  # the same, and the time limit was the cause of its stop
+            JobState.SUCCEEDED,  # the run ended well before the request to stop reached it
         }
     ),
     JobState.SUCCEEDED: frozenset(),

@@ -16,7 +16,9 @@ from cgn.card import VERSION, VERSION_HELP
 from cgn.errors import CgnInputError, is_host_out_of_memory
 from common.memory import keep_memory
 from common.settings import Paths, SettingsError, device_from_env
-from trainer.run.context import CONFIG, Published, RunContext, RunError, Stopped, write_config
+from trainer.run.command_line import add_run_options
+from trainer.run.context import Published, RunContext, RunError, Stopped, write_config
+from trainer.run.directories import CONFIG
 from trainer.run.exit_codes import (
     BAD_OPTIONS,
     DEFECT,
@@ -131,30 +133,7 @@ def _parser(
         prog=" ".join(["python -m", *program]), description=description, allow_abbrev=False
     )
     add_arguments(parser.add_argument_group("the run"), config_class)
-    where = parser.add_argument_group("where and how")
-    where.add_argument(
-        "--config", type=Path, metavar="FILE", help="JSON object of the run's options; given ones win"
-    )
-    where.add_argument(
-        "--run-dir",
-        type=Path,
-        metavar="DIR",
-        help="for checkpoints and sheets (default: CGN_RUNS_DIR/<version>)",
-    )
-    where.add_argument(
-        "--models-dir", type=Path, metavar="DIR", help="where models are (default: CGN_MODELS_DIR)"
-    )
-    where.add_argument("--version", metavar="TEXT", help="version to publish as (default: the time)")
-    where.add_argument(
-        "--resume", action="store_true", help="continue the run in --run-dir with its own options"
-    )
-    where.add_argument(
-        "--resume-from",
-        type=Path,
-        metavar="DIR",
-        help="continue from the newest checkpoint of another run, which stays as it is; with its options",
-    )
-    where.add_argument("--jsonl", action="store_true", help="JSON lines on standard output, no progress bar")
+    add_run_options(parser)
     return parser
 
 

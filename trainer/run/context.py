@@ -5,11 +5,9 @@ import json
 from pathlib import Path
 
 from common.settings import Paths
-from trainer.run.directories import artefact_file, latest_attempt
+from trainer.run.directories import CONFIG, artefact_file, latest_attempt
 from trainer.run.options import Dataclass, stored_options
 from trainer.run.report import Reporter, StopFlag
-
-CONFIG = "config.json"  # the run's options, in its directory
 
 
 @dataclasses.dataclass(frozen=True)

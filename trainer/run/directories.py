@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cgn.card import UNPUBLISHED
 
+CONFIG = "config.json"  # the options of the run
 LOG = "log.txt"
 _ATTEMPT = re.compile(r"attempt-(\d{1,19})")
 UNFINISHED = "*.part"  # names of files that are being written

@@ -18,7 +18,9 @@ from trainer.jobs.outcome import Outcome, RunEnd, StopReason, classify_exit, unk
 from trainer.jobs.promotion import promote
 from trainer.jobs.record import Resources
 from trainer.jobs.states import JobState
+from trainer.run.command_line import run_options
 from trainer.run.directories import (
+    CONFIG,
     Superseded,
     latest_attempt,
     leave_to_successor,
@@ -109,7 +111,7 @@ class Attempt:
         claim = self._claim
         self._run_dir = take_over(self._paths.runs_dir, claim.job_id, claim.token)
         remove_unpublished(self._paths.models_dir, self._version, claim.token)
-        (self._run_dir / "config.json").write_text(json.dumps(claim.config, indent=1))
+        (self._run_dir / CONFIG).write_text(json.dumps(claim.config, indent=1))
         output = Output(claim.job_id, self._run_dir)
         try:
             environment = _environment(claim.resources, self._slots)
@@ -138,24 +140,24 @@ class Attempt:
         )
 
     def _command(self) -> list[str]:
+        """Returns the words after `python` that start the run."""
         claim = self._claim
-        return [
-            *("-m", *self._commands[claim.kind]),
-            *("--config", str(self._run_dir / "config.json")),
-            *("--run-dir", str(self._run_dir)),
-            *("--models-dir", str(self._paths.models_dir)),
-            *("--version", self._version),
-            "--jsonl",
-            *(["--resume"] if claim.attempt > 1 else []),
-            *self._inheritance(),
-        ]
+        options = run_options(
+            config=self._run_dir / CONFIG,
+            run_dir=self._run_dir,
+            models_dir=self._paths.models_dir,
+            version=self._version,
+            resume=claim.attempt > 1,
+            resume_from=self._parent_dir(),
+        )
+        return ["-m", *self._commands[claim.kind], *options]
 
-    def _inheritance(self) -> list[str]:
-        """Options of a run that goes on from another job's checkpoint."""
+    def _parent_dir(self) -> Path | None:
+        """Returns the directory of the run to resume from. If it does not exist, the run reports that."""
         if not (parent := self._claim.resume_from_job):
-            return []
-        runs_dir = self._paths.runs_dir  # if the files are gone, the run will say so
-        return ["--resume-from", str(latest_attempt(runs_dir, parent) or runs_dir / parent)]
+            return None
+        runs_dir = self._paths.runs_dir
+        return latest_attempt(runs_dir, parent) or runs_dir / parent
 
     def _supervise(self, child: Child, output: Output) -> int:
         """Watches the run until it has ended; its exit code. Raises LeaseLost."""

@@ -43,7 +43,7 @@ class Child:
         memory_mb: what its processes may have together, in MiB, or the exit code is guard.OVER_MEMORY; 0: no
         limit. held: descriptors that stay open for as long as anything of it lives.
         """
-        # -S -I: guard.py needs nothing but the standard library, and is to be quick.
+        # -S -I: the guard needs only the standard library and common.launch, and starts faster this way.
         guarded = [sys.executable, "-S", "-I", guard.__file__, str(memory_mb), sys.executable, *command]
         lifeline, self._lifeline = os.pipe()
         try:

@@ -1,15 +1,16 @@
-"""Runs a command and leaves nothing of it behind: guard.py MEMORY_MB COMMAND...
+"""Runs a command and leaves none of its processes behind: guard.py MEMORY_MB COMMAND...
 
-Standard input is a pipe whose other end its starter holds. Once that closes, whatever ended the starter, all
-that the command has started is killed; the same when the command has ended, or has more memory than it may. A
-process that left the group or lost its parent is no exception: Linux gives it to this one.
+Standard input is a pipe whose other end the worker holds. It closes when the worker ends, however that happens.
+Then the guard kills all processes that the command has started. It does the same when the command has ended, or
+uses more memory than its limit. Processes that left the group or lost their parent are included: Linux makes
+them children of the guard.
 
-Ends as the command did, by its exit code or its signal, but with OVER_MEMORY if that was why. MEMORY_MB 0: no
-limit. A file of its own, run as a script: it needs the standard library alone, and is to be quick.
+The guard ends as the command did, by its exit code or its signal, or with OVER_MEMORY after that limit was
+exceeded. MEMORY_MB 0 is no limit. The guard runs as a script, isolated and without site-packages: it starts
+faster this way.
 """
 
 import contextlib
-import ctypes
 import os
 import resource
 import select
@@ -17,16 +18,20 @@ import signal
 import subprocess
 import sys
 
-OVER_MEMORY = 41  # no exit code of trainer.run.report
+if __name__ == "__main__":  # an isolated script has no path to the packages of this repository
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+from common.launch import die_with_parent, prctl
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+OVER_MEMORY = 41  # not among trainer.run.exit_codes
+
+_PR_SET_CHILD_SUBREAPER = 36
 _SECONDS_BETWEEN_LOOKS = 0.5
-_KILLED_FIRST = b"500"  # of 1000: the system that runs out of memory is to kill the run, not its worker
+_OOM_SCORE = b"500"  # of 1000: when memory runs out, the system kills the run before its worker
 
 
 def main() -> None:
     limit, command = int(sys.argv[1]) << 20, sys.argv[2:]
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
@@ -53,17 +58,12 @@ def main() -> None:
     _end_as(OVER_MEMORY << 8 if over else status)
 
 
-def _prctl(option: int, value: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
-
-
 def _prepare() -> None:
     """In the new process, before it becomes the command."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     try:
         with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
-            file.write(_KILLED_FIRST)
+            file.write(_OOM_SCORE)
     except OSError:
         pass
 

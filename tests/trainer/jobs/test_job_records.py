@@ -1,4 +1,4 @@
-"""The job records in a real Redis: filters, quota, time limits, descent, deletion, gaps, totals."""
+"""The job records in a real Redis: filters, quota, time limits, lineage, deletion, gaps, totals."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -26,7 +26,7 @@ from trainer.jobs.events import Gap, LogLine, Progress, StateChange
 from trainer.jobs.outcome import Outcome
 from trainer.jobs.queue import JobFilter, JobQueue
 from trainer.jobs.reasons import Reason
-from trainer.jobs.record import Descent, Job, JobSpec, Resources
+from trainer.jobs.record import Job, JobSpec, Lineage, Resources
 from trainer.jobs.states import JobState
 from trainer.run.options import FieldError
 
@@ -102,7 +102,7 @@ async def test_filters_hold_together(queue: JobQueue, claims: Claims) -> None:
     blue = await queue.submit(spec(labels={"team": "blue"}), owner="ada")
     other = await queue.submit(spec("train_classifier", labels={"team": "red"}), owner="bob")
     claimed(claims).release(Outcome(JobState.FAILED, "why"))
-    child = await queue.submit(spec(), descent=Descent(red.job_id))
+    child = await queue.submit(spec(), lineage=Lineage(red.job_id))
 
     async def ids(**wanted: Any) -> list[str]:
         return [job.job_id for job in await queue.page(JobFilter(**wanted), 10)]
@@ -224,10 +224,10 @@ async def test_only_ended_jobs_are_deleted_and_none_that_another_needs(
     with pytest.raises(NotEnded):
         await queue.delete(job.job_id)
     claimed(claims).release(Outcome(JobState.FAILED, "why"))
-    heir = await queue.submit(spec(), descent=Descent("old", from_checkpoint=True))
+    dependent = await queue.submit(spec(), lineage=Lineage("old", from_checkpoint=True))
     with pytest.raises(CheckpointNeeded) as caught:
         await queue.delete("old")
-    assert caught.value.dependent == heir.job_id
+    assert caught.value.dependent == dependent.job_id
     claim = claimed(claims)
     assert claim.resume_from_job == "old"
     claim.release(Outcome(JobState.SUCCEEDED, ""))
@@ -235,19 +235,19 @@ async def test_only_ended_jobs_are_deleted_and_none_that_another_needs(
     assert sync.keys("cgn:job:old*") == []
     with pytest.raises(UnknownJob):
         await queue.get("old")
-    assert [job.job_id for job in await queue.page(JobFilter(), 10)] == [heir.job_id]
+    assert [job.job_id for job in await queue.page(JobFilter(), 10)] == [dependent.job_id]
     # Its id is free once its files are gone; its request id never stands for another job.
-    assert await queue.rubbish() == ["old"]
+    assert await queue.pending_deletion() == ["old"]
     with pytest.raises(JobIdTaken):
         await queue.submit(spec(), job_id="old")
-    await queue.cleared("old")
+    await queue.mark_deleted("old")
     with pytest.raises(RequestedJobDeleted):
         await queue.submit(spec(), REQUEST, job_id="old")
     assert (await queue.submit(spec(), job_id="old")).job_id == "old"
     with pytest.raises(UnknownJob):
         await queue.delete("never")
     with pytest.raises(ParentDeleted) as orphan:
-        await queue.submit(spec(), descent=Descent("never"))
+        await queue.submit(spec(), lineage=Lineage("never"))
     assert orphan.value.job_id == "never"
 
 
@@ -258,7 +258,7 @@ async def test_days_are_a_jobs_own_and_a_needed_one_stays(
     needed = await queue.submit(spec(keep_days=1))
     for _ in range(3):
         claimed(claims).release(Outcome(JobState.FAILED, "why"))
-    await queue.submit(spec(), descent=Descent(needed.job_id, from_checkpoint=True))
+    await queue.submit(spec(), lineage=Lineage(needed.job_id, from_checkpoint=True))
     for job in (day, long, needed):
         sync.zincrby("cgn:jobs:expiry", -86_401, job.job_id)  # as if it had ended so much earlier
     assert await queue.forget() == 1
@@ -266,7 +266,7 @@ async def test_days_are_a_jobs_own_and_a_needed_one_stays(
         long.job_id,
         needed.job_id,
     }
-    assert await queue.rubbish() == [day.job_id]
+    assert await queue.pending_deletion() == [day.job_id]
     assert (await queue.overview()).counts["train_cgn", JobState.FAILED] == 2
     assert sync.keys(f"cgn:job:{day.job_id}*") == []
     with pytest.raises(UnknownJob):
