@@ -72,7 +72,7 @@ class Sweeper:
             )
         for job_id in await self._queue.stop_overtime():
             log.info("time limit is over", extra={"job_id": job_id})
-        await self._queue.forget()
+        await self._queue.delete_expired()
         await self._delete_files()
         overview = await self._queue.overview()
         self._exporter.show(overview, len(await self._queue.workers()))

@@ -1,4 +1,4 @@
-"""The worker's side of the jobs: claim one, hold it by a lease, tell what happens, let it go."""
+"""The worker's side of the jobs: claim a job, hold it by a lease, record its events, release it."""
 
 import json
 import time
@@ -16,11 +16,14 @@ from trainer.jobs.states import JobState
 
 
 class LeaseLost(Exception):
-    """The job is not this worker's any more: whoever holds it now goes on, this one has to let go at once."""
+    """This worker no longer holds the job, and must stop its run at once.
+
+    Another worker may hold the job now.
+    """
 
 
 class Claim:
-    """A claimed job. Every write carries the claim's token and is refused once another has the job.
+    """A claimed job. Every write carries the claim's token, and is refused once this worker has lost the job.
 
     Methods raise LeaseLost, and redis.exceptions.RedisError if Redis cannot be reached.
     """
@@ -31,12 +34,12 @@ class Claim:
         self.config: dict[str, Any] = json.loads(answer[3])
         self.resources = Resources(int(answer[4]), int(answer[5]))
         self.attempt = int(answer[6])
-        self.resume_from_job: str = answer[7]  # its checkpoint is where the run begins; empty: none
+        self.resume_from_job: str = answer[7]  # the job with the checkpoint to begin with; empty: none
         self.time_limit_seconds = int(answer[8])  # 0: none
         self.token: int = int(answer[1])
         self._redis = redis
         self._appended = 0  # batches of events
-        self._counted_at = time.monotonic()  # until when Redis knows how long the run has taken
+        self._reported_at = time.monotonic()  # up to here the record counts the time of the run
         self.lease_seconds = lease_seconds
         self._renew = redis.register_script(load("renew"))
         self._append = redis.register_script(load("append"))
@@ -44,16 +47,16 @@ class Claim:
         self._release = redis.register_script(load("release"))
 
     def renew(self) -> JobState:
-        """Renews the lease and gives the job's state."""
+        """Renews the lease. Returns the job's state."""
         seconds, now = self._seconds()
         state = self._renew(args=[self.job_id, self.token, seconds])
         if state is None:
             raise LeaseLost(self.job_id)
-        self._counted_at = now
+        self._reported_at = now
         return JobState(state)
 
     def state(self) -> JobState:
-        """The job's state; CANCELLING says that it is to stop."""
+        """Returns the job's state; CANCELLING asks the worker to stop the run."""
         token, state = self._redis.hmget(f"cgn:job:{self.job_id}", "token", "state")
         if token != str(self.token):
             raise LeaseLost(self.job_id)
@@ -62,8 +65,8 @@ class Claim:
     def append(self, events: Iterable[Body]) -> None:
         """Writes events to the job's log, and progress and artefacts to its record.
 
-        After a RedisError the next call has to be with the same events: they may have been written, and then
-        are not written again.
+        After a RedisError the next call must pass the same events again. If Redis has written them already,
+        it ignores the second call.
         """
         flat = [text for event in events for text in encode(event)]
         if not self._append(args=[self.job_id, self.token, self._appended + 1, *flat]):
@@ -71,7 +74,7 @@ class Claim:
         self._appended += 1
 
     def show(self, progress: Progress) -> None:
-        """Writes progress to the job's record only."""
+        """Writes progress to the job's record, and not to its log."""
         if not self._show(args=[self.job_id, self.token, encode(progress)[1]]):
             raise LeaseLost(self.job_id)
 
@@ -92,18 +95,24 @@ class Claim:
         return JobState(entered)
 
     def _seconds(self) -> tuple[float, float]:
-        """How long the run has taken since Redis was told; and now, by a clock that nobody can set."""
+        """Returns the seconds of the run that the record does not count yet, and the monotonic time."""
         now = time.monotonic()
-        return now - self._counted_at, now
+        return now - self._reported_at, now
 
 
 class Claims:
-    """What a worker may ask of the queue. Raises redis.exceptions.RedisError if Redis cannot be reached."""
+    """A worker's access to the queue.
+
+    Methods raise redis.exceptions.RedisError if Redis cannot be reached.
+    """
 
     def __init__(
         self, redis: Redis, worker: str, offer: Resources, lease_seconds: float = LEASE_SECONDS
     ) -> None:
-        """redis: a client that decodes responses. worker: host:pid. offer: what its jobs may ask for."""
+        """redis: a client that decodes responses.
+
+        worker: host:pid. offer: the most that a job may ask for.
+        """
         self._redis = redis
         self._worker = worker
         self._offer = offer
@@ -112,7 +121,7 @@ class Claims:
         self._announce = redis.register_script(load("announce"))
 
     def claim(self, gpus: int | None = None) -> Claim | None:
-        """The next job that fits the offer, by priority, use of the GPUs and age, or None.
+        """Claims the next job that fits the offer, by priority, use of the GPUs and age. None if no job fits.
 
         gpus: how many of the offered GPUs are free now; None: all.
         """
@@ -122,9 +131,9 @@ class Claims:
         return Claim(self._redis, self._lease_seconds, answer) if answer else None
 
     def announce(self) -> None:
-        """A sign of life; without one for trainer.jobs.limits.WORKER_SECONDS the worker counts as gone."""
+        """Records a heartbeat. A worker without one for trainer.jobs.limits.WORKER_SECONDS counts as gone."""
         self._announce(args=[self._worker, self._offer.cpu_threads, self._offer.gpus])
 
     def withdraw(self) -> None:
-        """Says that this worker leaves."""
+        """Removes this worker from the list of live workers."""
         self._redis.hdel("cgn:workers", self._worker)

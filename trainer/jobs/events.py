@@ -1,4 +1,4 @@
-"""What happens to a job, as its event log keeps it."""
+"""The events of a job, as its event log keeps them."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from trainer.jobs.states import JobState
 
 @dataclass(frozen=True)
 class StateChange:
-    """The job changed its state; message says why in one line, and may be empty."""
+    """The job changed its state. message: the cause in one line; may be empty."""
 
     state: JobState
     message: str
@@ -19,25 +19,25 @@ class StateChange:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a running job has come."""
+    """Progress of a running job."""
 
     step: int  # steps done
     total_steps: int
-    step_seconds: float  # seconds per step, median of the last ones
+    step_seconds: float  # seconds per step, median of the last steps
     eta_seconds: float  # seconds to the end, estimated
     values: dict[str, float] = field(default_factory=dict)  # losses and scores by name
     mu_mask: float | None = None  # mean mask value of the last batch, 0 to 1
-    images_per_second: float = 0.0  # trained on or made; 0: the run does not say
+    images_per_second: float = 0.0  # trained on or generated; 0: unknown
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """A file that a job has made."""
+    """A file or directory that a job has written."""
 
     kind: str  # checkpoint, sample_sheet, collapse_report, model, scores, cell, dataset, shard or log
-    path: str  # below the runs directory; a model's below the models directory
+    path: str  # relative to the runs directory; of a model, relative to the models directory
     bytes: int
-    digest: str = ""  # sha256: and 64 hexadecimal digits; empty of a directory, and of the log
+    digest: str = ""  # sha256: and 64 hexadecimal digits; empty for a directory and for the log
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,12 @@ class LogLine:
 
 @dataclass(frozen=True)
 class Gap:
-    """Older events are no longer kept. Told to who reads a log from before its beginning, never written."""
+    """Older events are no longer kept.
 
-    dropped: int  # events that the log has lost at its beginning
+    Readers get this event in their place; it is never written to a log.
+    """
+
+    dropped: int  # number of events that are missing at the beginning
 
 
 Body = StateChange | Progress | Artefact | LogLine | Gap
@@ -65,7 +68,7 @@ _KINDS: dict[str, type[Body]] = {
     "gap": Gap,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
-EVENT_KINDS = tuple(name for name, kind in _KINDS.items() if kind is not Gap)  # that a log holds
+EVENT_KINDS = tuple(name for name, kind in _KINDS.items() if kind is not Gap)  # the kinds that a log holds
 
 
 @dataclass(frozen=True)
@@ -77,25 +80,25 @@ class Event:
 
     @property
     def time(self) -> float:
-        """Seconds since 1970, by Redis's clock."""
+        """The time in seconds since 1970, by the clock of Redis."""
         return int(self.event_id.partition("-")[0]) / 1000
 
 
 def encode(body: Body) -> tuple[str, str]:
-    """Kind and JSON of an event, as kept in Redis."""
+    """Returns kind and JSON of an event, as Redis keeps them."""
     return _NAMES[type(body)], json.dumps(dataclasses.asdict(body))
 
 
 def from_fields(cls: type[B], values: Mapping[str, Any]) -> B:
-    """An event of its fields; what another release wrote besides is left out. Raises TypeError."""
+    """Returns an event with these fields. Ignores fields that only another release has. Raises TypeError."""
     known = {field.name for field in dataclasses.fields(cls)}
     return cls(**{name: value for name, value in values.items() if name in known})
 
 
 def decode(kind: str, data: str) -> Body:
-    """The event that encode() gave as kind and JSON.
+    """Returns the event of the kind and JSON that encode() returned.
 
-    Raises TypeError or ValueError if it is none, as one of another release may be.
+    Raises TypeError or ValueError if this release cannot read it; another release may have written it.
     """
     if kind not in _KINDS:
         raise ValueError(f"no such kind of event: {kind}")

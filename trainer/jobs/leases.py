@@ -1,7 +1,7 @@
-"""Which leases have run out, by a clock that nobody can set.
+"""Decides which leases have expired, by a monotonic clock.
 
-No two machines' clocks need agree, nor need any of them tell the time: a worker renews its lease by counting
-up a number, and whoever looks after the leases sees with its own monotonic clock whether that still moves.
+The wall clocks of the machines may disagree or be wrong. A worker renews its lease by counting up a number,
+its beat. The service watches with its own monotonic clock whether the beat still changes.
 """
 
 import time
@@ -11,30 +11,33 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Lease:
-    """A worker's hold on a job, as it stands."""
+    """A worker's hold on a job, as just read."""
 
     job_id: str
     token: str
-    beat: str  # counts the renewals
+    beat: str  # number of renewals
     seconds: float  # without a renewal, until it expires
     worker: str = ""  # host:pid
     time_limit_seconds: int = 0  # of the job; 0: none
 
 
 class LeaseWatch:
-    """Remembers since when each lease has not been renewed."""
+    """Remembers how long each lease has not been renewed."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """clock: seconds, of any beginning; it never goes back."""
+        """clock: returns seconds since any fixed moment; it never goes back."""
         self._clock = clock
         self._since: dict[Lease, float] = {}
 
     def expired(self, leases: Iterable[Lease]) -> list[Lease]:
-        """Those of the leases, as just read, that were not renewed for their whole time under this watch."""
+        """Returns the expired leases: those that this watch saw unchanged for their whole time.
+
+        leases: all leases, as just read.
+        """
         now = self._clock()
         self._since = {lease: self._since.get(lease, now) for lease in leases}
         return [lease for lease, since in self._since.items() if now - since >= lease.seconds]
 
     def forget(self) -> None:
-        """Begins anew, when nobody could renew a lease for a while: all get their whole time again."""
+        """Restarts the time of all leases, after a while in which no worker could renew them."""
         self._since.clear()

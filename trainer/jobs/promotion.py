@@ -1,6 +1,6 @@
-"""Whether the alias `stable` moves to a version that a job has published: the gates, and why not.
+"""Decides whether the alias `stable` moves to a version that a job has published.
 
-Judged by what the cards say, without torch: a worker's parent process has none.
+The checks read model cards only, without torch: the worker's own process does not import it.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ _MOST_REASONS = 3
 
 
 def promote(models_dir: Path, name: str, version: str, token: int) -> str:
-    """Points `stable` at a version if that passes the gates, and says in one line what became of it.
+    """Points `stable` at a version if the version passes all checks. Returns the result as one line.
 
-    Gates: the weights are trained, the masks of every class have been measured and are within the card's
-    bounds, and no score of the card of the version that is stable now is higher, or missing in the new one.
+    Checks: the weights are trained. The masks of every class have been measured and are within the card's
+    bounds. Every score of the present stable version exists in the new version, and is not lower there.
 
-    token: the job's fencing token; a worker that has been overtaken moves nothing.
+    token: the job's fencing token; a worker that has lost the job to another one moves nothing.
     """
     try:
         stable = aliases.read(models_dir, name).get(STABLE, "")
@@ -36,14 +36,14 @@ def promote(models_dir: Path, name: str, version: str, token: int) -> str:
 
 
 def _against(models_dir: Path, name: str, version: str, stable: str) -> list[str]:
-    """What speaks against a version; stable: the one that it would take the place of, if any."""
+    """Returns the reasons against a version. stable: the present stable version; empty if there is none."""
     card = read_card(models_dir, name, version)
     reasons = list(_collapse(card))
     if stable and stable != version:
         try:
             before = read_card(models_dir, name, stable)
         except (OSError, CgnInputError):
-            return reasons  # it cannot be served any more, so there is nothing to lose
+            return reasons  # the stable version cannot be served, so there are no scores to keep
         reasons += _worse(card, before)
     return reasons
 
@@ -55,25 +55,28 @@ def _stays(stable: str, reasons: list[str]) -> str:
 
 
 def _collapse(card: ModelCard) -> Iterator[str]:
-    """What is wrong with a version by itself."""
+    """Yields the reasons against a version that its own card gives."""
     if not card.trained:
         yield "its weights were never trained"
     measured = (card.mask_mean, card.mask_border, card.mask_soft)
     if not all(measured):
         yield "its masks have not been measured"
         return
-    # A run's own look at its masks tells of all classes, also what the bounds do not show: that masks ignore
-    # their noise.
+    # The run's own note on collapse covers all classes. It also covers masks that ignore their noise, which
+    # the bounds do not show.
     if notes := [note for note in card.notes if "collapsed" in note]:
         yield from notes
         return
-    for name, bounds, *found in zip(card.class_names, card.mask_bounds, *measured, strict=True):
-        if faults := bounds.faults(*found):
+    for name, bounds, *measures in zip(card.class_names, card.mask_bounds, *measured, strict=True):
+        if faults := bounds.faults(*measures):
             yield f"class {name} has collapsed, {faults[0].text}"
 
 
 def _worse(card: ModelCard, before: ModelCard) -> Iterator[str]:
-    """Scores of both cards that have fallen. Those are accuracies; whatever else stands by is no number."""
+    """Yields the scores that have fallen or are missing.
+
+    Scores are accuracies; other entries are no numbers.
+    """
     for row, scores in before.scores.items():
         for name, old in scores.items():
             new = card.scores.get(row, {}).get(name)

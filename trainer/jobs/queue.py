@@ -1,4 +1,4 @@
-"""The service's side of the jobs: submit, look, watch, cancel, delete, take back what lost workers held."""
+"""The service's side of the jobs: submit, read, watch, cancel, delete, reclaim from lost workers."""
 
 import asyncio
 import dataclasses
@@ -43,9 +43,9 @@ JOB_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 JOB_ID_HELP = "a lowercase letter or digit, then up to 47 of a-z, 0-9, '-'"
 _EVENT_ID = re.compile(r"\d{1,20}-\d{1,20}")
 _HIGHEST_EVENT_PART = 2**64 - 1
-_BLOCK_MS = 1000  # one wait for events, and so the longest until a watcher that is to stop does
+_BLOCK_MS = 1000  # longest wait for events; a watcher that is asked to stop does so after it at the latest
 _EVENTS_PER_READ = 500
-_BAD_RECORD = (KeyError, TypeError, ValueError)  # as one of another release may raise
+_BAD_RECORD = (KeyError, TypeError, ValueError)  # raised by records that only another release can read
 
 log = logging.getLogger(__name__)
 
@@ -59,32 +59,32 @@ _NOT_SUBMITTED: dict[str, type[NotSubmitted]] = {  # by submit.lua's word
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which jobs to list; what is empty does not bind."""
+    """Which jobs to list. A job matches all fields; an empty field matches every job."""
 
     states: Sequence[JobState] = tuple(JobState)
     kinds: Sequence[str] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)  # all of them
+    labels: Mapping[str, str] = field(default_factory=dict)  # a job has all of them
     parent: str = ""
     owner: str = ""
 
 
 @dataclass(frozen=True)
 class HeldJob:
-    """A job that a worker runs, as metrics need it."""
+    """A job that a worker holds, as metrics need it."""
 
     job_id: str
     kind: str
     progress: Progress | None
-    idle_seconds: float  # since its step last changed, or its attempt began
+    idle_seconds: float  # since the last new step, or the beginning of the attempt
     config: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Overview:
-    """All jobs in numbers, and the ones that workers run."""
+    """All jobs in numbers, and the jobs that workers hold."""
 
     counts: dict[tuple[str, JobState], int]  # by kind and state
-    oldest_pending_seconds: float  # 0 if none waits
+    oldest_pending_seconds: float  # since its submission; 0 if no job is PENDING
     leases_expired: int
     held: tuple[HeldJob, ...]
     totals: Totals
@@ -92,7 +92,7 @@ class Overview:
 
 @dataclass(frozen=True)
 class Worker:
-    """A live worker and what it offers."""
+    """A live worker and the resources that it offers."""
 
     name: str  # host:pid
     offer: Resources
@@ -103,8 +103,8 @@ class Reclaimed:
     """A job whose worker was lost."""
 
     job_id: str
-    state: JobState  # it is in now
-    worker: str  # that was lost
+    state: JobState  # the state that it has entered
+    worker: str  # host:pid of the lost worker
 
 
 def is_event_id(text: str) -> bool:
@@ -115,7 +115,11 @@ def is_event_id(text: str) -> bool:
 
 
 class JobQueue:
-    """Methods raise redis.exceptions.RedisError if Redis cannot be reached; nothing is half done then."""
+    """The jobs in Redis.
+
+    Methods raise redis.exceptions.RedisError if Redis cannot be reached. Every change happens as a whole or
+    not at all.
+    """
 
     def __init__(self, redis: Redis) -> None:
         """redis: a client that decodes responses."""
@@ -135,55 +139,58 @@ class JobQueue:
         most_queued: int = 0,
         lineage: Lineage = Lineage(),  # noqa: B008 (it is frozen)
     ) -> Job:
-        """Queues a job. A request id used before gives the job of then.
+        """Queues a job and returns it. A request that has queued a job before returns that job.
 
-        job_id: empty: a new one. owner: who submits it. most_queued: queued jobs that an owner may have; 0:
-        any number. Raises NotSubmitted or TooManyQueuedJobs.
+        job_id: empty: a new id. owner: the caller that submits it. most_queued: PENDING jobs that an owner
+        may have; 0: any number. Raises NotSubmitted or TooManyQueuedJobs.
         """
         request = json.dumps([spec.fields(), job_id, dataclasses.astuple(lineage)])
         digest = hashlib.blake2b(request.encode(), digest_size=16).hexdigest()
         fields = [text for pair in spec.fields().items() for text in pair]
-        about = [str(most_queued), owner, lineage.parent, str(int(lineage.from_checkpoint))]
+        origin = [owner, lineage.parent, str(int(lineage.from_checkpoint))]
         new_id = job_id or secrets.token_hex(6)
-        outcome, found = await self._call("submit", new_id, request_id, digest, *about, *fields)
-        if outcome == "full":
-            raise TooManyQueuedJobs(int(found))
-        if outcome in _NOT_SUBMITTED:
-            raise _NOT_SUBMITTED[outcome](found)
-        return await self.get(found)
+        word, detail = await self._call("submit", new_id, request_id, digest, most_queued, *origin, *fields)
+        if word == "full":
+            raise TooManyQueuedJobs(int(detail))
+        if word in _NOT_SUBMITTED:
+            raise _NOT_SUBMITTED[word](detail)
+        return await self.get(detail)
 
     async def has_seen(self, request_id: str) -> bool:
-        """Whether a request of this id has queued a job before; of an empty id none has."""
+        """Whether a request of this id has queued a job before. False for an empty id."""
         return bool(request_id and await self._redis.exists(f"cgn:request:{request_id}"))
 
     async def is_taken(self, job_id: str) -> bool:
-        """Whether there is a job of this id, or files of one are still being removed."""
+        """Whether a job has this id, or files of a deleted job with this id may still exist."""
         if await self._redis.exists(f"cgn:job:{job_id}"):
             return True
         return bool(await self._redis.sismember("cgn:jobs:rubbish", job_id))
 
     async def get(self, job_id: str) -> Job:
-        """The job as it stands. Raises UnknownJob."""
-        found = await self._call("read", job_id)
-        if found is None:
+        """Returns the job. Raises UnknownJob."""
+        record = await self._call("read", job_id)
+        if record is None:
             raise UnknownJob(job_id)
-        return _job(found)
+        return _job(record)
 
     async def page(self, job_filter: JobFilter, limit: int, before: int | None = None) -> list[Job]:
-        """Jobs, newest first; fewer than the limit only if there are no more that can be read.
+        """Returns jobs, newest first; fewer than the limit only if no more can be read.
 
-        before: only ones with a lower Job.sequence.
+        before: return only jobs with a lower Job.sequence.
         """
-        sought = json.dumps(dataclasses.asdict(job_filter))
+        filter_json = json.dumps(dataclasses.asdict(job_filter))
         bound = "+inf" if before is None else str(before)
         jobs: list[Job] = []
         while bound and len(jobs) < limit:
-            bound, found = await self._call("list", bound, limit - len(jobs), sought)
-            jobs += [job for flat in found if (job := _readable_job(flat))]
+            bound, records = await self._call("list", bound, limit - len(jobs), filter_json)
+            jobs += [job for record in records if (job := _readable_job(record))]
         return jobs
 
     async def cancel(self, job_id: str) -> Job:
-        """Ends a queued job, asks a running one to stop, changes nothing else. Raises UnknownJob."""
+        """Ends a PENDING job, asks a RUNNING job to stop, and leaves any other as it is.
+
+        Raises UnknownJob.
+        """
         if not await self._call("cancel", job_id, CANCELLED_WHILE_PENDING):
             raise UnknownJob(job_id)
         return await self.get(job_id)
@@ -193,21 +200,21 @@ class JobQueue:
 
         Raises UnknownJob, NotEnded or CheckpointNeeded.
         """
-        outcome, about = await self._call("delete", job_id)
-        if outcome == "unknown":
+        word, detail = await self._call("delete", job_id)
+        if word == "unknown":
             raise UnknownJob(job_id)
-        if outcome == "not_ended":
-            raise NotEnded(JobState(about))
-        if outcome == "needed":
-            raise CheckpointNeeded(about)
+        if word == "not_ended":
+            raise NotEnded(JobState(detail))
+        if word == "needed":
+            raise CheckpointNeeded(detail)
 
     async def pending_deletion(self) -> list[str]:
-        """Forgotten jobs whose files may still be there."""
-        found: Any = await self._redis.smembers("cgn:jobs:rubbish")
-        return sorted(found)
+        """Returns the ids of deleted jobs whose files may still exist."""
+        job_ids: Any = await self._redis.smembers("cgn:jobs:rubbish")
+        return sorted(job_ids)
 
     async def mark_deleted(self, job_id: str) -> None:
-        """Says that the files of a forgotten job are gone: its id may be used again."""
+        """Records that the files of a deleted job no longer exist. Its id may be used again."""
         await self._redis.srem("cgn:jobs:rubbish", job_id)
 
     async def events(
@@ -217,16 +224,17 @@ class JobQueue:
         stop: asyncio.Event | None = None,
         kinds: Collection[str] = EVENT_KINDS,
     ) -> AsyncIterator[Event]:
-        """The job's events after the one with this id, as they come, until its end.
+        """Yields the job's events after the event with the id `after`, as they are written, until the job's
+        end.
 
-        kinds: of EVENT_KINDS, to leave out others. The first event is a Gap if the log does not reach back
-        to where this begins. Raises UnknownJob, and Interrupted about a second after `stop` was set.
+        The first event is a Gap if older events are missing. kinds: the kinds of EVENT_KINDS to yield. Raises
+        UnknownJob, and Interrupted about a second after `stop` was set.
         """
         key, last = f"cgn:job:{job_id}", after or "0-0"
         if dropped := await self._dropped(job_id, last):
             yield Event(last, Gap(dropped))
         while True:
-            # Asked before the log is read: a job that had ended by now has all its events in there.
+            # Read before the log: if the job has ended by now, its log is complete.
             state: Any = await self._redis.hget(key, "state")
             if state is None:
                 raise UnknownJob(job_id)
@@ -243,23 +251,23 @@ class JobQueue:
                 try:
                     body = decode(fields["kind"], fields["data"])
                 except _BAD_RECORD as error:
-                    log.debug("event passed over", extra={"job_id": job_id, "error": str(error)})
+                    log.debug("event skipped", extra={"job_id": job_id, "error": str(error)})
                     continue
                 yield Event(last, body)
             if ended and not entries:
                 return
 
     async def _dropped(self, job_id: str, after: str) -> int:
-        """How many of a log's first events are no longer kept; 0 if none of those came after that event."""
+        """Returns the number of events after this one that are missing at the beginning of the log."""
         written, kept, first = await self._call("log_extent", job_id)
         reaches_back = first and _event_place(first) <= _event_place(after)
         return 0 if reaches_back else max(0, int(written) - kept)
 
     async def reclaim(self) -> list[Reclaimed]:
-        """Takes back the jobs whose lease has run out; one that lost too many workers fails.
+        """Takes back the jobs whose lease has expired. A job that has lost too many workers fails.
 
-        Call it again and again: a lease has run out if nobody has renewed it for its whole time while this
-        looked on. Time in which Redis could not be reached does not count.
+        To be called again and again: a lease expires if no call saw it renewed for its whole time. Time in
+        which Redis could not be reached does not count.
         """
         lost = []
         try:
@@ -277,16 +285,17 @@ class JobQueue:
         return lost
 
     async def stop_overtime(self) -> list[str]:
-        """Asks the jobs to stop that have run for as long as they may; their ids."""
+        """Asks the jobs to stop that have used up their time limit. Returns their ids."""
         stopped: list[str] = await self._call("overtime", TIME_LIMIT_REACHED, TIME_LIMIT_MESSAGE)
         return stopped
 
-    async def forget(self) -> int:
-        """Removes some of the records of jobs whose days are over, if any; how many."""
+    async def delete_expired(self) -> int:
+        """Deletes some of the records whose time of deletion has passed. Returns how many."""
         return int(await self._call("expire"))
 
     async def overview(self) -> Overview:
-        counts, totals, waited, expired, held = await self._call("overview")
+        """Returns all jobs in numbers, for metrics."""
+        counts, totals, oldest_seconds, expired, held = await self._call("overview")
         by_kind: dict[tuple[str, JobState], int] = {}
         for name, number in zip(counts[::2], counts[1::2], strict=True):
             kind, _, state = name.partition(":")
@@ -296,11 +305,11 @@ class JobQueue:
             HeldJob(job_id, kind, _progress(progress), float(idle), json.loads(config))
             for job_id, kind, progress, idle, config in held
         )
-        so_far = Totals.from_hash(dict(zip(totals[::2], totals[1::2], strict=True)))
-        return Overview(by_kind, float(waited), int(expired), running, so_far)
+        all_totals = Totals.from_hash(dict(zip(totals[::2], totals[1::2], strict=True)))
+        return Overview(by_kind, float(oldest_seconds), int(expired), running, all_totals)
 
     async def workers(self) -> list[Worker]:
-        """The workers that have shown a sign of life lately."""
+        """Returns the workers with a recent heartbeat."""
         return [
             Worker(name, Resources(int(threads), int(gpus)))
             for name, threads, gpus in await self._call("workers")
@@ -308,7 +317,7 @@ class JobQueue:
 
 
 def _event_place(event_id: str) -> tuple[int, ...]:
-    """Events in order of what this gives are in the order in which they came."""
+    """Returns the sort key of an event id: later events have higher keys."""
     return tuple(map(int, event_id.split("-")))
 
 
@@ -319,15 +328,15 @@ def _progress(text: str) -> Progress | None:
         return None
 
 
-def _readable_job(found: Any) -> Job | None:
-    """None for a record that this release cannot read: the others are listed all the same."""
+def _readable_job(record: Any) -> Job | None:
+    """Returns the job of a record; None if this release cannot read it, so that the others are listed."""
     try:
-        return _job(found)
+        return _job(record)
     except _BAD_RECORD as error:
-        log.warning("record passed over", extra={"error": str(error)})
+        log.warning("record skipped", extra={"error": str(error)})
         return None
 
 
-def _job(found: Any) -> Job:
-    flat, artefacts, rank = found
+def _job(record: Any) -> Job:
+    flat, artefacts, rank = record
     return Job.from_record(dict(zip(flat[::2], flat[1::2], strict=True)), artefacts, rank)

@@ -1,4 +1,4 @@
-"""A job's record, as it stands in Redis and as the services show it."""
+"""A job's record, as Redis keeps it and as the services show it."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _LABEL_VALUE = re.compile(r"[^\x00-\x1f\x7f]{0,63}")
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job asks of the worker that runs it. Raises FieldError."""
+    """The resources that a job needs from its worker. Raises FieldError."""
 
     cpu_threads: int = option(2, "CPU threads", low=1, high=256)
     gpus: int = option(0, "GPUs", low=0, high=8)
@@ -28,24 +28,24 @@ class Resources:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """What a job is to do. Raises FieldError."""
+    """The specification of a job. Raises FieldError."""
 
     kind: str  # of trainer.kinds
-    config: Mapping[str, Any]  # the kind's options, checked by its config class when it was submitted
+    config: Mapping[str, Any]  # options of its kind, checked by the kind's config class at submission
     resources: Resources
     priority: int = option(0, "higher ones are claimed first", low=-100, high=100)
     time_limit_seconds: int = option(
         0, "seconds that it may run, all attempts together", low=1, high=HIGHEST_COUNT, zero="no limit"
     )
     keep_days: int = option(90, "days that its record and its files are kept after its end", low=1, high=3650)
-    labels: Mapping[str, str] = field(default_factory=dict)  # the caller's own, to find jobs by
+    labels: Mapping[str, str] = field(default_factory=dict)  # the caller's own, for finding jobs
 
     def __post_init__(self) -> None:
         check_options(self)
         check_labels(self.labels)
 
     def fields(self) -> dict[str, str]:
-        """The spec as fields of the record."""
+        """Returns the spec as fields of the record."""
         return {
             "kind": self.kind,
             "config": json.dumps(self.config, sort_keys=True),
@@ -59,19 +59,19 @@ class JobSpec:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str]) -> "JobSpec":
-        given = {name: int(fields[name]) for name in ("time_limit_seconds", "keep_days") if name in fields}
+        optional = {name: int(fields[name]) for name in ("time_limit_seconds", "keep_days") if name in fields}
         return cls(
             kind=fields["kind"],
             config=json.loads(fields["config"]),
             resources=Resources(int(fields["cpu_threads"]), int(fields["gpus"])),
             priority=int(fields["priority"]),
             labels=json.loads(fields.get("labels", "{}")),
-            **given,
+            **optional,
         )
 
 
 def check_labels(labels: Mapping[str, str]) -> None:
-    """Raises FieldError for too many labels, or one that is not allowed."""
+    """Raises FieldError for too many labels, or for a label that is not allowed."""
     if len(labels) > MOST_LABELS:
         raise FieldError("labels", f"must be {MOST_LABELS} pairs at most, are {len(labels)}")
     for key, value in labels.items():
@@ -85,25 +85,25 @@ def check_labels(labels: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class Lineage:
-    """The job that another one comes from."""
+    """Where a job comes from: the job that it resumes or repeats, if any."""
 
-    parent: str = ""  # its id; empty: none
-    from_checkpoint: bool = False  # go on from its last checkpoint, else begin at zero
+    parent: str = ""  # id of that job; empty: none
+    from_checkpoint: bool = False  # begin with the parent's last checkpoint, not from zero
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it stands. Times are seconds since 1970 by Redis's clock."""
+    """A job's record, as just read. Times are seconds since 1970 by the clock of Redis."""
 
     job_id: str
     spec: JobSpec
     state: JobState
     sequence: int  # order of submission
     queue_position: int = 0  # 1 is next; 0: not queued
-    attempt: int = 0  # how often it was started
-    worker: str = ""  # host:pid that runs or ran it last
-    message: str = ""  # why it ended as it did, or was queued again
-    reason: str = ""  # of a FAILED one: a word of trainer.jobs.reasons
+    attempt: int = 0  # number of attempts so far
+    worker: str = ""  # host:pid of the present or last worker
+    message: str = ""  # why it entered its state; may be empty
+    reason: str = ""  # of a FAILED job: a value of trainer.jobs.reasons.Reason
     create_time: float = 0.0
     start_time: float | None = None  # of the last attempt
     end_time: float | None = None
@@ -116,8 +116,11 @@ class Job:
 
     @classmethod
     def from_record(cls, fields: Mapping[str, str], artefacts: Sequence[str], rank: int | None) -> "Job":
-        """fields: the hash. artefacts: JSON, newest last. rank: place in the queue from 0, or None."""
-        # A run that is resumed may make a file again; the last word on a path holds.
+        """Returns the job of a record.
+
+        fields: the hash. artefacts: JSON, newest last. rank: place in the queue from 0; None: not queued.
+        """
+        # A resumed run may write a file again: the last entry of a path counts.
         by_path: dict[str, Artefact] = {}
         for text in artefacts:
             artefact = from_fields(Artefact, json.loads(text))

@@ -1,17 +1,17 @@
-"""The states of a job and the only ways from one to another."""
+"""The states of a job, and the moves between them. No other move happens."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """State of a job; the names are those of the API's enum without its prefix."""
+    """State of a job. The names are those of the API's enum without its prefix."""
 
-    PENDING = "PENDING"  # queued; no worker has it
+    PENDING = "PENDING"  # queued; no worker holds it
     RUNNING = "RUNNING"  # a worker runs it
-    CANCELLING = "CANCELLING"  # it was asked to stop, or its time is up, and it has not stopped yet
-    SUCCEEDED = "SUCCEEDED"  # ended well
-    FAILED = "FAILED"  # ended badly
+    CANCELLING = "CANCELLING"  # asked to stop by a caller or by its time limit, and not stopped yet
+    SUCCEEDED = "SUCCEEDED"  # the run ended well
+    FAILED = "FAILED"  # the run failed, or could not be carried out
     CANCELLED = "CANCELLED"  # stopped on request; its last checkpoint is kept
 
     @property
@@ -20,7 +20,7 @@ class JobState(StrEnum):
 
     @property
     def held(self) -> bool:
-        """A worker has the job and renews its lease."""
+        """Whether a worker holds the job and renews its lease."""
         return self in (JobState.RUNNING, JobState.CANCELLING)
 
 
@@ -28,7 +28,7 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.PENDING: frozenset(
         {
             JobState.RUNNING,  # a worker claimed it
-            JobState.CANCELLED,  # cancelled before any worker had it
+            JobState.CANCELLED,  # a caller cancelled it before a worker claimed it
         }
     ),
     JobState.RUNNING: frozenset(

@@ -1,21 +1,21 @@
-"""What has happened to all jobs so far, as Redis counts it: right over restarts and however many workers."""
+"""Counters and histograms over all jobs. Redis keeps them, so they survive restarts of any process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 HOUR = 3600
-# Bounds of the counted intervals in seconds; one more counts all that is longer.
+# Upper bounds of the histograms' buckets in seconds. One more bucket counts longer durations.
 WAIT_SECONDS = (1, 5, 15, 60, 300, 900, HOUR, 4 * HOUR, 24 * HOUR)
 RUN_SECONDS = (10, 60, 300, 900, HOUR, 4 * HOUR, 12 * HOUR, 24 * HOUR, 72 * HOUR)
 
 
 @dataclass
 class Durations:
-    """How often something took how long.
+    """A histogram of durations.
 
     Attributes:
-        counts: by place of the first bound that was not passed; the last one is of those that pass all.
-        seconds: the sum.
+        counts: number of durations in each bucket; the last bucket is above all bounds.
+        seconds: the sum of all durations.
     """
 
     counts: list[int]
@@ -24,21 +24,21 @@ class Durations:
 
 @dataclass(frozen=True)
 class Totals:
-    """All that was counted since the records began."""
+    """All counts since the records began."""
 
-    attempts: dict[str, int] = field(default_factory=dict)  # begun, by kind
-    lost: dict[str, int] = field(default_factory=dict)  # leases that ran out, by kind
+    attempts: dict[str, int] = field(default_factory=dict)  # attempts begun, by kind
+    lost: dict[str, int] = field(default_factory=dict)  # expired leases, by kind
     requeued: dict[tuple[str, str], int] = field(
         default_factory=dict
-    )  # by kind and why: lost (worker), killed (run), handed_back
-    waited: dict[str, Durations] = field(default_factory=dict)  # in the queue before an attempt, by kind
+    )  # by kind and cause: lost (worker), killed (run), handed_back
+    waited: dict[str, Durations] = field(default_factory=dict)  # time in the queue before an attempt, by kind
     ran: dict[tuple[str, str], Durations] = field(
         default_factory=dict
-    )  # all attempts, by kind and last state
+    )  # time of all attempts of a job, by kind and last state
 
     @classmethod
     def from_hash(cls, fields: Mapping[str, str]) -> "Totals":
-        """fields: cgn:jobs:totals. What another release counts besides is left out."""
+        """Returns the totals of the hash cgn:jobs:totals. Ignores counters that only another release has."""
         totals = cls()
         for name, number in fields.items():
             what, kind, *rest = name.split(":")

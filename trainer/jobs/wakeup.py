@@ -1,7 +1,8 @@
-"""The Celery message that wakes a worker. It names no job: an awake worker claims whatever fits it best.
+"""The Celery message that wakes a worker.
 
-So a lost message costs time only, as the trainer service sends another while jobs wait, and one that
-comes twice costs nothing.
+The message names no job: a worker that is awake claims the job that fits it best. So a lost message costs
+only time, because the trainer service sends another while jobs wait. A message that arrives twice does no
+harm.
 """
 
 from celery import Celery  # type: ignore[import-untyped]
@@ -16,7 +17,7 @@ def celery_app(url: str) -> Celery:
     app.conf.update(
         task_default_queue=QUEUE,
         task_ignore_result=True,
-        task_acks_late=False,  # a message is done with once it has woken someone
+        task_acks_late=False,  # a message has done its work once it has woken a worker
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,  # a busy worker leaves messages to idle ones
         worker_enable_remote_control=False,

@@ -1,9 +1,9 @@
 """Runs a command and leaves none of its processes behind: guard.py MEMORY_MB COMMAND...
 
-Standard input is a pipe whose other end the worker holds. It closes when the worker ends, however that happens.
-Then the guard kills all processes that the command has started. It does the same when the command has ended, or
-uses more memory than its limit. Processes that left the group or lost their parent are included: Linux makes
-them children of the guard.
+Standard input is a pipe whose other end the worker holds. The pipe closes when the worker ends, for whatever
+reason. Then the guard kills all processes that the command has started. The guard does the same when the
+command has ended, or uses more memory than its limit. Processes that left the group or lost their parent are
+included: Linux makes them children of the guard.
 
 The guard ends as the command did, by its exit code or its signal, or with OVER_MEMORY after that limit was
 exceeded. MEMORY_MB 0 is no limit. The guard runs as a script, isolated and without site-packages: it starts
@@ -35,7 +35,7 @@ def main() -> None:
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
-    for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):  # sent to the group: the command's affair
+    for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):  # the command gets and handles its own
         signal.signal(signum, lambda *_: None)
     run = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_prepare)
     status, over = None, False
@@ -51,7 +51,7 @@ def main() -> None:
         _kill(run.pid)
         while status is None:
             status = _reap(run.pid, wait=True)
-    while children := _children().get(os.getpid()):  # theirs become this process's once they are gone
+    while children := _children().get(os.getpid()):  # a killed child's children become this process's
         for pid in children:
             _kill(pid)
         _reap(run.pid, wait=True)
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _prepare() -> None:
-    """In the new process, before it becomes the command."""
+    """Prepares the new process before it becomes the command."""
     die_with_parent()
     try:
         with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
@@ -69,13 +69,16 @@ def _prepare() -> None:
 
 
 def _reap(run: int, *, wait: bool = False) -> int | None:
-    """Takes leave of children that have ended (wait: of one at least); the run's status if it is one."""
+    """Reaps the children that have ended. Returns the run's status if the run is among them.
+
+    wait: block until at least one child has ended.
+    """
     status = None
     try:
-        pid, found = os.waitpid(-1, 0 if wait else os.WNOHANG)
+        pid, child_status = os.waitpid(-1, 0 if wait else os.WNOHANG)
         while pid:
-            status = found if pid == run else status
-            pid, found = os.waitpid(-1, os.WNOHANG)
+            status = child_status if pid == run else status
+            pid, child_status = os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
         pass
     return status
@@ -87,8 +90,8 @@ def _kill(pid: int) -> None:
 
 
 def _children() -> dict[int, list[int]]:
-    """The processes of this machine by their parents'."""
-    found: dict[int, list[int]] = {}
+    """Returns the ids of this machine's processes by the ids of their parents."""
+    children: dict[int, list[int]] = {}
     for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
         if name.isdigit():
             try:
@@ -96,25 +99,25 @@ def _children() -> dict[int, list[int]]:
                     fields = file.read().rpartition(b")")[2].split()
             except OSError:
                 continue
-            found.setdefault(int(fields[1]), []).append(int(name))
-    return found
+            children.setdefault(int(fields[1]), []).append(int(name))
+    return children
 
 
 def _memory(limit: int) -> int:
-    """Bytes that all descendants have; exact only if that may be more than the limit."""
-    children, waiting, found = _children(), [os.getpid()], []
+    """Returns the bytes of memory of all descendants; exact only if they may exceed the limit."""
+    children, waiting, descendants = _children(), [os.getpid()], []
     while waiting:
-        mine = children.get(waiting.pop(), [])
-        waiting += mine
-        found += mine
-    resident = sum(_number(f"/proc/{pid}/statm", b"", 1) for pid in found) * resource.getpagesize()
-    if resident <= limit:  # counts shared pages more than once
+        below = children.get(waiting.pop(), [])
+        waiting += below
+        descendants += below
+    resident = sum(_number(f"/proc/{pid}/statm", b"", 1) for pid in descendants) * resource.getpagesize()
+    if resident <= limit:  # this sum counts shared pages more than once
         return resident
-    return sum(_number(f"/proc/{pid}/smaps_rollup", b"Pss:", 1) for pid in found) << 10
+    return sum(_number(f"/proc/{pid}/smaps_rollup", b"Pss:", 1) for pid in descendants) << 10
 
 
 def _number(path: str, beginning: bytes, field: int) -> int:
-    """A number of the line with this beginning; 0 if its process is gone."""
+    """Returns a number of the line with this beginning; 0 if the process has ended."""
     try:
         with open(path, "rb") as file:
             for line in file:
@@ -128,7 +131,7 @@ def _number(path: str, beginning: bytes, field: int) -> int:
 def _end_as(status: int) -> None:
     if os.WIFSIGNALED(status):
         signum = os.WTERMSIG(status)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the run's is the one to look at
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # only the run's core dump is of use
         if signum != signal.SIGKILL:
             signal.signal(signum, signal.SIG_DFL)
         os.kill(os.getpid(), signum)

@@ -178,16 +178,16 @@ async def test_time_is_counted_over_attempts_and_ends_a_job(queue: JobQueue, cla
     job = await queue.submit(spec(time_limit_seconds=60))
     free = await queue.submit(spec())
     claim = claimed(claims)
-    claim._counted_at -= 40  # as if it had run for so long
+    claim._reported_at -= 40  # as if it had run for so long
     claim.renew()
     assert await queue.stop_overtime() == []
     claim.release(Outcome(JobState.PENDING, "its worker was stopped"))
     again = claimed(claims)
     assert again.job_id == job.job_id
-    again._counted_at -= 15
+    again._reported_at -= 15
     again.renew()
     assert await queue.stop_overtime() == []
-    again._counted_at -= 10
+    again._reported_at -= 10
     again.renew()
     assert await queue.stop_overtime() == [job.job_id]
     assert await queue.stop_overtime() == []
@@ -198,7 +198,7 @@ async def test_time_is_counted_over_attempts_and_ends_a_job(queue: JobQueue, cla
     assert ended.message == "its time limit of 60 s is over; ResumeJob goes on from its checkpoint"
     unlimited = claimed(claims)
     assert unlimited.job_id == free.job_id
-    unlimited._counted_at -= 10_000
+    unlimited._reported_at -= 10_000
     unlimited.renew()
     assert await queue.stop_overtime() == []
 
@@ -208,7 +208,7 @@ async def test_a_job_that_makes_it_in_spite_of_the_limit_has_succeeded(
 ) -> None:
     await queue.submit(spec(time_limit_seconds=1))
     claim = claimed(claims)
-    claim._counted_at -= 5
+    claim._reported_at -= 5
     claim.renew()
     assert len(await queue.stop_overtime()) == 1
     assert (
@@ -261,7 +261,7 @@ async def test_days_are_a_jobs_own_and_a_needed_one_stays(
     await queue.submit(spec(), lineage=Lineage(needed.job_id, from_checkpoint=True))
     for job in (day, long, needed):
         sync.zincrby("cgn:jobs:expiry", -86_401, job.job_id)  # as if it had ended so much earlier
-    assert await queue.forget() == 1
+    assert await queue.delete_expired() == 1
     assert {job.job_id for job in await queue.page(JobFilter([JobState.FAILED]), 10)} == {
         long.job_id,
         needed.job_id,
@@ -299,7 +299,7 @@ async def test_totals_count_what_has_happened(queue: JobQueue, claims: Claims, s
     await queue.submit(spec())
     claimed(claims).release(Outcome(JobState.PENDING, "its worker was stopped"))
     claim = claimed(claims)
-    claim._counted_at -= 100
+    claim._reported_at -= 100
     claim.append([Progress(1, 10, 0.5, 4.5)])
     claim.release(Outcome(JobState.SUCCEEDED, ""))
     await queue.submit(spec("train_classifier"))
