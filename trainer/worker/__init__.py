@@ -1,1 +1,1 @@
-"""The worker: a Celery worker that claims jobs and supervises each as a process of its own."""
+"""The worker: a Celery worker that claims jobs and supervises the run of each as a separate process."""

@@ -1,4 +1,4 @@
-"""`python -m trainer.worker`: the worker, with all kinds of job."""
+"""`python -m trainer.worker`: the worker for all kinds of job."""
 
 import sys
 

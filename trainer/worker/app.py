@@ -1,6 +1,7 @@
-"""The worker process: Celery for the wake-ups, a heartbeat, metrics, and an orderly way out.
+"""The worker process: wake-ups by Celery, a heartbeat, metrics, and a clean shutdown.
 
-Nothing in here may import torch: a run is a process of its own, so that its memory and its crashes are.
+Nothing in here may import torch. A run is a separate process, so its memory and its crashes do not affect the
+worker.
 """
 
 import contextlib
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 def run_worker(
     settings: WorkerSettings, commands: Mapping[str, Sequence[str]], lease_seconds: float = LEASE_SECONDS
 ) -> None:
-    """Works until SIGTERM or SIGINT, then hands its job back; 30 seconds at most.
+    """Works until SIGTERM or SIGINT, then hands its job back, within 30 seconds.
 
     commands: the words after `python -m` that run a job of each kind.
 
@@ -57,7 +58,7 @@ def run_worker(
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
         leave.set()
-        celery_state.should_stop = os.EX_OK  # Celery's own flag for: stop when the task has ended
+        celery_state.should_stop = os.EX_OK  # Celery stops when the present task has ended
 
     def take_signals(**_: Any) -> None:
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -84,11 +85,11 @@ def run_worker(
     def wake() -> None:
         try:
             supervisor.run_pending()
-        except RedisError as error:  # another wake-up comes when Redis is back
+        except RedisError as error:  # the service sends another wake-up when Redis is back
             log.warning("no job claimed", extra={"error": str(error)})
 
     def on_ready(**_: Any) -> None:
-        take_signals()  # back from Celery, whose second Ctrl-C would leave a run behind
+        take_signals()  # Celery has replaced the handlers; its second Ctrl-C would leave a run behind
         log.info(
             "ready",
             extra={"worker": name, "threads": settings.threads, "gpus": len(gpus), "memory_mb": memory_mb},
@@ -97,8 +98,9 @@ def run_worker(
     signals.setup_logging.connect(_leave_logging_alone)
     signals.worker_ready.connect(on_ready)
     logging.getLogger("celery").setLevel(logging.WARNING)
-    for told in (SecurityWarning, CPendingDeprecationWarning):  # of root, and of a setting for late acks
-        warnings.simplefilter("ignore", told)
+    # Celery warns of running as root, and of a setting for late acknowledgements.
+    for warning in (SecurityWarning, CPendingDeprecationWarning):
+        warnings.simplefilter("ignore", warning)
     if not leave.is_set():
         app.Worker(
             pool="threads",
@@ -115,25 +117,25 @@ def run_worker(
 
 
 def _wait_for_redis(claims: Claims, url: str, leave: threading.Event) -> None:
-    told = False
+    logged = False
     while not leave.is_set():
         try:
             claims.announce()
         except RedisError as error:
-            if not told:
+            if not logged:
                 log.error(absent(url, "CGN_JOBS_URL", error) + "; waiting for it")
-            told = True
+            logged = True
             leave.wait(_RETRY_SECONDS)
         else:
             return
 
 
 def _beat(claims: Claims, leave: threading.Event) -> None:
-    """Shows signs of life until the worker has to leave; an absent Redis is no reason to stop."""
+    """Sends heartbeats until the worker is to stop. Ignores an unreachable Redis."""
     while not leave.wait(_BEAT_SECONDS):
         with contextlib.suppress(RedisError):
             claims.announce()
 
 
 def _leave_logging_alone(**_: Any) -> None:
-    """Receives setup_logging: that somebody does keeps Celery from taking the log over."""
+    """Handles the signal setup_logging. Celery configures logging itself if no handler is connected."""

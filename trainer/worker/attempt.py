@@ -1,4 +1,4 @@
-"""One attempt at a job: its run started, watched, stopped if need be, and its end written down."""
+"""One attempt at a job: starts the run, watches it, stops it if asked to, and releases the job."""
 
 import json
 import logging
@@ -35,17 +35,17 @@ from trainer.worker.outbox import Outbox
 from trainer.worker.output import Output
 
 STOP_SECONDS = 20.0  # from SIGTERM to SIGKILL
-_TALK_SECONDS = 0.5  # between two looks at Redis: events go there, the wish to cancel comes from there
-_LAST_WORDS_SECONDS = 5.0  # how long a worker that leaves tries to reach Redis
-# Errors of a Redis that will take writes again; a script's error has the word inside its text.
-_PASSING_ERRORS = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
-_PASSING_WORDS = re.compile(r"\b(OOM|READONLY|LOADING|MISCONF|BUSY|MASTERDOWN)\b")
+_SYNC_SECONDS = 0.5  # between two exchanges with Redis: events go there, a cancellation comes from there
+_RELEASE_SECONDS = 5.0  # how long a worker that is to stop tries to reach Redis
+# Errors of a Redis that will accept writes again later. A script's error has the word inside its text.
+_TRANSIENT_ERRORS = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
+_TRANSIENT_WORDS = re.compile(r"\b(OOM|READONLY|LOADING|MISCONF|BUSY|MASTERDOWN)\b")
 
 log = logging.getLogger(__name__)
 
 
 class Attempt:
-    """Supervises one claimed job. Redis may go away meanwhile: the run goes on, its events wait."""
+    """Supervises one claimed job. While Redis cannot be reached, the run continues and its events wait."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Attempt:
 
         leave: set when this worker is to stop.
 
-        slots: of the GPUs that the job asked for. memory_mb: what a run may have, in MiB; 0: no limit.
+        slots: the GPUs that the job asked for. memory_mb: memory limit of a run in MiB; 0: no limit.
         """
         self._claim = claim
         self._version = f"job-{claim.job_id}"
@@ -69,16 +69,16 @@ class Attempt:
         self._leave = leave
         self._slots = slots
         self._memory_mb = memory_mb
-        self._run_dir = Path()  # once it is made
+        self._run_dir = Path()  # set by _run
         self._outbox = Outbox(claim)
         self._stop_reason: StopReason | None = None
         self._kill_at = float("inf")
-        self._talk_at = 0.0
-        self._beat_at = 0.0
-        self._away = False  # Redis was, when last asked
+        self._sync_at = 0.0
+        self._renew_at = 0.0
+        self._redis_away = False  # Redis did not answer the last exchange
 
     def run(self) -> str:
-        """Runs the job to its end, and gives the outcome: the state's name in lower case, or `lost`."""
+        """Carries the attempt out. Returns the state that the job enters, in lower case, or `lost`."""
         try:
             return self._release(self._promote(self._outcome()))
         except (LeaseLost, Superseded):
@@ -87,27 +87,33 @@ class Attempt:
             return "lost"
 
     def _outcome(self) -> Outcome:
-        """Runs the job; what becomes of it. Raises LeaseLost, the run being killed."""
+        """Runs the job. Returns its outcome. Raises LeaseLost or Superseded after killing the run."""
         if self._claim.kind not in self._commands:
             return unknown_kind(self._claim.kind, self._commands)
         try:
             return self._run()
         except (LeaseLost, Superseded):
             raise
-        except Exception as error:  # such as a full disk: another attempt would fare no better
+        except Exception as error:  # such as a full disk: another attempt would fail as well
             log.exception("run given up", extra={"job_id": self._claim.job_id})
             return worker_failed(error)
 
     def _promote(self, outcome: Outcome) -> Outcome:
-        """The outcome, with a word on what became of the alias `stable` if there is a new model."""
+        """Moves the alias `stable` to a new model if it passes.
+
+        Returns the outcome with the result as message.
+        """
         if outcome.state is not JobState.SUCCEEDED or not outcome.model_name:
             return outcome
-        where, token = self._paths.models_dir, self._claim.token
-        message = promote(where, outcome.model_name, outcome.model_version, token)
+        token = self._claim.token
+        message = promote(self._paths.models_dir, outcome.model_name, outcome.model_version, token)
         return replace(outcome, message=message)
 
     def _run(self) -> Outcome:
-        """Runs the job; what becomes of it. Its processes have ended, whatever is raised."""
+        """Runs the job.
+
+        Returns its outcome. All its processes have ended afterwards, also after an exception.
+        """
         claim = self._claim
         self._run_dir = take_over(self._paths.runs_dir, claim.job_id, claim.token)
         remove_unpublished(self._paths.models_dir, self._version, claim.token)
@@ -160,17 +166,17 @@ class Attempt:
         return latest_attempt(runs_dir, parent) or runs_dir / parent
 
     def _supervise(self, child: Child, output: Output) -> int:
-        """Watches the run until it has ended; its exit code. Raises LeaseLost."""
+        """Watches the run until it has ended. Returns its exit code. Raises LeaseLost."""
         while True:
             code = child.exit_code()
-            for line in child.lines(_TALK_SECONDS / 2):
+            for line in child.lines(_SYNC_SECONDS / 2):
                 self._take(output, line)
             if code is not None:
                 return code
             now = time.monotonic()
-            if now >= self._talk_at:
-                self._talk_at = now + _TALK_SECONDS
-                cancelled = self._talk() is JobState.CANCELLING
+            if now >= self._sync_at:
+                self._sync_at = now + _SYNC_SECONDS
+                cancelled = self._sync() is JobState.CANCELLING
                 if self._stop_reason is None and (cancelled or self._leave.is_set()):
                     self._stop_reason = StopReason.CANCEL if cancelled else StopReason.LEAVE
                     self._kill_at = time.monotonic() + STOP_SECONDS
@@ -182,54 +188,54 @@ class Attempt:
         if event := output.read(line):
             self._outbox.put(event)
 
-    def _talk(self) -> JobState | None:
-        """Renews the lease when it is time, sends events, and gives the job's state; None: Redis is away."""
+    def _sync(self) -> JobState | None:
+        """Renews the lease when it is due, and sends events. Returns the job's state; None: Redis is away."""
         try:
-            if time.monotonic() >= self._beat_at:
+            if time.monotonic() >= self._renew_at:
                 state = self._claim.renew()
-                self._beat_at = time.monotonic() + self._claim.lease_seconds / 6
+                self._renew_at = time.monotonic() + self._claim.lease_seconds / 6
             else:
                 state = self._claim.state()
             self._outbox.flush()
         except RedisError as error:
-            if not self._away:
+            if not self._redis_away:
                 log.warning("Redis is away, the run goes on", extra={"error": str(error)})
-            self._away, self._beat_at = True, 0.0
+            self._redis_away, self._renew_at = True, 0.0
             return None
-        self._away = False
+        self._redis_away = False
         return state
 
     def _release(self, outcome: Outcome) -> str:
-        """Lets the job go, as soon as Redis can be reached and takes it. Raises LeaseLost."""
+        """Releases the job, as soon as Redis can be reached and accepts writes. Raises LeaseLost."""
         give_up_at = float("inf")
         while True:
             try:
                 self._outbox.flush(last=True)
                 return self._claim.release(outcome).lower()
             except RedisError as error:
-                if not _passes(error):
-                    about = {"job_id": self._claim.job_id, "error": str(error)}
-                    log.error("Redis refuses the job's end", extra=about)
+                if not _is_transient(error):
+                    job_and_error = {"job_id": self._claim.job_id, "error": str(error)}
+                    log.error("Redis refuses the job's end", extra=job_and_error)
                     return "lost"
                 if self._leave.is_set():
-                    give_up_at = min(give_up_at, time.monotonic() + _LAST_WORDS_SECONDS)
+                    give_up_at = min(give_up_at, time.monotonic() + _RELEASE_SECONDS)
                 if time.monotonic() >= give_up_at:
-                    log.warning("left without a word to Redis", extra={"error": str(error)})
+                    log.warning("stopped without releasing the job", extra={"error": str(error)})
                     return "lost"
-            time.sleep(_TALK_SECONDS)
+            time.sleep(_SYNC_SECONDS)
 
 
-def _passes(error: RedisError) -> bool:
-    """Whether it is worth the while to ask Redis again."""
-    return isinstance(error, _PASSING_ERRORS) or bool(_PASSING_WORDS.search(str(error)))
+def _is_transient(error: RedisError) -> bool:
+    """Whether the same request may succeed later."""
+    return isinstance(error, _TRANSIENT_ERRORS) or bool(_TRANSIENT_WORDS.search(str(error)))
 
 
 def _environment(resources: Resources, slots: Slots) -> dict[str, str]:
-    """This process's environment, with the threads and GPUs that the job asked for and no more."""
-    threads = str(resources.cpu_threads)  # to the bit, a run's weights depend on it
+    """Returns this process's environment, with exactly the threads and GPUs that the job asked for."""
+    threads = str(resources.cpu_threads)  # the exact weights of a run depend on it
     return {
-        # Threads that wait for each other sleep: spinning, they take the cores of whoever they wait for. Read
-        # when torch is imported.
+        # Threads that wait for each other sleep: spinning threads would take the cores that the others need.
+        # torch reads this when it is imported.
         "OMP_WAIT_POLICY": "passive",
         **os.environ,
         "OMP_NUM_THREADS": threads,

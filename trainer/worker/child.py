@@ -1,4 +1,4 @@
-"""The processes of one run: in a group of their own, read line by line, never left behind."""
+"""The processes of one run: in a group of their own, with their output as lines, and never left behind."""
 
 import contextlib
 import os
@@ -14,10 +14,10 @@ from typing import IO, Literal, NamedTuple
 
 from trainer.worker import guard
 
-_LONGEST_LINE = 16_384  # bytes; a longer one comes in pieces
-_MOST_LINES_WAITING = 10_000  # then the run waits for its supervisor
+_MAX_LINE = 16_384  # bytes; a longer line is split
+_MAX_LINES_WAITING = 10_000  # at this number the run blocks until its supervisor has read some
 _DRAIN_SECONDS = 5.0
-_GUARD_SECONDS = 10.0  # to kill what it guards
+_GUARD_SECONDS = 10.0  # for the guard to kill the run
 
 
 class Line(NamedTuple):
@@ -28,7 +28,7 @@ class Line(NamedTuple):
 
 
 class Child:
-    """A running command. It ends with this process, whatever ends that, and so does all it has started."""
+    """A running command. It and all processes that it starts end with this process, however that one ends."""
 
     def __init__(
         self,
@@ -40,8 +40,8 @@ class Child:
     ) -> None:
         """Starts `python <command>`. Raises OSError if that cannot be done.
 
-        memory_mb: what its processes may have together, in MiB, or the exit code is guard.OVER_MEMORY; 0: no
-        limit. held: descriptors that stay open for as long as anything of it lives.
+        memory_mb: memory limit of all its processes together, in MiB; 0: no limit. Past it, the exit code is
+        guard.OVER_MEMORY. held: descriptors that stay open as long as any of its processes lives.
         """
         # -S -I: the guard needs only the standard library and common.launch, and starts faster this way.
         guarded = [sys.executable, "-S", "-I", guard.__file__, str(memory_mb), sys.executable, *command]
@@ -63,7 +63,7 @@ class Child:
         finally:
             os.close(lifeline)
         self.pid = self._process.pid
-        self._lines: queue.Queue[Line] = queue.Queue(_MOST_LINES_WAITING)
+        self._lines: queue.Queue[Line] = queue.Queue(_MAX_LINES_WAITING)
         assert self._process.stdout
         assert self._process.stderr
         self._readers = [
@@ -75,35 +75,35 @@ class Child:
 
     def _read(self, stream: Literal["stdout", "stderr"], pipe: IO[bytes]) -> None:
         with pipe:
-            while raw := pipe.readline(_LONGEST_LINE):
+            while raw := pipe.readline(_MAX_LINE):
                 self._lines.put(Line(stream, raw.decode(errors="replace").rstrip("\r\n")))
 
     def lines(self, seconds: float) -> list[Line]:
-        """What it has written since the last call; waits up to `seconds` for the first line."""
-        found: list[Line] = []
+        """Returns the lines written since the last call. Waits up to `seconds` for the first one."""
+        lines: list[Line] = []
         with contextlib.suppress(queue.Empty):
-            found.append(self._lines.get(timeout=seconds))
-            while len(found) < _MOST_LINES_WAITING:
-                found.append(self._lines.get_nowait())
-        return found
+            lines.append(self._lines.get(timeout=seconds))
+            while len(lines) < _MAX_LINES_WAITING:
+                lines.append(self._lines.get_nowait())
+        return lines
 
     def exit_code(self) -> int | None:
-        """None while it runs; negative: the signal that killed it."""
+        """Returns the exit code; negative: the signal that killed it; None: it still runs."""
         return self._process.poll()
 
     def stop(self) -> None:
-        """Asks it to write a checkpoint and leave (SIGTERM)."""
+        """Asks the command to write a checkpoint and end (SIGTERM)."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends it and all that it has started, at once."""
+        """Kills the command and all processes that it has started."""
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
 
     def finish(self) -> list[Line]:
-        """Ends it if it still runs, waits for it, and returns what it wrote last."""
+        """Kills the command if it still runs, and waits for its end. Returns its last lines."""
         self.kill()
         try:
             self._process.wait(_GUARD_SECONDS)
@@ -111,8 +111,10 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
-        found: list[Line] = []
-        deadline = time.monotonic() + _DRAIN_SECONDS  # what outlives even a killed guard may hold the pipes
+        lines: list[Line] = []
+        deadline = (
+            time.monotonic() + _DRAIN_SECONDS
+        )  # a process that outlives a killed guard may hold the pipes
         while any(reader.is_alive() for reader in self._readers) and time.monotonic() < deadline:
-            found += self.lines(0.05)
-        return found + self.lines(0)
+            lines += self.lines(0.05)
+        return lines + self.lines(0)

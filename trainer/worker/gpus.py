@@ -1,7 +1,7 @@
-"""The GPUs of a machine as slots: one run at a time has one, whichever worker the run is of.
+"""The GPUs of a machine as slots: one run at a time holds a slot, over all workers of the machine.
 
-A slot is a file that is locked. The lock is handed to the run's guard, so it lasts as long as anything of the
-run lives, also should its worker be killed, and no longer.
+A slot is a locked file. The run's guard inherits the lock. So the lock lasts exactly as long as any process
+of the run lives, even if the worker is killed.
 """
 
 import contextlib
@@ -12,15 +12,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-_FOLDER = Path(tempfile.gettempdir()) / "cgn-gpus"  # of the machine, not of a worker
+_FOLDER = Path(tempfile.gettempdir()) / "cgn-gpus"  # shared by all workers of the machine
 
 
 class Slots:
-    """Slots that this process holds.
+    """The slots that this process holds.
 
     Attributes:
-        devices: their GPUs, as CUDA_VISIBLE_DEVICES names them.
-        locks: descriptors that hold them, in the same order.
+        devices: the GPUs, by the names that CUDA_VISIBLE_DEVICES uses.
+        locks: descriptors of the locked files, in the same order.
     """
 
     def __init__(self) -> None:
@@ -28,21 +28,24 @@ class Slots:
         self.locks: list[int] = []
 
     def keep(self, count: int) -> None:
-        """Gives back all but the first so many."""
+        """Releases all slots but the first `count`."""
         for lock in self.locks[count:]:
             os.close(lock)
         del self.locks[count:], self.devices[count:]
 
 
 def offered(count: int, visible: str | None) -> list[str]:
-    """The GPUs that a worker offers: the first ``count`` of those that CUDA_VISIBLE_DEVICES leaves it."""
+    """Returns the GPUs that a worker offers: the first `count` GPUs.
+
+    visible: the value of CUDA_VISIBLE_DEVICES, which limits the choice; None: not set.
+    """
     devices = [str(index) for index in range(count)] if visible is None else visible.split(",")
     return [device.strip() for device in devices if device.strip()][:count]
 
 
 @contextlib.contextmanager
 def free_slots(devices: list[str], folder: Path = _FOLDER) -> Iterator[Slots]:
-    """All slots of the devices that nobody holds, until the end of the context."""
+    """Yields all free slots of the devices, and holds them until the end of the context."""
     slots = Slots()
     try:
         for device in devices:
@@ -60,7 +63,7 @@ def free_slots(devices: list[str], folder: Path = _FOLDER) -> Iterator[Slots]:
 
 
 def _open(folder: Path, name: str) -> int:
-    """The file of a slot, whoever's worker has made it."""
+    """Opens the file of a slot, and creates it if no worker has done so. Returns its descriptor."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
         folder.chmod(0o1777)

@@ -1,4 +1,4 @@
-"""What a run's lines of output mean (see trainer.run.report)."""
+"""Reads the output of a run (trainer.run.report writes it)."""
 
 import json
 from pathlib import Path
@@ -8,28 +8,28 @@ from trainer.jobs.events import Artefact, Body, LogLine, Progress
 from trainer.run.directories import LOG
 from trainer.worker.child import Line
 
-_LONGEST_LOG_LINE = 2000  # characters, in the event log; the file has all
+_MAX_LOG_LINE = 2000  # characters in the event log; the log file has the whole line
 
 
 class Output:
-    """Reads a run's output: gives its events, writes its log file, remembers its result and last error."""
+    """Turns lines into events, writes the log file, and remembers the result and the last error."""
 
     def __init__(self, job_id: str, run_dir: Path) -> None:
         self.result: tuple[str, str] | None = None  # model name and version
-        self.error = ""  # of its last line `error: ...`
-        self.end: int | None = None  # the exit code that it told of
+        self.error = ""  # text of the last line `error: ...`
+        self.end: int | None = None  # the exit code that the run reported
         self._job_id = job_id
         self._path = run_dir / LOG
         self._log = self._path.open("a", encoding="utf-8")
 
     def read(self, line: Line) -> Body | None:
-        """The event that a line tells of, if any."""
+        """Returns the event of a line, if any."""
         if line.stream == "stdout":
             try:
                 event = json.loads(line.text)
                 return self._event(event.pop("event"), event)
             except (ValueError, KeyError, TypeError, AttributeError):
-                pass  # not of the protocol: something printed, so a line of the log
+                pass  # not of the protocol, so a printed line for the log
         elif line.text.startswith("error: "):
             self.error = line.text.removeprefix("error: ")
         return self._line(line.text)
@@ -62,7 +62,7 @@ class Output:
 
     def _line(self, text: str) -> LogLine | None:
         print(text, file=self._log, flush=True)
-        return LogLine(text[:_LONGEST_LOG_LINE]) if text.strip() else None
+        return LogLine(text[:_MAX_LOG_LINE]) if text.strip() else None
 
     def close(self) -> Artefact:
         """Closes the log file and returns it as an artefact."""

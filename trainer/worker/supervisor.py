@@ -1,4 +1,4 @@
-"""What an awake worker does: claim jobs and run them, one after the other, until none fits."""
+"""Claims jobs and runs them one after the other, until no job fits."""
 
 import logging
 import threading
@@ -28,8 +28,8 @@ class Supervisor:
     ) -> None:
         """commands: the words after `python -m` that run a job of each kind.
 
-        leave: set when this worker is to stop. gpus: the names of the GPUs that it offers. memory_mb: the
-        memory limit of a run, in MiB; 0: no limit.
+        leave: set when this worker is to stop. gpus: names of the GPUs that it offers. memory_mb: memory
+        limit of a run in MiB; 0: no limit.
         """
         self._claims = claims
         self._commands = commands
@@ -45,14 +45,14 @@ class Supervisor:
             pass
 
     def _run_next(self) -> bool:
-        """Runs a job, if there is one that fits what is free now."""
+        """Runs a job that fits the free resources. Returns whether there was one."""
         with free_slots(self._gpus) as slots:
             claim = self._claims.claim(gpus=len(slots.devices))
             if claim is None:
                 return False
             slots.keep(claim.resources.gpus)
-            about = {"job_id": claim.job_id, "kind": claim.kind, "attempt": claim.attempt}
-            log.info("job claimed", extra=about)
+            fields = {"job_id": claim.job_id, "kind": claim.kind, "attempt": claim.attempt}
+            log.info("job claimed", extra=fields)
             self._metrics.busy.set(1)
             try:
                 attempt = Attempt(claim, self._commands, self._paths, self._leave, slots, self._memory_mb)
@@ -60,5 +60,5 @@ class Supervisor:
             finally:
                 self._metrics.busy.set(0)
             self._metrics.jobs.labels(claim.kind, outcome).inc()
-            log.info("job let go", extra={**about, "outcome": outcome})
+            log.info("job released", extra={**fields, "outcome": outcome})
             return True
