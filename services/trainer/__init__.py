@@ -1,1 +1,1 @@
-"""The trainer service: accepts jobs, shows them, and sees to it that none is lost."""
+"""The trainer service: accepts jobs, shows them, and takes them back from lost workers."""

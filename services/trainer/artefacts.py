@@ -1,4 +1,4 @@
-"""The files that jobs have made: found, read in parts, and removed with their job."""
+"""The files that jobs have written: find them, read them in parts, and remove them with their job."""
 
 import hashlib
 import shutil
@@ -12,43 +12,43 @@ from trainer.jobs.record import Job
 from trainer.run.directories import artefact_file
 
 PART_BYTES = 1024 * 1024
-_NAMES_TOLD = 10
+_MAX_NAMES = 10
 
 
 class NoArtefact(LookupError):
-    """There is no such file; the message is one line that says why and what there is."""
+    """No such file exists. The message is one line: the cause, and the names that exist."""
 
 
 @dataclass(frozen=True)
-class Found:
+class JobFile:
     """A file of a job."""
 
-    artefact: Artefact  # what the record says, of the directory if the file is below one
+    artefact: Artefact  # its entry in the record; for a file in a directory, the directory's entry
     path: Path
 
 
-def find(job: Job, path: str, paths: Paths) -> Found:
-    """The file of an artefact, or one below an artefact that is a directory. Raises NoArtefact."""
+def find(job: Job, path: str, paths: Paths) -> JobFile:
+    """Returns the file of an artefact, or a file in an artefact that is a directory. Raises NoArtefact."""
     for artefact in job.artefacts:
         if path == artefact.path or path.startswith(f"{artefact.path}/"):
             break
     else:
         known = [artefact.path for artefact in job.artefacts]
-        raise NoArtefact(f"{path!r:.200} is no artefact of job {job.job_id}; it has {_told(known)}")
+        raise NoArtefact(f"{path!r:.200} is no artefact of job {job.job_id}; it has {_listed(known)}")
     try:
         file = _model_file(paths.models_dir, path) if artefact.kind == "model" else _run_file(paths, path)
-    except OSError as error:  # a name that no file can have
+    except OSError as error:  # such as a name that is too long
         raise NoArtefact(f"{path!r:.200} cannot be looked for ({error.strerror})") from None
     if file and file.is_dir():
         below = [entry.relative_to(file).as_posix() for entry in sorted(file.rglob("*")) if entry.is_file()]
         names = [f"{path.rstrip('/')}/{name}" for name in below]
-        raise NoArtefact(f"{path!r:.200} is a directory; name a file in it: {_told(names)}")
+        raise NoArtefact(f"{path!r:.200} is a directory; name a file in it: {_listed(names)}")
     if file is None or not file.is_file():
         raise NoArtefact(
-            f"{path!r:.200} is not there any more: of checkpoints the last two are kept, and files go with "
-            "their job"
+            f"{path!r:.200} no longer exists: only the last two checkpoints are kept, and files are removed "
+            "with their job"
         )
-    return Found(artefact, file)
+    return JobFile(artefact, file)
 
 
 def _run_file(paths: Paths, path: str) -> Path | None:
@@ -63,14 +63,17 @@ def _model_file(models_dir: Path, path: str) -> Path | None:
 
 
 def digest(path: Path) -> tuple[int, str]:
-    """Size in bytes, and sha256 as an artefact has it. Raises OSError."""
+    """Returns the size in bytes, and sha256 in the form of Artefact.digest. Raises OSError."""
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-        return file.tell(), f"sha256:{found}"
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), f"sha256:{sha256}"
 
 
 def parts(path: Path, offset: int, size: int) -> Iterator[bytes]:
-    """The bytes from offset to size, PART_BYTES at most at once. Raises OSError, also if there are fewer."""
+    """Yields the bytes from offset to size in parts of at most PART_BYTES.
+
+    Raises OSError, also if the file has become shorter.
+    """
     with path.open("rb") as file:
         file.seek(offset)
         while offset < size:
@@ -82,7 +85,7 @@ def parts(path: Path, offset: int, size: int) -> Iterator[bytes]:
 
 
 def remove(job_id: str, paths: Paths) -> None:
-    """Removes what a job has made, but for its models. Raises OSError."""
+    """Removes all files of a job except its models. Raises OSError."""
     directory = paths.runs_dir / job_id
     if directory.is_symlink():
         directory.unlink()
@@ -90,6 +93,6 @@ def remove(job_id: str, paths: Paths) -> None:
         shutil.rmtree(directory)
 
 
-def _told(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMES_TOLD} more" if len(names) > _NAMES_TOLD else ""
-    return (", ".join(names[:_NAMES_TOLD]) or "none") + more
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return (", ".join(names[:_MAX_NAMES]) or "none") + more

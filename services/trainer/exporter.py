@@ -1,4 +1,4 @@
-"""Jobs as metrics: taken from Redis, so that they are right after a restart too."""
+"""Metrics of the jobs. They come from Redis, so they are right after a restart too."""
 
 import math
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ Labels = tuple[str, ...]
 
 
 class Exporter:
-    """Sets the trainer's gauges; what belongs to a job goes when no worker runs it any more."""
+    """Sets the trainer's gauges. The series of a job exist only while a worker holds it."""
 
     def __init__(self, metrics: TrainerMetrics, totals: TotalsCollector) -> None:
-        """totals: registered by the caller."""
+        """totals: the caller registers it."""
         self._metrics = metrics
         self._totals = totals
         self._shown: dict[int, set[Labels]] = {}
 
     def show(self, overview: Overview, workers: int) -> None:
-        """workers: how many are alive."""
+        """Sets all gauges. workers: number of live workers."""
         metrics = self._metrics
         none: dict[Labels, float] = {(kind, state.value): 0 for kind in KINDS for state in JobState}
         counts: dict[Labels, float] = {(kind, s.value): n for (kind, s), n in overview.counts.items()}
@@ -56,7 +56,7 @@ class Exporter:
         )
 
     def show_unknown(self) -> None:
-        """While Redis is away nothing is known: no series of jobs, and not-a-number for the rest."""
+        """Removes the series of jobs, and sets the other gauges to NaN: Redis cannot be reached."""
         metrics = self._metrics
         self._totals.totals = None
         for gauge in (
@@ -75,7 +75,7 @@ class Exporter:
             gauge.set(math.nan)
 
     def _set(self, gauge: Any, values: Mapping[Labels, float]) -> None:
-        """Gives a gauge these series and no others."""
+        """Sets a gauge to these series, and removes all others."""
         for labels in self._shown.get(id(gauge), set()) - values.keys():
             gauge.remove(*labels)
         for labels, value in values.items():

@@ -19,13 +19,16 @@ def state_number(state: JobState) -> pb.JobState:
 
 
 def job_state(number: int) -> JobState | None:
-    """The state of a number of the API's enum; None if it is no valid one."""
+    """Returns the state of a number of the API's enum; None for an invalid number."""
     name = pb.JobState.Name(number) if number in pb.JobState.values() else ""
     return JobState.__members__.get(name.removeprefix("JOB_STATE_"))
 
 
 def job_message(job: Job, workers: Sequence[Worker]) -> pb.Job:
-    """workers: the live ones; a queued job that none of them can run says so."""
+    """Returns the API's message of a job.
+
+    workers: the live workers. If none of them can run a PENDING job, its message says so.
+    """
     notes = [job.message] if job.message else []
     if job.state is JobState.PENDING and (note := _why_it_waits(job.spec.resources, workers)):
         notes.append(note)
@@ -71,14 +74,14 @@ def event_message(event: Event) -> pb.JobEvent:
     return message
 
 
-def _why_it_waits(asked: Resources, workers: Sequence[Worker]) -> str:
+def _why_it_waits(needs: Resources, workers: Sequence[Worker]) -> str:
     if not workers:
         return "waits for a worker: none is running"
-    if any(asked.cpu_threads <= w.offer.cpu_threads and asked.gpus <= w.offer.gpus for w in workers):
+    if any(needs.cpu_threads <= w.offer.cpu_threads and needs.gpus <= w.offer.gpus for w in workers):
         return ""
     offers = sorted({(w.offer.cpu_threads, w.offer.gpus) for w in workers})
     return (
-        f"waits for a worker that offers {asked.cpu_threads} CPU threads and {asked.gpus} GPUs; those running"
+        f"waits for a worker that offers {needs.cpu_threads} CPU threads and {needs.gpus} GPUs; those running"
         " offer " + ", ".join(f"{threads} and {gpus}" for threads, gpus in offers)
     )
 

@@ -1,4 +1,4 @@
-"""The fields of TrainerService's requests, checked."""
+"""Checks of the fields of TrainerService's requests."""
 
 import base64
 import re
@@ -23,7 +23,7 @@ _TOKEN = re.compile(r"before:(\d{1,16})")
 
 
 def job_id(text: str, field: str = "job_id") -> str:
-    """Raises UnknownJob for what cannot be the id of a job."""
+    """Returns the id. Raises UnknownJob for a text that cannot be the id of a job."""
     if not text:
         raise invalid(field, "must be the id of a job, is empty")
     if not JOB_ID.fullmatch(text):
@@ -32,7 +32,7 @@ def job_id(text: str, field: str = "job_id") -> str:
 
 
 def new_job_id(text: str, field: str) -> str:
-    """The id that a caller chooses for a new job; empty if it does not."""
+    """Returns the id that a caller chooses for a new job; empty: the service chooses."""
     if text and not JOB_ID.fullmatch(text):
         raise invalid(
             field, f"must be {JOB_ID_HELP}, or empty for one of the service's choice, is {text!r:.80}"
@@ -41,7 +41,7 @@ def new_job_id(text: str, field: str) -> str:
 
 
 def request_id(text: str) -> str:
-    """The id in its one canonical spelling; empty if there is none."""
+    """Returns the id in its canonical spelling; empty if there is none."""
     try:
         return str(uuid.UUID(text)) if text else ""
     except ValueError:
@@ -55,12 +55,12 @@ def page_size(number: int) -> int:
 
 
 def page_token(sequence: int) -> str:
-    """The token of the page that begins behind the job of this Job.sequence."""
+    """Returns the token of the page that begins after the job with this Job.sequence."""
     return base64.urlsafe_b64encode(b"before:%d" % sequence).decode()
 
 
 def page_begin(token: str) -> int | None:
-    """The sequence below which the page of a token begins."""
+    """Returns the sequence below which the page of a token begins; None: the first page."""
     if not token:
         return None
     try:
@@ -73,7 +73,7 @@ def page_begin(token: str) -> int | None:
 
 
 def job_filter(request: pb.ListJobsRequest) -> JobFilter:
-    """Which jobs a list is to have."""
+    """Returns the filter of a ListJobs request."""
     for place, kind in enumerate(request.kinds):
         if kind not in KINDS:
             raise invalid(f"kinds[{place}]", f"must be one of {', '.join(KINDS)}, is {kind!r:.80}")
@@ -93,7 +93,7 @@ def job_filter(request: pb.ListJobsRequest) -> JobFilter:
 
 
 def _states(numbers: list[int]) -> list[JobState]:
-    """The states asked for, each once; all if none was named."""
+    """Returns the requested states, each once; all states if none is named."""
     states = [job_state(number) for number in numbers]
     if None in states:
         allowed = ", ".join(f"JOB_STATE_{state} ({state_number(state)})" for state in JobState)
@@ -111,7 +111,7 @@ def after_event(text: str) -> str:
 
 
 def event_kinds(numbers: Sequence[Any]) -> list[str]:
-    """The kinds of events asked for, by the names of JobEvent's fields; all if none was named."""
+    """Returns the requested kinds of events, as names of JobEvent's fields; all kinds if none is named."""
     names = {pb.EventKind.Value(f"EVENT_KIND_{kind.upper()}"): kind for kind in EVENT_KINDS}
     for place, number in enumerate(numbers):
         if number not in names:

@@ -1,4 +1,4 @@
-"""The methods of TrainerService. Each checks its request, asks the queue, and answers."""
+"""The methods of TrainerService. Each checks its request, calls the queue, and answers."""
 
 import asyncio
 import logging
@@ -26,18 +26,18 @@ from trainer.jobs.record import Job, JobSpec, Lineage
 from trainer.jobs.states import JobState
 from trainer.jobs.wakeup import wake
 
-_LARGEST_ANSWER = 3 * 1024 * 1024  # bytes; a page ends early rather than pass grpc's 4 MiB
+_MAX_PAGE_BYTES = 3 * 1024 * 1024  # a page ends early to stay below grpc's 4 MiB per message
 
 log = logging.getLogger(__name__)
 
 
 class TrainerServicer(pb_grpc.TrainerServiceServicer):
-    """TrainerService over the jobs in Redis. Without Redis every method ends as UNAVAILABLE."""
+    """TrainerService over the jobs in Redis. Every method ends as UNAVAILABLE if Redis cannot be reached."""
 
     def __init__(
         self, queue: JobQueue, celery: Celery, settings: TrainerSettings, draining: asyncio.Event
     ) -> None:
-        """draining: set when the server is to end; it ends the watching of jobs."""
+        """draining: set when the server is to stop; then WatchJob streams end."""
         self._queue = queue
         self._celery = celery
         self._settings = settings
@@ -62,7 +62,7 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
                 raise ApiError(
                     grpc.StatusCode.FAILED_PRECONDITION,
                     "NOTHING_TO_RESUME",
-                    f"job_id: job {parent.job_id} has succeeded, so nothing is left; RetryJob does it again",
+                    f"job_id: job {parent.job_id} has succeeded, nothing is left to do; RetryJob repeats it",
                 )
             if not any(artefact.kind == "checkpoint" for artefact in parent.artefacts):
                 raise ApiError(
@@ -96,7 +96,7 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
             message = job_message(job, workers)
             response.jobs.append(message)
             answer_bytes += message.ByteSize()
-            if place < len(jobs) and (place == size or answer_bytes > _LARGEST_ANSWER):
+            if place < len(jobs) and (place == size or answer_bytes > _MAX_PAGE_BYTES):
                 response.next_page_token = requests.page_token(job.sequence)
                 break
         return response
@@ -124,13 +124,13 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
         path = requests.artefact_path(request.path)
         with clear_statuses(self._settings.jobs_url):
             job = await self._queue.get(requests.job_id(request.job_id))
-            found = await asyncio.to_thread(artefacts.find, job, path, self._settings.paths)
+            file = await asyncio.to_thread(artefacts.find, job, path, self._settings.paths)
         try:
-            size, digest = await asyncio.to_thread(artefacts.digest, found.path)
+            size, digest = await asyncio.to_thread(artefacts.digest, file.path)
             offset = requests.offset_within(request.offset, size)
-            now = replace(found.artefact, path=path, bytes=size, digest=digest)
-            yield pb.GetArtifactResponse(artefact=pb.Artefact(**asdict(now)))
-            reader = artefacts.parts(found.path, offset, size)
+            artefact = replace(file.artefact, path=path, bytes=size, digest=digest)
+            yield pb.GetArtifactResponse(artefact=pb.Artefact(**asdict(artefact)))
+            reader = artefacts.parts(file.path, offset, size)
             while part := await asyncio.to_thread(next, reader, b""):
                 yield pb.GetArtifactResponse(data=part)
         except OSError as error:
@@ -160,13 +160,13 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
         try:
             await asyncio.to_thread(wake, self._celery)
         except (OperationalError, RedisError) as error:
-            # The job is queued all the same, and the sweeper wakes a worker a little later.
+            # The job is queued, and the sweeper wakes a worker a little later.
             log.warning("no wake-up sent", extra={"job_id": job.job_id, "error": str(error)})
         return await self._message(job)
 
     async def _check_free(self, job_id: str, spec: JobSpec, request_id: str) -> None:
         """Raises JobIdTaken or ApiError if a job or a model version has the chosen id already."""
-        if not job_id or await self._queue.has_seen(request_id):  # it may be this very request's job
+        if not job_id or await self._queue.has_seen(request_id):  # the job may be the one of this request
             return
         if await self._queue.is_taken(job_id):
             raise JobIdTaken(job_id)

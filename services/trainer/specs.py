@@ -1,7 +1,7 @@
-"""Specs of the API to configs and back: one converter for every kind of job.
+"""Converts the API's specs to configs and back, by one converter for all kinds of job.
 
-A proto field that is absent takes the default of the config's field of the same name, so a default
-lives in one place.
+An absent proto field takes the default of the config's field of the same name, so each default is in one
+place.
 """
 
 import dataclasses
@@ -25,48 +25,48 @@ C = TypeVar("C", bound=Dataclass)
 _SCALARS = ("priority", "time_limit_seconds", "keep_days")  # of JobSpec, beside its kind
 
 
-def given_fields(message: Message) -> dict[str, Any]:
-    """The fields that a message of optional scalars has been given."""
+def set_fields(message: Message) -> dict[str, Any]:
+    """Returns the fields that are set in a message of optional scalars."""
     return {field.name: value for field, value in message.ListFields()}
 
 
 def job_spec(spec: pb.JobSpec, models_dir: Path) -> JobSpec:
-    """The checked spec of a job, defaults filled in. Raises ApiError with every violation found."""
+    """Returns the checked spec of a job, with defaults. Raises ApiError with all violations."""
     violations: list[Violation] = []
 
     def make(cls: type[C], values: Mapping[str, Any], prefix: str) -> C | None:
         try:
             return config_from_dict(cls, values)
         except FieldError as error:
-            found = (error, *error.more)
-            violations.extend((f"{prefix}{each.field}", each.description) for each in found)
+            errors = (error, *error.more)
+            violations.extend((f"{prefix}{each.field}", each.description) for each in errors)
             return None
 
     kind = spec.WhichOneof("kind")
     if kind is None:
         raise invalid_fields([("spec.kind", f"must be one of {', '.join(KINDS)}, is not set")])
-    config = make(KINDS[kind].config, given_fields(getattr(spec, kind)), f"spec.{kind}.")
-    resources = make(Resources, given_fields(spec.resources), "spec.resources.")
+    config = make(KINDS[kind].config, set_fields(getattr(spec, kind)), f"spec.{kind}.")
+    resources = make(Resources, set_fields(spec.resources), "spec.resources.")
     uses_model = KINDS[kind].uses_model
     if config and uses_model[0] and getattr(config, uses_model[0]):
         violations += _missing_model(config, KINDS[kind], models_dir, f"spec.{kind}.")
-    given: dict[str, Any] = {name: getattr(spec, name) for name in _SCALARS if spec.HasField(name)}
+    scalars: dict[str, Any] = {name: getattr(spec, name) for name in _SCALARS if spec.HasField(name)}
     values = {"kind": kind, "config": stored_options(config) if config else {}, "resources": resources}
-    checked = make(JobSpec, {**values, **given, "labels": dict(spec.labels)}, "spec.")
+    checked = make(JobSpec, {**values, **scalars, "labels": dict(spec.labels)}, "spec.")
     if violations or checked is None:
         raise invalid_fields(violations)
     return checked
 
 
 def published_version(spec: JobSpec, job_id: str, models_dir: Path) -> Path | None:
-    """Where a job of this id would publish its model; None if its kind publishes none."""
+    """Returns the directory where a job of this id publishes its model; None if its kind publishes none."""
     if spec.kind not in KINDS or not KINDS[spec.kind].publishes:
         return None
     return models_dir / str(spec.config["model_name"]) / f"job-{job_id}"
 
 
 def _missing_model(config: Dataclass, kind: Kind, models_dir: Path, prefix: str) -> list[Violation]:
-    """What is wrong with the model that a job needs, if anything.
+    """Returns the violations of the fields that name the model a job needs.
 
     Its name and version, empty for the newest, are checked patterns already.
     """
@@ -98,12 +98,12 @@ def _families(model: Path, versions: str) -> set[str]:
 
 
 def _directory_below(path: Path, root: Path) -> bool:
-    """Whether there is such a directory, and no symbolic link leads it out of root."""
+    """Whether the directory exists, and does not lead out of root by a symbolic link."""
     return path.is_dir() and path.resolve().is_relative_to(root)
 
 
 def spec_message(spec: JobSpec) -> pb.JobSpec:
-    """Returns the API's message of a job's spec: all fields are set but those whose options are absent."""
+    """Returns the API's message of a job's spec: all fields are set except those of absent options."""
     message = pb.JobSpec(
         resources=pb.Resources(**dataclasses.asdict(spec.resources)),
         labels=spec.labels,

@@ -1,4 +1,4 @@
-"""What the queue of jobs raises, as statuses of the API."""
+"""Maps the exceptions of the job queue to statuses of the API."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ _EXISTS = grpc.StatusCode.ALREADY_EXISTS
 
 @contextmanager
 def clear_statuses(jobs_url: str) -> Iterator[None]:
-    """Raises ApiError for the queue's errors. jobs_url: of its Redis, for the message."""
+    """Raises ApiError in place of the queue's exceptions. jobs_url: URL of its Redis, for the message."""
     try:
         yield
     except UnknownJob as error:
@@ -38,13 +38,13 @@ def clear_statuses(jobs_url: str) -> Iterator[None]:
     except NoArtefact as error:
         raise ApiError(grpc.StatusCode.NOT_FOUND, "ARTEFACT_NOT_FOUND", f"path: {error}") from None
     except RequestIdReused as error:
-        message = f"has been used for job {error.job_id}, by another request; use a new UUID for a new job"
+        message = f"was used by another request, for job {error.job_id}; use a new UUID for a new job"
         raise ApiError(_EXISTS, "REQUEST_ID_REUSED", f"request_id: {message}") from None
     except RequestedJobDeleted as error:
-        message = f"has been used for job {error.job_id}, which was deleted; use a new UUID for a new job"
+        message = f"was used for job {error.job_id}, which has been deleted; use a new UUID for a new job"
         raise ApiError(_EXISTS, "REQUEST_ID_REUSED", f"request_id: {message}") from None
     except JobIdTaken as error:
-        message = f"there is a job {error.job_id}, or its files are being removed; choose another id"
+        message = f"a job {error.job_id} exists, or its files are still being removed; choose another id"
         raise ApiError(_EXISTS, "JOB_EXISTS", f"job_id: {message}") from None
     except ParentDeleted as error:
         raise ApiError(
@@ -54,8 +54,8 @@ def clear_statuses(jobs_url: str) -> Iterator[None]:
         raise ApiError(
             grpc.StatusCode.RESOURCE_EXHAUSTED,
             "TOO_MANY_QUEUED_JOBS",
-            f"{error.queued} jobs of yours are queued, which is as many as may be (CGN_MOST_QUEUED_JOBS of "
-            "the trainer service); wait until one begins, or cancel one",
+            f"{error.queued} jobs of yours are queued, and no more are allowed (CGN_MOST_QUEUED_JOBS of the "
+            "trainer service); wait until one begins, or cancel one",
             retry_seconds=60.0,
         ) from None
     except NotEnded as error:
@@ -68,14 +68,14 @@ def clear_statuses(jobs_url: str) -> Iterator[None]:
         raise ApiError(
             grpc.StatusCode.FAILED_PRECONDITION,
             "JOB_NEEDED",
-            f"job_id: job {error.dependent} goes on from its checkpoint, and has not ended; "
-            "cancel it or wait",
+            f"job_id: job {error.dependent} resumes from its checkpoint and has not ended; cancel that job, "
+            "or wait for its end",
         ) from None
     except Interrupted:
         raise ApiError(
             grpc.StatusCode.UNAVAILABLE,
             "SHUTTING_DOWN",
-            "the trainer service is shutting down; ask again when it is back, a watcher after its last event",
+            "the trainer service is shutting down; retry when it is back, and watch on from the last event",
             retry_seconds=2.0,
         ) from None
     except (ConnectionError, TimeoutError) as error:

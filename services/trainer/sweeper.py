@@ -1,7 +1,7 @@
-"""Looks after the jobs while nobody asks.
+"""Maintains the jobs in the background.
 
-Takes them back from lost workers, wakes idle ones, stops jobs whose time is over, and removes the files of
-forgotten ones.
+Takes jobs back from lost workers, wakes idle workers, stops jobs that have used up their time limit, and
+removes the files of deleted jobs.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """Tends the queue and its metrics for as long as the service lives."""
+    """Maintains the queue and its metrics as long as the service runs."""
 
     def __init__(
         self,
@@ -45,26 +45,26 @@ class Sweeper:
         self._undeletable: set[str] = set()
 
     async def run(self, readiness: Readiness) -> None:
-        """Sweeps for ever; the server is ready while Redis is there."""
-        told = False
+        """Sweeps until it is cancelled. The server is ready while Redis can be reached."""
+        logged = False
         while True:
             try:
                 await self.sweep()
             except (RedisError, OperationalError) as error:
                 self._exporter.show_unknown()
                 await readiness.set(False)
-                if not told:
+                if not logged:
                     log.error(absent(self._jobs_url, "CGN_JOBS_URL", error))
-                told = True
+                logged = True
             else:
                 await readiness.set(True)
-                if told:
+                if logged:
                     log.info("Redis is back")
-                told = False
+                logged = False
             await asyncio.sleep(_SECONDS_BETWEEN)
 
     async def sweep(self) -> None:
-        """Once. Raises RedisError or OperationalError if Redis cannot be reached."""
+        """Sweeps once. Raises RedisError or OperationalError if Redis cannot be reached."""
         for lost in await self._queue.reclaim():
             log.warning(
                 "worker lost",
@@ -84,7 +84,7 @@ class Sweeper:
         for job_id in await self._queue.pending_deletion():
             try:
                 await asyncio.to_thread(artefacts.remove, job_id, self._paths)
-            except OSError as error:  # tried again at the next sweep, and told of once
+            except OSError as error:  # the next sweep tries again; logged once
                 if job_id not in self._undeletable:
                     log.error("files cannot be removed", extra={"job_id": job_id, "error": str(error)})
                 self._undeletable.add(job_id)

@@ -1,4 +1,4 @@
-"""What Redis has counted of all jobs, as counters and histograms: over restarts, and of every worker."""
+"""The totals that Redis keeps over all jobs, as Prometheus counters and histograms."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,13 +13,13 @@ _WHY = ("lost", "killed", "handed_back")
 
 
 class TotalsCollector(Collector):
-    """Tells of the totals that it was last given; of none while they are unknown."""
+    """Exports the totals that were set last; no metric while they are unknown (None)."""
 
     def __init__(self) -> None:
         self.totals: Totals | None = None
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics. A kind that has not occurred yet is 0, so that rates see its first one."""
+        """Yields the metrics. A kind without events has the value 0, so that a rate sees its first event."""
         totals = self.totals
         if totals is None:
             return
@@ -37,7 +37,7 @@ class TotalsCollector(Collector):
                 requeued.add_metric([kind, why], totals.requeued.get((kind, why), 0))
         yield from (attempts, lost, requeued)
         waited: dict[tuple[str, ...], Durations]
-        waited = {(kind,): found for kind, found in totals.waited.items()}
+        waited = {(kind,): durations for kind, durations in totals.waited.items()}
         nothing: dict[tuple[str, ...], Durations]
         nothing = {(kind,): Durations([0] * (len(WAIT_SECONDS) + 1)) for kind in KINDS}
         yield _histogram(

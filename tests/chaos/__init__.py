@@ -1,1 +1,1 @@
-"""Faults at random moments of real jobs on a real stack, and the ledger that has to balance after all."""
+"""Injects faults at random moments of real jobs on a real stack, and checks the results with a ledger."""

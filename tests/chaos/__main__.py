@@ -1,9 +1,10 @@
 """`make chaos ROUNDS=50`: real training jobs, and faults at random moments of each.
 
-Every round submits a job, watches it, and lets one or two faults strike: a kill -9 of the worker, of the run,
-of the trainer service, of Redis or of everything, a worker stopped for longer than its lease, a message that
-comes twice or again, a full disk, a clock that is set. The job has to end once, publish one model, with the
-weights of an undisturbed run to the bit, and leave nothing behind. Exit code 1: something was wrong.
+Every round submits a job, watches it, and injects one or two faults. Some faults kill with signal 9: the
+worker, the run, the trainer service, Redis, or all of them. The others are a worker stopped for longer than
+its lease, a message delivered twice or again, a full disk, and a clock that is set. The job must end exactly
+once, publish one model with exactly the weights of an undisturbed run, and leave no files or processes
+behind. Exit code 1: a check failed.
 """
 
 import argparse
@@ -31,12 +32,12 @@ from trainer.run.provenance import current_commit, machine
 
 OUTPUT = REPO / "out" / "chaos.json"
 SEEDS = 2  # of the trainings
-_FIRST_SECONDS = 6.0  # of a run: PyTorch is imported, the data made
+_FIRST_SECONDS = 6.0  # of a run: it imports PyTorch and generates its data
 
 
 @dataclass(frozen=True)
 class Strike:
-    """A fault and its moment: so many seconds after so many steps are told (0: after the job was claimed)."""
+    """A fault and its moment: `seconds` after the report of a step; step 0: after the claim."""
 
     fault: str
     step: int
@@ -45,45 +46,45 @@ class Strike:
 
 @dataclass
 class Round:
-    """A round, as the result tells of it."""
+    """A round, as the result file has it."""
 
     number: int
     seed: int  # of the training
     planned: list[Strike]
-    struck: list[str] = field(default_factory=list)  # faults that found something to disturb
+    struck: list[str] = field(default_factory=list)  # faults that had something to disturb
     job_id: str = ""
     attempts: int = 0
-    connections: int = 0  # that the watcher needed
+    connections: int = 0  # of the watcher
     seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
 
 def plan(rounds: int, seed: int, faults: Sequence[str] = tuple(FAULTS)) -> list[Round]:
-    """All rounds: every fault as often as any other, at random moments of the job's life."""
+    """Plans all rounds: every fault equally often, at random moments of the job."""
     chance = random.Random(seed)
     names: list[str] = []
     while len(names) < 2 * rounds:
         names += chance.sample(faults, len(faults))
-    made = []
+    planned = []
     for number in range(rounds):
         strikes = [_strike(names.pop(0), chance) for _ in range(chance.choice((1, 1, 2)))]
-        made.append(Round(number, number % SEEDS, sorted(strikes, key=lambda strike: strike.step)))
-    return made
+        planned.append(Round(number, number % SEEDS, sorted(strikes, key=lambda strike: strike.step)))
+    return planned
 
 
 def _strike(fault: str, chance: random.Random) -> Strike:
-    if fault == "fill_disk":  # while checkpoints are to come
+    if fault == "fill_disk":  # before the last checkpoints
         return Strike(fault, chance.randint(1, STEPS // 2), 0.0)
     kind = chance.random()
     if kind < 0.25:
         return Strike(fault, 0, chance.uniform(0, _FIRST_SECONDS))
     if kind < 0.8:
         return Strike(fault, chance.randint(1, STEPS - 1), chance.uniform(0, 0.5))
-    return Strike(fault, STEPS, chance.uniform(0, 1.0))  # as it publishes, and tells of its end
+    return Strike(fault, STEPS, chance.uniform(0, 1.0))  # while it publishes and ends
 
 
 def play(round_: Round, stack: Stack, expected: Weights, chance: random.Random) -> ChaosJob:
-    """Plays a round; what was wrong is written into it."""
+    """Plays a round, and writes failed checks into it."""
     began = time.monotonic()
     job = ChaosJob(stack, round_.seed)
     round_.job_id = job.job_id
@@ -112,7 +113,7 @@ def _reached(stack: Stack, job: ChaosJob, step: int) -> bool:
 
 
 def run(rounds: Sequence[Round], seed: int, folder: Path) -> tuple[list[str], Stack]:
-    """Plays all rounds; what was wrong with what they left behind."""
+    """Plays all rounds. Returns the failed checks of the state at the end."""
     wrong: list[str] = []
     references = {number: undisturbed(folder, number) for number in sorted({r.seed for r in rounds})}
     chance = random.Random(seed + 1)
@@ -120,11 +121,11 @@ def run(rounds: Sequence[Round], seed: int, folder: Path) -> tuple[list[str], St
     with Stack(folder / "stack") as stack:
         for round_ in rounds:
             jobs.append(play(round_, stack, references[round_.seed], chance))
-            told = ", ".join(round_.struck) or "nothing struck"
+            faults = ", ".join(round_.struck) or "no fault struck"
             end = "; ".join(round_.wrong) or "sound"
             print(
                 f"round {round_.number + 1} of {len(rounds)}, {round_.seconds:.0f} s, "
-                f"{round_.attempts} attempts: {told}: {end}",
+                f"{round_.attempts} attempts: {faults}: {end}",
                 flush=True,
             )
         wrong += faults_at_rest(stack, jobs)
@@ -137,13 +138,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=50, help="jobs to disturb (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of faults and moments (default: %(default)s)")
-    parser.add_argument("--fault", choices=FAULTS, help="that one alone (default: all)")
+    parser.add_argument("--fault", choices=FAULTS, help="inject only this fault (default: all)")
     parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write (default: %(default)s)")
     parser.add_argument(
-        "--keep", type=Path, help="folder for all that the stack writes (default: none is kept)"
+        "--keep", type=Path, help="folder for the files of the stack (default: a temporary one)"
     )
-    given = list(sys.argv[1:] if argv is None else argv)
-    arguments = parser.parse_args(given)
+    options = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(options)
     rounds = plan(arguments.rounds, arguments.seed, [arguments.fault] if arguments.fault else tuple(FAULTS))
     commit, began = current_commit(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cgn-chaos-") as temporary:
@@ -152,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         wrong, stack = run(rounds, arguments.seed, folder)
     unsound = [round_.number for round_ in rounds if round_.wrong]
     result: dict[str, Any] = {
-        "command": f"python -m tests.chaos {shlex.join(given)}".rstrip(),
+        "command": f"python -m tests.chaos {shlex.join(options)}".rstrip(),
         "commit": commit,
         "machine": machine(),
         "seconds": round(time.monotonic() - began, 1),
@@ -171,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     for line in wrong:
         print(f"wrong at the end: {line}")
-    print(f"{result['sound_rounds']} of {len(rounds)} rounds sound; {arguments.out} has the whole story")
+    print(f"{result['sound_rounds']} of {len(rounds)} rounds sound; details in {arguments.out}")
     return 0 if result["passed"] else 1
 
 

@@ -1,4 +1,4 @@
-"""A wall clock that can be set for some processes only, where there is a C compiler to make it."""
+"""A wall clock that can be set for some processes only. It needs a C compiler."""
 
 import shutil
 import struct
@@ -9,15 +9,15 @@ _SOURCE = Path(__file__).with_name("clock.c")
 
 
 class Clock:
-    """The wall clock of the processes that get `environment`; right at first.
+    """The wall clock of the processes that get `environment`. It is right at first.
 
     Attributes:
-        works: whether it can be set; it cannot without a C compiler.
-        environment: variables of the processes whose clock it is.
+        works: whether it can be set: whether there is a C compiler.
+        environment: variables for the processes that use this clock.
     """
 
     def __init__(self, folder: Path) -> None:
-        """folder: for its library and its file."""
+        """folder: where its library and its file are written."""
         compiler = shutil.which("cc") or shutil.which("gcc")
         self.works = compiler is not None
         self.environment: dict[str, str] = {}
@@ -30,6 +30,8 @@ class Clock:
             self.environment = {"LD_PRELOAD": str(library), "CGN_CHAOS_CLOCK": str(self._file)}
 
     def set(self, seconds: int) -> None:
-        """Sets it wrong by so many seconds."""
-        with self._file.open("r+b" if self._file.exists() else "wb") as file:  # the file that is mapped
+        """Sets the clock to be wrong by this many seconds."""
+        with self._file.open(
+            "r+b" if self._file.exists() else "wb"
+        ) as file:  # the processes have mapped this file
             file.write(struct.pack("q", seconds))

@@ -1,4 +1,4 @@
-"""What may go wrong while a job runs. A fault mends itself before it returns: then the job must end well."""
+"""Faults while a job runs. Each fault repairs itself before it returns, so the job must succeed."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from tests.chaos.stack import SERVICES, Stack, Stuck, wait_until
 from trainer.jobs.wakeup import QUEUE, celery_app, wake
 
 _NO_CHECKPOINT = "no checkpoint was written, the disk is full"
-_ROOM = 10_000_000  # bytes of a file: for a log or a model, not for a checkpoint of three times as much
+_MAX_FILE = 10_000_000  # bytes: enough for a log or a model, too few for a checkpoint of three times the size
 
 
 class TooLate(Exception):
-    """There was nothing left to disturb: the job had ended, or was between two workers."""
+    """There is nothing to disturb: the job has ended, or is between two workers."""
 
 
 def kill_worker(stack: Stack, job: ChaosJob, random: random.Random) -> None:
-    """Kill -9 of the worker; its run may not outlive it."""
+    """Kills the worker with signal 9. Its run must end too."""
     holder = _holder(stack, job)
     run = stack.runs_of(holder)
     stack.kill(holder)
@@ -32,7 +32,7 @@ def kill_worker(stack: Stack, job: ChaosJob, random: random.Random) -> None:
 
 
 def kill_run(stack: Stack, job: ChaosJob, random: random.Random) -> None:
-    """Kill -9 of a process of the run: its guard, or what trains."""
+    """Kills a process of the run with signal 9: its guard, or the training."""
     run = stack.runs_of(_holder(stack, job))
     if not run:
         raise TooLate
@@ -53,7 +53,7 @@ def kill_redis(stack: Stack, job: ChaosJob, random: random.Random) -> None:
 
 
 def kill_everything(stack: Stack, job: ChaosJob, random: random.Random) -> None:
-    """Kill -9 of the whole stack, in any order, and a new start."""
+    """Kills the whole stack with signal 9, in any order, and starts it again."""
     run = [pid for name in SERVICES for pid in stack.runs_of(name)]
     for name in random.sample(SERVICES, len(SERVICES)):
         stack.kill(name)
@@ -63,7 +63,7 @@ def kill_everything(stack: Stack, job: ChaosJob, random: random.Random) -> None:
 
 
 def stop_worker(stack: Stack, job: ChaosJob, random: random.Random) -> None:
-    """SIGSTOP of the worker, with its run or without, for longer than its lease; then it goes on."""
+    """Stops the worker, with or without its run, for longer than its lease (SIGSTOP). Then it continues."""
     holder, token = _holder(stack, job), stack.record(job.job_id).get("token")
     stopped = [stack.pid(holder), *random.choice(([], stack.runs_of(holder)))]
     try:
@@ -82,7 +82,7 @@ def stop_worker(stack: Stack, job: ChaosJob, random: random.Random) -> None:
 
 
 def end_worker(stack: Stack, job: ChaosJob, random: random.Random) -> None:
-    """SIGTERM of the worker: it hands the job back and leaves in good order."""
+    """Ends the worker by SIGTERM: it hands the job back and exits with code 0."""
     holder = _holder(stack, job)
     run = stack.runs_of(holder)
     os.kill(stack.pid(holder), signal.SIGTERM)
@@ -94,7 +94,7 @@ def end_worker(stack: Stack, job: ChaosJob, random: random.Random) -> None:
 
 
 def deliver_twice(stack: Stack, job: ChaosJob, random: random.Random) -> None:
-    """Wake-ups that nobody sent, and the same submission again."""
+    """Sends unneeded wake-ups, and the same submission again."""
     for _ in range(random.randint(2, 5)):
         wake(celery_app(stack.jobs_url))
     again = job.submit(stack)
@@ -103,7 +103,7 @@ def deliver_twice(stack: Stack, job: ChaosJob, random: random.Random) -> None:
 
 
 def deliver_again(stack: Stack, job: ChaosJob, random: random.Random) -> None:
-    """The wake-up of a worker that never acknowledged it comes again, the visibility timeout being over."""
+    """Makes Celery deliver a wake-up again that no worker acknowledged within the visibility timeout."""
     aside = f"{QUEUE}-aside"
     celery_app(stack.jobs_url).send_task("cgn.wake", queue=aside, ignore_result=True)
     message = json.loads(str(stack.redis.rpop(aside)))
@@ -115,27 +115,29 @@ def deliver_again(stack: Stack, job: ChaosJob, random: random.Random) -> None:
 
 
 def fill_disk(stack: Stack, job: ChaosJob, random: random.Random) -> None:
-    """No file of the run may grow to a checkpoint's size until a checkpoint has failed for that."""
+    """Limits the size of the run's files until writing a checkpoint has failed."""
     run = stack.runs_of(_holder(stack, job))
     if len(run) < 2:
         raise TooLate
-    trains = run[1]
+    training = run[1]
     try:
-        before = resource.prlimit(trains, resource.RLIMIT_FSIZE)
-        resource.prlimit(trains, resource.RLIMIT_FSIZE, (_ROOM, before[1]))
+        before = resource.prlimit(training, resource.RLIMIT_FSIZE)
+        resource.prlimit(training, resource.RLIMIT_FSIZE, (_MAX_FILE, before[1]))
     except ProcessLookupError:
         raise TooLate from None
-    told = job.times_told(_NO_CHECKPOINT)
-    wait_until("a checkpoint to fail", lambda: job.times_told(_NO_CHECKPOINT) > told or not alive(trains))
-    # A quick run may have gone on to its end by now, for which there was room; the ledger says how it ended.
+    before_fault = job.log_count(_NO_CHECKPOINT)
+    wait_until(
+        "a checkpoint to fail", lambda: job.log_count(_NO_CHECKPOINT) > before_fault or not alive(training)
+    )
+    # A quick run may have ended by now, for which there was enough space. The ledger checks how it ended.
     with suppress(ProcessLookupError):
-        resource.prlimit(trains, resource.RLIMIT_FSIZE, before)
-    if job.times_told(_NO_CHECKPOINT) == told:
+        resource.prlimit(training, resource.RLIMIT_FSIZE, before)
+    if job.log_count(_NO_CHECKPOINT) == before_fault:
         raise TooLate
 
 
 def set_clock(stack: Stack, job: ChaosJob, random: random.Random) -> None:
-    """The wall clock jumps by up to a day, back or ahead."""
+    """Sets the wall clock back or ahead by up to a day."""
     if not stack.clock.works:
         raise TooLate
     stack.clock.set(random.randint(-86_400, 86_400))

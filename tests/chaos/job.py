@@ -1,4 +1,4 @@
-"""A real training job of a few steps, and a client that watches it through everything."""
+"""A real training job of a few steps, and a client that watches it despite all faults."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from cgn_api.v1 import trainer_pb2 as pb
 from tests.chaos.stack import PATIENCE_SECONDS, Stack, Stuck
 
 MODEL = "chaos"
-STEPS = 60  # longer on any machine than what watches it takes to act
+STEPS = 60  # enough that the faults can act before the end, on any machine
 SPEC: Mapping[str, Any] = {
     "model_name": MODEL,
     "dataset": "double_colored_mnist",
@@ -21,18 +21,18 @@ SPEC: Mapping[str, Any] = {
     "train_images": 100,
     "checkpoint_every": 3,
     "sample_every": 1000,
-    "publish_collapsed": True,  # so few steps make no masks
+    "publish_collapsed": True,  # masks do not form in so few steps
 }
-THREADS = 1  # of a run: bits depend on it, so it is part of the spec
+THREADS = 1  # of a run; the exact weights depend on it
 _TRANSIENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
 
 
 class ChaosJob:
-    """A job that is submitted when made, and watched from then on.
+    """A job that is submitted and watched from its construction on.
 
     Attributes:
         seed: of its training.
-        events: what the watcher was told, in order, over all its connections.
+        events: all events that the watcher received, in order, over all its connections.
     """
 
     def __init__(self, stack: Stack, seed: int) -> None:
@@ -45,7 +45,7 @@ class ChaosJob:
         self._watcher.start()
 
     def submit(self, stack: Stack) -> str:
-        """Submits it, once more if need be: the request id is the same. Gives the job's id."""
+        """Submits the job, again after a transient error with the same request id. Returns the job's id."""
         spec = pb.JobSpec(train_cgn=pb.TrainCgnSpec(**SPEC, seed=self.seed))
         spec.resources.cpu_threads = THREADS
         request = pb.SubmitJobRequest(spec=spec, request_id=self._request_id)
@@ -70,16 +70,16 @@ class ChaosJob:
                 return
             except grpc.RpcError:
                 time.sleep(0.3)
-            except ValueError:  # the channel is closed: this suite has given up
+            except ValueError:  # the channel is closed: the suite has ended
                 return
 
-    def times_told(self, text: str) -> int:
-        """How many lines of its log have this text."""
+    def log_count(self, text: str) -> int:
+        """Returns the number of log lines with this text."""
         return sum(text in event.log_line for event in list(self.events))
 
     @property
     def ended(self) -> bool:
-        """Whether the watcher has seen the end."""
+        """Whether the watcher has seen the job's end."""
         return not self._watcher.is_alive()
 
     def wait(self) -> None:

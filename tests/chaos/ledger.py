@@ -1,4 +1,4 @@
-"""The ledger: what has to be true of every job, and of all that is left behind, whatever went wrong."""
+"""The ledger: checks of every job, and of the state at the end, after all faults."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,14 +14,14 @@ from trainer.run.directories import UNFINISHED
 
 
 def faults_of_job(stack: Stack, job: ChaosJob, expected: Weights) -> list[str]:
-    """What is wrong with a job that has ended."""
-    found = stack.stub.GetJob(pb.GetJobRequest(job_id=job.job_id))
+    """Returns the failed checks of a job that has ended."""
+    final = stack.stub.GetJob(pb.GetJobRequest(job_id=job.job_id))
     wrong = _history(stack, job)
-    if found.state != pb.JOB_STATE_SUCCEEDED:
-        wrong.append(f"ended as {pb.JobState.Name(found.state)}: {found.message}")
+    if final.state != pb.JOB_STATE_SUCCEEDED:
+        wrong.append(f"ended as {pb.JobState.Name(final.state)}: {final.message}")
     version = f"job-{job.job_id}"
-    if (found.model_name, found.model_version) != (MODEL, version):
-        wrong.append(f"published {found.model_name} {found.model_version}, not {MODEL} {version}")
+    if (final.model_name, final.model_version) != (MODEL, version):
+        wrong.append(f"published {final.model_name} {final.model_version}, not {MODEL} {version}")
     try:
         weights = Weights.of(stack.models_dir / MODEL / version)
     except (OSError, KeyError, ValueError) as error:
@@ -36,14 +36,14 @@ def faults_of_job(stack: Stack, job: ChaosJob, expected: Weights) -> list[str]:
 
 
 def _history(stack: Stack, job: ChaosJob) -> list[str]:
-    """What is wrong with the history that its watcher was told."""
+    """Returns the failed checks of the events that the watcher received."""
     wrong = []
     ids = [tuple(map(int, event.event_id.split("-"))) for event in job.events]
     if any(later <= earlier for earlier, later in pairwise(ids)):
         wrong.append("the watcher's events are not in order")
     whole = list(stack.stub.WatchJob(pb.WatchJobRequest(job_id=job.job_id)))
     if whole != job.events:
-        wrong.append(f"the watcher was told {len(job.events)} events, the log has {len(whole)}")
+        wrong.append(f"the watcher received {len(job.events)} events, the log has {len(whole)}")
     states = [
         JobState(pb.JobState.Name(event.state_change.state).removeprefix("JOB_STATE_"))
         for event in whole
@@ -61,13 +61,13 @@ def _history(stack: Stack, job: ChaosJob) -> list[str]:
             step = 0
         elif event.HasField("progress"):
             if event.progress.step <= step:
-                wrong.append(f"step {event.progress.step} was told twice in one attempt")
+                wrong.append(f"step {event.progress.step} was reported twice in one attempt")
             step = event.progress.step
     return wrong
 
 
 def faults_at_rest(stack: Stack, jobs: Sequence[ChaosJob]) -> list[str]:
-    """What is wrong once all jobs have ended, the stack still being up."""
+    """Returns the failed checks once all jobs have ended, while the stack still runs."""
     wrong = []
     published = sorted(path.name for path in (stack.models_dir / MODEL).iterdir())
     if published != sorted(f"job-{job.job_id}" for job in jobs):

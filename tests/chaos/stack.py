@@ -1,4 +1,4 @@
-"""The trainer's side of the system as processes, each of which can be killed and started again."""
+"""Redis, the trainer service and two workers as processes that can be killed and started again."""
 
 import json
 import os
@@ -26,29 +26,29 @@ from tests.chaos.clock import Clock
 
 WORKERS = ("worker-0", "worker-1")
 SERVICES = ("redis", "trainer", *WORKERS)
-PATIENCE_SECONDS = 600.0  # before anything counts as hanging: machines may be slow
+PATIENCE_SECONDS = 600.0  # until a wait counts as hanging: machines may be slow
 
 
 class Stuck(Exception):
-    """What has to come about did not."""
+    """An expected event did not happen in time."""
 
 
 def wait_until(what: str, condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
-    """Waits until the condition gives something true, and gives that. Raises Stuck."""
+    """Waits until the condition returns a true value, and returns that value. Raises Stuck."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         if time.monotonic() > deadline:
             raise Stuck(f"waited {seconds:g} s for {what}")
         time.sleep(0.1)
-    return found
+    return value
 
 
 class Stack:
-    """Redis, the trainer service and two workers, from entering the context to leaving it.
+    """Redis, the trainer service and two workers, which run within the context.
 
     Attributes:
         stub: of the trainer service.
-        runs_dir, models_dir: where jobs' files and models lie.
+        runs_dir, models_dir: folders of the jobs' files and models.
         clock: the wall clock of all processes.
     """
 
@@ -76,7 +76,7 @@ class Stack:
         self._processes: dict[str, Process] = {}
         self.redis = client(self.jobs_url)
         self.address = f"127.0.0.1:{trainer_port}"
-        quick = [("grpc.max_reconnect_backoff_ms", 500)]  # to a service that is killed and started again
+        quick = [("grpc.max_reconnect_backoff_ms", 500)]  # to a service that was killed and started again
         self._channel = grpc.insecure_channel(self.address, options=quick)
         self.stub = pb_grpc.TrainerServiceStub(self._channel)
 
@@ -90,12 +90,12 @@ class Stack:
         self.redis.close()
         for name in reversed(SERVICES):
             if name in self._processes:
-                with suppress(ProcessLookupError):  # one that is stopped cannot end
+                with suppress(ProcessLookupError):  # a stopped process cannot end
                     os.kill(self.pid(name), signal.SIGCONT)
                 self._processes[name].stop()
 
     def start(self, name: str) -> None:
-        """Starts a service and waits until it serves; a worker is not waited for."""
+        """Starts a service and waits until it serves. Does not wait for a worker."""
         environment = dict(self._environment)
         if name == "redis":
             folder = self._folder / "redis"
@@ -124,43 +124,43 @@ class Stack:
         return self._processes[name].pid
 
     def exit_code(self, name: str) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        """Returns the exit code; negative: the signal that ended it; None: it still runs."""
         return self._processes[name].exit_code()
 
     def kill(self, name: str) -> None:
-        """Kill -9 of the service's process alone."""
+        """Kills only the service's process, with signal 9."""
         os.kill(self.pid(name), signal.SIGKILL)
         wait_until(f"{name} to be gone", lambda: self.exit_code(name) is not None)
 
     def record(self, job_id: str) -> dict[str, str]:
-        """The job's record as it lies in Redis; empty while Redis is away."""
+        """Returns the job's record in Redis; empty while Redis is away."""
         try:
-            found: Any = self.redis.hgetall(f"cgn:job:{job_id}")
+            record: Any = self.redis.hgetall(f"cgn:job:{job_id}")
         except redis.RedisError:
             return {}
-        return dict(found)
+        return dict(record)
 
     def step(self, job_id: str) -> int:
-        """Steps that the job has done, as last told; -1 before it runs, and while Redis is away."""
+        """Returns the last step that the job reported; -1 before it runs, and while Redis is away."""
         record = self.record(job_id)
         progress: dict[str, int] = json.loads(record.get("progress", "null")) or {"step": 0}
         return progress["step"] if record.get("start_time") else -1
 
     def holder(self, job_id: str) -> str | None:
-        """The service that runs the job or ran it last, as far as it is one of the present ones."""
+        """Returns the worker that runs the job or ran it last; None if that worker does not exist now."""
         pid = self.record(job_id).get("worker", "").rpartition(":")[2]
         names = [name for name in WORKERS if str(self.pid(name)) == pid]
         return names[0] if names else None
 
     def runs_of(self, worker: str) -> list[int]:
-        """The processes of a worker's run, its guard first."""
-        children, found = _children(), [self.pid(worker)]
-        for pid in found:
-            found += children.get(pid, [])
-        return found[1:]
+        """Returns the processes of a worker's run, its guard first."""
+        children, pids = _children(), [self.pid(worker)]
+        for pid in pids:
+            pids += children.get(pid, [])
+        return pids[1:]
 
     def strangers(self) -> list[int]:
-        """Processes that, by their environment, are of this stack, but no service nor a descendant of one."""
+        """Returns orphans: processes with this stack's environment that do not descend from its services."""
         children, known = _children(), [process.pid for process in self._processes.values()]
         for pid in known:
             known += children.get(pid, [])

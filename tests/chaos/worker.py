@@ -1,7 +1,7 @@
-"""The worker of the chaos suite: `python -m tests.chaos.worker`, the real one in a hurry.
+"""The worker of the chaos suite: `python -m tests.chaos.worker`, the real worker with short times.
 
-Its leases are short, and Celery takes a message for lost that it has not heard of for a second: every job is
-longer than the visibility timeout.
+Its leases are short. Celery delivers a message again that is not acknowledged for a second, so every job
+takes longer than the visibility timeout.
 """
 
 from typing import Any

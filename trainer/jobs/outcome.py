@@ -1,4 +1,4 @@
-"""What becomes of a job when an attempt ends: after its run, a lost worker, or its time limit.
+"""Decides what becomes of a job when an attempt ends: after its run, a lost worker, or its time limit.
 
 This module decides state, reason and message. Only Redis knows the situation of a job when it leaves its
 worker, because a caller may cancel it at any moment. So Python passes a move for each situation. Then `leave`
@@ -28,7 +28,7 @@ from trainer.run.exit_codes import (
 CANCELLED_WHILE_PENDING = "cancelled before it began"
 # The limit in seconds takes the place of {limit}, in Python or in overtime.lua.
 TIME_LIMIT_REACHED = "its time limit of {limit} s is over"
-TIME_LIMIT_MESSAGE = TIME_LIMIT_REACHED + "; ResumeJob goes on from its checkpoint"
+TIME_LIMIT_MESSAGE = TIME_LIMIT_REACHED + "; ResumeJob continues from its checkpoint"
 _SMALLER = "ask for less (a smaller batch) or use a larger machine"
 _MAX_MESSAGE = 500  # characters
 
@@ -203,7 +203,7 @@ def after_lost_worker(worker: str, time_limit_seconds: int) -> Outcomes:
         lost_too_often=Move(
             JobState.FAILED,
             f"given up: its worker was lost {MAX_LOSSES} times without a new checkpoint, the last one was "
-            f"{worker}; look for want of memory there",
+            f"{worker}; check whether memory ran out there",
             Reason.WORKERS_LOST,
         ),
         cancelled=Move(JobState.CANCELLED, f"cancelled; its worker {worker} was lost meanwhile"),

@@ -258,7 +258,7 @@ class JobQueue:
                 return
 
     async def _dropped(self, job_id: str, after: str) -> int:
-        """Returns how many events are missing at the log's beginning; 0 if `after` is later than all of them."""
+        """Returns how many events are missing at the log's beginning; 0 if none of them is after `after`."""
         written, kept, first = await self._call("log_extent", job_id)
         reaches_back = first and _event_place(first) <= _event_place(after)
         return 0 if reaches_back else max(0, int(written) - kept)

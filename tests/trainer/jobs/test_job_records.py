@@ -195,7 +195,7 @@ async def test_time_is_counted_over_attempts_and_ends_a_job(queue: JobQueue, cla
     assert again.release(Outcome(JobState.CANCELLED, "cancelled")) is JobState.FAILED
     ended = await queue.get(job.job_id)
     assert (ended.state, ended.reason) == (JobState.FAILED, "TIME_LIMIT")
-    assert ended.message == "its time limit of 60 s is over; ResumeJob goes on from its checkpoint"
+    assert ended.message == "its time limit of 60 s is over; ResumeJob continues from its checkpoint"
     unlimited = claimed(claims)
     assert unlimited.job_id == free.job_id
     unlimited._reported_at -= 10_000
