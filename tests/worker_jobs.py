@@ -55,7 +55,7 @@ async def ended(queue: JobQueue, job_id: str) -> Job:
 
 
 async def going(queue: JobQueue, job_id: str) -> Job:
-    """Waits until the job has made a checkpoint in this attempt."""
+    """Waits until the job has written a checkpoint in this attempt."""
     return await until(queue, job_id, lambda job: job.state is JobState.RUNNING and bool(job.artefacts))
 
 
@@ -71,7 +71,7 @@ async def log_so_far(redis: Redis, job_id: str) -> list[str]:
 
 
 async def pids(queue: JobQueue, redis: Redis, job_id: str, word: str = "pid") -> list[int]:
-    """What the run told of process ids, while it still runs."""
+    """Returns the process ids that the run has logged, while it still runs."""
     entries: Any = await redis.xrange(f"cgn:job:{job_id}:events")
-    found = [re.search(rf'"{word} (\d+)', fields.get("data", "")) for _, fields in entries]
-    return [int(match[1]) for match in found if match]
+    matches = [re.search(rf'"{word} (\d+)', fields.get("data", "")) for _, fields in entries]
+    return [int(match[1]) for match in matches if match]

@@ -88,13 +88,13 @@ def _missing_model(config: Dataclass, kind: Kind, models_dir: Path, prefix: str)
 
 def _families(model: Path, versions: str) -> set[str]:
     """The families of a model's versions, as far as their cards can be read; the job itself looks closer."""
-    found = set()
+    families = set()
     for path in model.glob(f"{versions}/{CARD_FILE}"):
         try:
-            found.add(str(json.loads(path.read_text(encoding="utf-8"))["family"]))
+            families.add(str(json.loads(path.read_text(encoding="utf-8"))["family"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return found
+    return families
 
 
 def _directory_below(path: Path, root: Path) -> bool:

@@ -168,19 +168,19 @@ class Stack:
 
 
 def _children() -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
+    children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            found.setdefault(int(path.read_text().rpartition(")")[2].split()[1]), []).append(
+            children.setdefault(int(path.read_text().rpartition(")")[2].split()[1]), []).append(
                 int(path.parts[2])
             )
-    return found
+    return children
 
 
 def _marked(mark: str) -> list[int]:
-    found = []
+    pids = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
             if mark.encode() in path.read_bytes().split(b"\0"):
-                found.append(int(path.parts[2]))
-    return found
+                pids.append(int(path.parts[2]))
+    return pids

@@ -1,4 +1,4 @@
-"""The chaos suite in short."""
+"""A short run of the chaos suite."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.chaos.faults import FAULTS
 ROUNDS = 5
 
 
-def test_a_seed_plans_the_same_rounds_and_every_fault_has_its_turn() -> None:
+def test_a_seed_plans_the_same_rounds_with_every_fault_equally_often() -> None:
     rounds = plan(50, 0)
     assert rounds == plan(50, 0)
     assert rounds != plan(50, 1)
@@ -25,14 +25,14 @@ def test_a_seed_plans_the_same_rounds_and_every_fault_has_its_turn() -> None:
 def test_jobs_survive_a_few_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "chaos.json"
     assert main(["--rounds", str(ROUNDS), "--seed", "2", "--out", str(out)]) == 0, capsys.readouterr().out
-    told = json.loads(out.read_text())
-    assert told["sound_rounds"] == len(told["rounds"]) == ROUNDS
-    assert told["struck"]
+    result = json.loads(out.read_text())
+    assert result["sound_rounds"] == len(result["rounds"]) == ROUNDS
+    assert result["struck"]
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_a_job_outlives_a_kill_of_the_whole_stack_and_its_watcher_sees_one_history(
+def test_a_job_survives_a_kill_of_the_whole_stack_and_its_watcher_sees_one_history(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "chaos.json"

@@ -1,12 +1,12 @@
 """A run that counts: `python -m tests.runs.count`, with the options and the protocol of train_cgn.
 
 Each step takes `lr_generator` seconds; a checkpoint, every `checkpoint_every` steps, is the number of
-steps done. The model's name says how it behaves:
-  fail      gives up at step 2 with a reason
+steps done. The name of the model sets the behaviour:
+  fail      fails at step 2 with a reason
   crash     is killed by a signal at step 2
   stubborn  ignores SIGTERM
-  parent    starts a process of its own first, in a session of its own, and tells its pid
-  hungry    takes a gigabyte of memory at step 2
+  parent    first starts another process in a new session, and logs its pid
+  hungry    allocates a gigabyte of memory at step 2
 """
 
 import os
@@ -33,7 +33,7 @@ def count(config: TrainCgnConfig, context: RunContext) -> Published:
     reporter.log(f"pid {os.getpid()}, begins at step {done}, threads {os.environ.get('OMP_NUM_THREADS')}")
     reporter.log(f"waits {os.environ.get('OMP_WAIT_POLICY')}")
     reporter.log(f"GPUs {os.environ.get('CUDA_VISIBLE_DEVICES')}")
-    taken: list[bytes] = []
+    blocks: list[bytes] = []
     reporter.begin(done, config.steps, images_per_step=config.batch_size)
     while done < config.steps:
         time.sleep(config.lr_generator)
@@ -42,7 +42,7 @@ def count(config: TrainCgnConfig, context: RunContext) -> Published:
         if config.model_name == "fail" and done == 2:
             raise RunError("the digits are gone; bring them back")
         if config.model_name == "hungry" and done == 2:
-            taken.append(b"x" * (1 << 30))
+            blocks.append(b"x" * (1 << 30))
         if config.model_name == "crash" and done == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         if done % config.checkpoint_every == 0 or context.stop.requested:

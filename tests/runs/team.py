@@ -1,6 +1,6 @@
 """A run of several processes: `python -m tests.runs.team`, with options and protocol of train_imagenet.
 
-Each step they add up their ranks. Every process tells its pid first.
+In each step they add up their ranks. At first each process prints its pid.
 """
 
 import os
@@ -17,7 +17,7 @@ from trainer.run.process_group import Team
 
 def add_up(config: TrainImagenetConfig, context: RunContext) -> Published:
     team = Team(context.device)
-    # print() writes the end of a line apart from it, so that another process's could come between them.
+    # print() writes the end of a line separately, so another process could write in between.
     os.write(1, f"pid {os.getpid()} rank {team.rank} threads {torch.get_num_threads()}\n".encode())
     reporter, steps = context.reporter, config.steps or 1
     if team.leads:

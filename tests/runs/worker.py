@@ -1,6 +1,6 @@
-"""The worker of the tests: `python -m tests.runs.worker LEASE_SECONDS` counts and adds up where others train.
+"""The worker of the tests, `python -m tests.runs.worker LEASE_SECONDS`: its jobs count instead of training.
 
-It is the real worker in all but its table of which module runs which kind of job.
+Only its table of modules by kind of job differs from the real worker.
 """
 
 import sys

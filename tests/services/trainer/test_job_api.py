@@ -48,11 +48,11 @@ def ended(client: Client, job_id: str) -> pb.Job:
     return client.get_job(job_id)
 
 
-def test_what_was_queued_is_told_in_a_line_defaults_and_all(client: Client) -> None:
+def test_a_job_is_described_in_one_line_with_its_defaults(client: Client) -> None:
     job = client.submit("train_cgn")
-    said = "train_cgn, model_name my_cgn, dataset colored_mnist, steps 14000"
-    assert describe(job) == f"job {job.job_id}: {said}"
-    assert describe(client.submit("train_cgn", validate_only=True)) == said
+    line = "train_cgn, model_name my_cgn, dataset colored_mnist, steps 14000"
+    assert describe(job) == f"job {job.job_id}: {line}"
+    assert describe(client.submit("train_cgn", validate_only=True)) == line
     assert describe(client.submit("reproduce_cell")).endswith(": reproduce_cell, variant colored, method cgn")
 
 
@@ -75,7 +75,7 @@ def test_ids_labels_and_filters(client: Client) -> None:
     assert [job.job_id for job in client.list_jobs(owner="anyone")] == [other.job_id, job.job_id]
 
 
-def test_what_is_wrong_with_a_request_is_named(client: Client, trainer: TrainerProcess) -> None:
+def test_errors_name_the_wrong_fields(client: Client, trainer: TrainerProcess) -> None:
     job_id = client.submit("train_cgn").job_id
     unknown: Any = [9]
     stub = trainer.stub
@@ -176,7 +176,7 @@ def test_a_cancelled_job_is_resumed_from_its_checkpoint_and_retried_from_zero(
         assert client.submit("train_saliency", job_id="second").job_id == "second"
 
 
-def test_nothing_is_resumed_of_a_job_that_never_wrote_a_checkpoint(client: Client) -> None:
+def test_a_job_without_a_checkpoint_cannot_be_resumed(client: Client) -> None:
     job = client.submit("train_cgn")
     client.cancel(job.job_id)
     error = failed(lambda: client.resume(job.job_id))
@@ -184,7 +184,7 @@ def test_nothing_is_resumed_of_a_job_that_never_wrote_a_checkpoint(client: Clien
     assert client.retry(job.job_id).state == pb.JOB_STATE_PENDING
 
 
-def test_a_job_stops_when_its_time_is_over(client: Client, trainer: TrainerProcess, tmp_path: Path) -> None:
+def test_a_job_stops_at_its_time_limit(client: Client, trainer: TrainerProcess, tmp_path: Path) -> None:
     with worker_of(trainer, tmp_path / "worker.log"):
         job = client.submit("train_cgn", steps=100_000, time_limit_seconds=3, **FAST)
         done = ended(client, job.job_id)
@@ -196,7 +196,9 @@ def test_a_job_stops_when_its_time_is_over(client: Client, trainer: TrainerProce
         client.cancel(resumed.job_id)
 
 
-def test_artefacts_come_whole_or_not_at_all(client: Client, trainer: TrainerProcess, tmp_path: Path) -> None:
+def test_artefacts_are_fetched_as_a_whole_or_not_at_all(
+    client: Client, trainer: TrainerProcess, tmp_path: Path
+) -> None:
     with worker_of(trainer, tmp_path / "worker.log"):
         job = client.submit("train_cgn", steps=40, **FAST)
         done = ended(client, job.job_id)
@@ -206,9 +208,13 @@ def test_artefacts_come_whole_or_not_at_all(client: Client, trainer: TrainerProc
     data = tmp_path.glob(f"runs/{job.job_id}/*/{checkpoint.path.partition('/')[2]}")
     (path,) = data
     assert checkpoint.digest == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
-    got = client.fetch(job.job_id, checkpoint.path, tmp_path / "got")
+    artefact = client.fetch(job.job_id, checkpoint.path, tmp_path / "got")
     assert (tmp_path / "got").read_bytes() == path.read_bytes()
-    assert (got.bytes, got.digest, got.kind) == (checkpoint.bytes, checkpoint.digest, "checkpoint")
+    assert (artefact.bytes, artefact.digest, artefact.kind) == (
+        checkpoint.bytes,
+        checkpoint.digest,
+        "checkpoint",
+    )
     client.fetch(job.job_id, by_kind["log"].path, tmp_path / "log.txt")
     assert "begins at step 0" in (tmp_path / "log.txt").read_text()
 
@@ -246,7 +252,7 @@ def test_artefacts_come_whole_or_not_at_all(client: Client, trainer: TrainerProc
     assert not list(tmp_path.glob("*stolen*")) and not list(tmp_path.glob("*gone*"))
 
 
-def test_events_come_by_kind(client: Client, trainer: TrainerProcess, tmp_path: Path) -> None:
+def test_events_are_filtered_by_kind(client: Client, trainer: TrainerProcess, tmp_path: Path) -> None:
     with worker_of(trainer, tmp_path / "worker.log"):
         job = client.submit("train_cgn", steps=30, **FAST)
         whole = list(client.watch(job.job_id))
@@ -275,14 +281,14 @@ def test_a_watcher_sees_one_history_although_the_service_is_killed(
         assert seen[-1].state_change.state == pb.JOB_STATE_SUCCEEDED
 
 
-def test_a_service_that_was_never_there_is_told_at_once() -> None:
+def test_a_missing_service_is_reported_at_once() -> None:
     began = time.monotonic()
     with Client(trainer=f"127.0.0.1:{free_port()}") as client:
         assert failed(lambda: list(client.watch("x"))).code == "UNAVAILABLE"
     assert time.monotonic() - began < 60
 
 
-def test_a_caller_may_queue_so_many_jobs(tmp_path: Path) -> None:
+def test_a_callers_queued_jobs_are_limited(tmp_path: Path) -> None:
     with (
         LocalRedis(free_port(), tmp_path / "redis", JOBS_FLAGS) as server,
         TrainerProcess(server.url, tmp_path, CGN_MOST_QUEUED_JOBS="2") as trainer,

@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRedis]:
 
 @pytest.fixture(scope="module")
 def trainer(server: LocalRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainerProcess]:
-    """A service that nobody works for, so that its jobs stay queued."""
+    """A service without workers, so its jobs stay queued."""
     with TrainerProcess(server.url, tmp_path_factory.mktemp("trainer")) as trainer:
         trainer.wait_for_health("SERVING")
         yield trainer
@@ -144,7 +144,7 @@ def test_a_queued_job_shows_its_place_and_what_it_waits_for(trainer: TrainerProc
 
 
 def test_lists_come_in_pages(trainer: TrainerProcess) -> None:
-    made = [trainer.submit().job_id for _ in range(5)]
+    submitted = [trainer.submit().job_id for _ in range(5)]
     listed: list[str] = []
     token = ""
     while True:
@@ -154,7 +154,7 @@ def test_lists_come_in_pages(trainer: TrainerProcess) -> None:
         token = answer.next_page_token
         if not token:
             break
-    assert listed[:5] == made[::-1]
+    assert listed[:5] == submitted[::-1]
     assert len(set(listed)) == len(listed)
     everything = trainer.stub.ListJobs(pb.ListJobsRequest(page_size=5000))
     assert [job.job_id for job in everything.jobs] == listed
@@ -180,11 +180,11 @@ def test_other_bad_requests(trainer: TrainerProcess) -> None:
     for call, field in bad:
         code, _, _, fields = refused(call)
         assert (code, fields) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
-    for nobody in ("0" * 12, f"{job_id}:events", "*", "x" * 10_000):
+    for unknown_id in ("0" * 12, f"{job_id}:events", "*", "x" * 10_000):
         for call in (
-            lambda: trainer.get(nobody),  # noqa: B023
-            lambda: stub.CancelJob(pb.CancelJobRequest(job_id=nobody)),  # noqa: B023
-            lambda: trainer.watch(nobody),  # noqa: B023
+            lambda: trainer.get(unknown_id),  # noqa: B023
+            lambda: stub.CancelJob(pb.CancelJobRequest(job_id=unknown_id)),  # noqa: B023
+            lambda: trainer.watch(unknown_id),  # noqa: B023
         ):
             code, reason, _, _ = refused(call)
             assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
@@ -263,7 +263,7 @@ def test_cancelling_ends_a_running_job_and_its_watchers(lone_redis: LocalRedis, 
         assert checkpoint and int(checkpoint.read_text()) >= done.progress.step > 0
 
 
-def test_many_may_watch_one_job(trainer: TrainerProcess, server: LocalRedis) -> None:
+def test_many_watch_one_job(trainer: TrainerProcess, server: LocalRedis) -> None:
     def connections(flag: str = "") -> int:
         """Of Redis; with the flag b: those on which a watcher waits for events."""
         return sum(flag in entry["flags"] for entry in redis.client_list())
@@ -289,7 +289,7 @@ def _watch_with_many(trainer: TrainerProcess, connections: Callable[..., int]) -
     wait_for("all to be let go", lambda: connections("b") == others)
 
 
-def test_a_service_that_stops_ends_the_watching_of_jobs(server: LocalRedis, tmp_path: Path) -> None:
+def test_a_service_that_stops_ends_its_watchers(server: LocalRedis, tmp_path: Path) -> None:
     with TrainerProcess(server.url, tmp_path) as trainer:
         trainer.wait_for_health("SERVING")
         job = trainer.submit()
@@ -302,9 +302,7 @@ def test_a_service_that_stops_ends_the_watching_of_jobs(server: LocalRedis, tmp_
         assert "Traceback" not in trainer.log()
 
 
-def test_a_restarted_service_knows_the_running_jobs_and_takes_back_lost_ones(
-    lone_redis: LocalRedis, tmp_path: Path
-) -> None:
+def test_a_restarted_service_knows_the_running_jobs(lone_redis: LocalRedis, tmp_path: Path) -> None:
     with TrainerProcess(lone_redis.url, tmp_path) as first, worker_of(first, tmp_path / "worker.log"):
         first.wait_for_health("SERVING")
         job = first.submit(steps=10_000, checkpoint_every=10)
@@ -330,12 +328,12 @@ def test_the_service_resumes_the_job_of_a_killed_worker(lone_redis: LocalRedis, 
         with worker_of(trainer, tmp_path / "second.log"):
             # No one wakes the second worker but the service's sweeper.
             done = wait_for(
-                "the job to end", lambda: found if (found := trainer.get(job.job_id)).state in ENDED else None
+                "the job to end", lambda: now if (now := trainer.get(job.job_id)).state in ENDED else None
             )
             assert (done.state, done.attempt) == (pb.JOB_STATE_SUCCEEDED, 2)
 
 
-def test_redis_may_be_absent_at_start_and_go_later(tmp_path: Path) -> None:
+def test_redis_may_be_absent_at_the_start_and_later(tmp_path: Path) -> None:
     port = free_port()
     with TrainerProcess(f"redis://127.0.0.1:{port}/0", tmp_path) as trainer:
         trainer.wait_for_log("set CGN_JOBS_URL")
@@ -346,8 +344,9 @@ def test_redis_may_be_absent_at_start_and_go_later(tmp_path: Path) -> None:
             assert f"127.0.0.1:{port}" in message
             assert "CGN_JOBS_URL" in message
         assert trainer.submit(validate_only=True).spec.train_cgn.steps > 0
-        told = [line for line in trainer.log().splitlines() if "set CGN_JOBS_URL" in line]
-        assert len([line for line in told if '"level": "ERROR"' in line]) == 1  # and one for each refused RPC
+        lines = [line for line in trainer.log().splitlines() if "set CGN_JOBS_URL" in line]
+        # Besides, there is one line for each refused RPC.
+        assert len([line for line in lines if '"level": "ERROR"' in line]) == 1
 
         with LocalRedis(port, tmp_path / "redis", JOBS_FLAGS) as server:
             trainer.wait_for_health("SERVING")
@@ -366,7 +365,7 @@ def test_redis_may_be_absent_at_start_and_go_later(tmp_path: Path) -> None:
         assert trainer.stop(signal.SIGINT) == 0
 
 
-def test_a_taken_port_is_told_in_one_line(trainer: TrainerProcess, tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_line(trainer: TrainerProcess, tmp_path: Path) -> None:
     env = trainer.env | {"CGN_TRAINER_METRICS_PORT": str(free_port())}
     with ModuleProcess("services.trainer", log=tmp_path / "second.log", env=env) as second:
         assert second.process.wait(90) == 1

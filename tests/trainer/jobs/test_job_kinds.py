@@ -52,11 +52,11 @@ def done(client: Client, kind: Any, **options: Any) -> pb.Job:
 def result(client: Client, job: pb.Job, kind: str, target: Path) -> dict[str, Any]:
     path = [artefact.path for artefact in job.artefacts if artefact.kind == kind][-1]  # of the whole job
     client.fetch(job.job_id, path, target)
-    found: dict[str, Any] = json.loads(target.read_text())
-    return found
+    scores: dict[str, Any] = json.loads(target.read_text())
+    return scores
 
 
-def test_from_others_weights_to_a_data_set(client: Client, folder: Path) -> None:
+def test_imported_weights_give_a_data_set(client: Client, folder: Path) -> None:
     torch.save(random_tensors(), folder / "ckp.pth")
     options = {"weights": "mnist", "file": str(folder / "ckp.pth"), "dataset": "colored_mnist"}
     imported = done(client, "import_weights", model_name="authors", job_id="import", **options)
@@ -83,12 +83,12 @@ def test_from_others_weights_to_a_data_set(client: Client, folder: Path) -> None
     rows = list(csv.DictReader(io.StringIO((folder / "labels.csv").read_text())))
     assert len(rows) == 40
     tar = f"{jobs[0].job_id}/dataset/{rows[-1]['file']}"
-    got = client.fetch(jobs[0].job_id, tar, folder / "last.tar")
-    assert got.digest == f"sha256:{hashlib.sha256((folder / 'last.tar').read_bytes()).hexdigest()}"
+    fetched = client.fetch(jobs[0].job_id, tar, folder / "last.tar")
+    assert fetched.digest == f"sha256:{hashlib.sha256((folder / 'last.tar').read_bytes()).hexdigest()}"
     assert jobs[0].progress.images_per_second > 0
 
 
-def test_from_classifiers_to_their_scores(client: Client, folder: Path) -> None:
+def test_an_ensemble_and_its_member_have_the_same_scores(client: Client, folder: Path) -> None:
     short = {"train_on": "original", "images_seen": 320}
     ensemble = done(client, "train_ensemble", members=2, **short)
     together = result(client, ensemble, "scores", folder / "ensemble.json")
@@ -103,7 +103,7 @@ def test_from_classifiers_to_their_scores(client: Client, folder: Path) -> None:
     assert alone == {name: values for name, values in member.items() if name != "train"}
 
 
-def test_what_the_worker_cannot_read_is_told_as_the_jobs_reason(client: Client, folder: Path) -> None:
+def test_a_missing_file_is_the_reason_of_the_failed_job(client: Client, folder: Path) -> None:
     job = client.submit("import_weights", file=str(folder / "missing.pth"), cpu_threads=1)
     for _ in client.watch(job.job_id):
         pass

@@ -72,7 +72,7 @@ def claimed(claims: Claims) -> Claim:
     return claim
 
 
-async def test_pages_are_full_whatever_lies_between(queue: JobQueue, sync: redis.Redis) -> None:
+async def test_pages_are_full_despite_unreadable_records(queue: JobQueue, sync: redis.Redis) -> None:
     jobs = [await queue.submit(spec()) for _ in range(12)]
     for job in jobs[3:9]:  # as another release may write them
         sync.hset(f"cgn:job:{job.job_id}", "cpu_threads", "many")
@@ -97,15 +97,15 @@ async def test_pages_are_newest_first_and_by_state(queue: JobQueue, claims: Clai
     assert ids(await queue.page(JobFilter([JobState.FAILED]), 4)) == []
 
 
-async def test_filters_hold_together(queue: JobQueue, claims: Claims) -> None:
+async def test_a_job_must_match_all_filters(queue: JobQueue, claims: Claims) -> None:
     red = await queue.submit(spec(labels={"team": "red", "run": "1"}), owner="ada")
     blue = await queue.submit(spec(labels={"team": "blue"}), owner="ada")
     other = await queue.submit(spec("train_classifier", labels={"team": "red"}), owner="bob")
     claimed(claims).release(Outcome(JobState.FAILED, "why"))
     child = await queue.submit(spec(), lineage=Lineage(red.job_id))
 
-    async def ids(**wanted: Any) -> list[str]:
-        return [job.job_id for job in await queue.page(JobFilter(**wanted), 10)]
+    async def ids(**fields: Any) -> list[str]:
+        return [job.job_id for job in await queue.page(JobFilter(**fields), 10)]
 
     assert await ids() == [child.job_id, other.job_id, blue.job_id, red.job_id]
     assert await ids(labels={"team": "red"}) == [other.job_id, red.job_id]
@@ -117,14 +117,14 @@ async def test_filters_hold_together(queue: JobQueue, claims: Claims) -> None:
     assert (await queue.get(red.job_id)).spec.labels == {"team": "red", "run": "1"}
 
 
-async def test_a_page_of_few_among_very_many_is_found(queue: JobQueue, sync: redis.Redis) -> None:
+async def test_a_rare_job_is_found_among_very_many(queue: JobQueue, sync: redis.Redis) -> None:
     first = await queue.submit(spec(labels={"kind": "rare"}))
     for _ in range(3):
         await queue.submit(spec())
-    # More than one look takes, without submitting them all: ids that stand for no record are passed over.
+    # More than one call looks at, without submitting them all: ids without a record are skipped.
     sync.zadd("cgn:jobs:FAILED", {f"gone{number}": 10 + number for number in range(2500)})
-    found = await queue.page(JobFilter(labels={"kind": "rare"}), 5)
-    assert [job.job_id for job in found] == [first.job_id]
+    page = await queue.page(JobFilter(labels={"kind": "rare"}), 5)
+    assert [job.job_id for job in page] == [first.job_id]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_bad_labels_are_refused(labels: dict[str, str]) -> None:
     assert caught.value.field == "labels"
 
 
-async def test_a_chosen_id_is_taken_once(queue: JobQueue) -> None:
+async def test_a_chosen_id_is_used_once(queue: JobQueue) -> None:
     job = await queue.submit(spec(), REQUEST, job_id="nightly-1")
     assert job.job_id == "nightly-1"
     assert (await queue.submit(spec(), REQUEST, job_id="nightly-1")).job_id == "nightly-1"
@@ -155,7 +155,7 @@ async def test_a_chosen_id_is_taken_once(queue: JobQueue) -> None:
     assert len(await queue.page(JobFilter(), 10)) == 1
 
 
-async def test_an_owner_has_so_many_queued_jobs_and_no_more(queue: JobQueue, claims: Claims) -> None:
+async def test_an_owners_queued_jobs_are_limited(queue: JobQueue, claims: Claims) -> None:
     jobs = [await queue.submit(spec(), owner="ada", most_queued=2) for _ in range(2)]
     with pytest.raises(TooManyQueuedJobs) as caught:
         await queue.submit(spec(), REQUEST, owner="ada", most_queued=2)
@@ -174,7 +174,7 @@ async def test_an_owner_has_so_many_queued_jobs_and_no_more(queue: JobQueue, cla
     await queue.submit(spec(), owner="ada", most_queued=2)
 
 
-async def test_time_is_counted_over_attempts_and_ends_a_job(queue: JobQueue, claims: Claims) -> None:
+async def test_the_time_limit_counts_all_attempts(queue: JobQueue, claims: Claims) -> None:
     job = await queue.submit(spec(time_limit_seconds=60))
     free = await queue.submit(spec())
     claim = claimed(claims)
@@ -203,9 +203,7 @@ async def test_time_is_counted_over_attempts_and_ends_a_job(queue: JobQueue, cla
     assert await queue.stop_overtime() == []
 
 
-async def test_a_job_that_makes_it_in_spite_of_the_limit_has_succeeded(
-    queue: JobQueue, claims: Claims
-) -> None:
+async def test_a_job_that_ends_well_despite_the_limit_has_succeeded(queue: JobQueue, claims: Claims) -> None:
     await queue.submit(spec(time_limit_seconds=1))
     claim = claimed(claims)
     claim._reported_at -= 5
@@ -217,7 +215,7 @@ async def test_a_job_that_makes_it_in_spite_of_the_limit_has_succeeded(
     )
 
 
-async def test_only_ended_jobs_are_deleted_and_none_that_another_needs(
+async def test_only_ended_jobs_without_waiting_dependents_are_deleted(
     queue: JobQueue, claims: Claims, sync: redis.Redis
 ) -> None:
     job = await queue.submit(spec(), REQUEST, job_id="old")
@@ -251,7 +249,7 @@ async def test_only_ended_jobs_are_deleted_and_none_that_another_needs(
     assert orphan.value.job_id == "never"
 
 
-async def test_days_are_a_jobs_own_and_a_needed_one_stays(
+async def test_a_record_expires_by_its_own_days_unless_a_dependent_needs_it(
     queue: JobQueue, claims: Claims, sync: redis.Redis
 ) -> None:
     day, long = await queue.submit(spec(keep_days=1)), await queue.submit(spec())
@@ -273,7 +271,7 @@ async def test_days_are_a_jobs_own_and_a_needed_one_stays(
         await queue.get(day.job_id)
 
 
-async def test_who_reads_behind_a_logs_beginning_is_told(
+async def test_a_reader_of_missing_events_gets_a_gap(
     queue: JobQueue, claims: Claims, sync: redis.Redis
 ) -> None:
     job = await queue.submit(spec())
@@ -295,7 +293,7 @@ async def test_who_reads_behind_a_logs_beginning_is_told(
     assert [event.body async for event in queue.events(job.job_id)] == [Gap(11)]
 
 
-async def test_totals_count_what_has_happened(queue: JobQueue, claims: Claims, sync: redis.Redis) -> None:
+async def test_totals_count_all_events(queue: JobQueue, claims: Claims, sync: redis.Redis) -> None:
     await queue.submit(spec())
     claimed(claims).release(Outcome(JobState.PENDING, "its worker was stopped"))
     claim = claimed(claims)
@@ -319,12 +317,12 @@ async def test_totals_count_what_has_happened(queue: JobQueue, claims: Claims, s
     assert (await queue.overview()).totals == totals
 
 
-async def test_a_run_that_repeats_itself_is_idle(queue: JobQueue, claims: Claims, sync: redis.Redis) -> None:
+async def test_a_run_that_repeats_a_step_is_idle(queue: JobQueue, claims: Claims, sync: redis.Redis) -> None:
     job = await queue.submit(spec())
     claim = claimed(claims)
 
     async def idle_after(step: int, seconds: float) -> float:
-        """Idle time after a progress, told so many seconds after the one before."""
+        """Returns the idle time after a progress that follows the previous one by `seconds`."""
         key = f"cgn:job:{job.job_id}"
         sync.hset(key, "progress_at", float(str(sync.hget(key, "progress_at"))) - seconds)
         claim.show(Progress(step, 10, 0.5, 4.5))

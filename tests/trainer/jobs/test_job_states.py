@@ -1,4 +1,4 @@
-"""The states of a job: what the table of transitions promises."""
+"""Properties of the table of transitions."""
 
 from cgn_api.v1 import trainer_pb2 as pb
 from services.trainer.messages import job_state, state_number
@@ -13,7 +13,7 @@ def test_every_state_can_be_reached_and_can_end() -> None:
     assert reached == ends == set(JobState)
 
 
-def test_a_job_that_has_ended_stays_as_it_is() -> None:
+def test_an_ended_job_does_not_change() -> None:
     ended = {state for state in JobState if state.ended}
     assert ended == {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
     assert not any(TRANSITIONS[state] for state in ended)

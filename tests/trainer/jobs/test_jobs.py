@@ -94,8 +94,8 @@ async def test_claims_go_by_priority_then_age_and_fit_the_offer(queue: JobQueue,
     order = [urgent, large, graphics, first, second, idle]
     places = {job.job_id: job.queue_position for job in await queue.page(JobFilter(), 10)}
     assert [places[job.job_id] for job in order] == [1, 2, 3, 4, 5, 6]
-    got = [claimed(claims).job_id for _ in range(4)]
-    assert got == [job.job_id for job in (urgent, first, second, idle)]
+    claimed_ids = [claimed(claims).job_id for _ in range(4)]
+    assert claimed_ids == [job.job_id for job in (urgent, first, second, idle)]
     assert claims.claim() is None
     assert [(await queue.get(job.job_id)).queue_position for job in (urgent, large, graphics)] == [0, 1, 2]
 
@@ -112,16 +112,14 @@ async def test_a_worker_with_gpus_takes_the_jobs_that_need_them_first(
     also_plain = await queue.submit(spec())
     urgent = await queue.submit(spec(priority=1))
     graphics = Claims(sync, "host:2", Resources(2, 2))
-    got = [claimed(graphics).job_id for _ in range(5)]
-    assert got == [job.job_id for job in (urgent, two, later, one, plain)]
+    claimed_ids = [claimed(graphics).job_id for _ in range(5)]
+    assert claimed_ids == [job.job_id for job in (urgent, two, later, one, plain)]
     assert claimed(claims).job_id == also_plain.job_id
     assert claimed(graphics).job_id == low.job_id
     assert claimed(Claims(sync, "host:3", Resources(2, 4))).job_id == four.job_id
 
 
-async def test_the_log_takes_progress_now_and_then_and_the_record_always(
-    queue: JobQueue, claims: Claims
-) -> None:
+async def test_the_record_gets_every_progress_and_the_log_a_few(queue: JobQueue, claims: Claims) -> None:
     job = await queue.submit(spec())
     claim = claimed(claims)
     now = 0.0
@@ -132,8 +130,8 @@ async def test_the_log_takes_progress_now_and_then_and_the_record_always(
         outbox.put(LogLine(str(half_seconds)))
         outbox.flush()
         if half_seconds == 121:
-            found = await queue.get(job.job_id)
-            assert found.progress == Progress(121, 1000, 0.5, 1.0)
+            job_now = await queue.get(job.job_id)
+            assert job_now.progress == Progress(121, 1000, 0.5, 1.0)
     outbox.put(Progress(999, 1000, 0.5, 1.0))
     outbox.flush(last=True)
     claim.release(Outcome(JobState.SUCCEEDED, ""))
@@ -144,7 +142,7 @@ async def test_the_log_takes_progress_now_and_then_and_the_record_always(
     assert (await queue.get(job.job_id)).progress == Progress(999, 1000, 0.5, 1.0)
 
 
-async def test_records_of_another_release_are_read_as_far_as_they_go(
+async def test_records_of_another_release_are_read_as_far_as_possible(
     queue: JobQueue, claims: Claims, sync: redis.Redis
 ) -> None:
     job = await queue.submit(spec())
@@ -158,9 +156,9 @@ async def test_records_of_another_release_are_read_as_far_as_they_go(
         sync.xadd(f"{key}:events", {"kind": kind, "data": json.dumps(data)})
     sync.hincrby("cgn:jobs:counts", "train_cgn:ASLEEP", 1)
     expected = Progress(2, 10, 0.5, 4.0)
-    found = await queue.get(job.job_id)
-    assert found.progress == expected
-    assert found.artefacts == (Artefact("scores", "x", 5), Artefact("model", "m", 1))
+    job_now = await queue.get(job.job_id)
+    assert job_now.progress == expected
+    assert job_now.artefacts == (Artefact("scores", "x", 5), Artefact("model", "m", 1))
     assert [held.progress for held in (await queue.overview()).held] == [expected]
     sync.hset(key, "progress", json.dumps({"stage": 1}))
     assert [held.progress for held in (await queue.overview()).held] == [None]
@@ -182,40 +180,44 @@ async def test_no_job_is_claimed_twice(queue: JobQueue, server: LocalRedis) -> N
             return [claim.job_id for claim in iter(claims.claim, None)]
 
     with ThreadPoolExecutor(4) as pool:
-        got = [job_id for ids in pool.map(claim_all, range(4)) for job_id in ids]
-    assert len(got) == len(jobs)
-    assert set(got) == jobs
+        claimed_ids = [job_id for ids in pool.map(claim_all, range(4)) for job_id in ids]
+    assert len(claimed_ids) == len(jobs)
+    assert set(claimed_ids) == jobs
 
 
-async def test_record_and_log_tell_what_the_worker_told(queue: JobQueue, claims: Claims) -> None:
+async def test_record_and_log_have_the_workers_events(queue: JobQueue, claims: Claims) -> None:
     job = await queue.submit(spec())
     claim = claimed(claims)
     assert (claim.config, claim.attempt, claim.resources) == ({"steps": 10}, 1, Resources(2, 0))
-    told: list[Body] = [
+    events_sent: list[Body] = [
         LogLine("ὕδωρ"),
         Progress(1, 10, 0.5, 4.5, {"loss": float("inf"), "other": 1e-300}, 0.25),
         Artefact("checkpoint", "x/1", 5),
         Artefact("model", "my_cgn/v1", 7),
         Artefact("checkpoint", "x/1", 6),
     ]
-    claim.append(told)
+    claim.append(events_sent)
     assert (
         claim.release(Outcome(JobState.SUCCEEDED, "", model_name="my_cgn", model_version="v1"))
         is JobState.SUCCEEDED
     )
-    found = await queue.get(job.job_id)
-    assert found.progress == told[1]
-    assert found.artefacts == (told[3], told[4])
-    assert (found.state, found.model_name, found.model_version) == (JobState.SUCCEEDED, "my_cgn", "v1")
-    assert found.start_time and found.end_time and found.create_time <= found.start_time <= found.end_time
+    job_now = await queue.get(job.job_id)
+    assert job_now.progress == events_sent[1]
+    assert job_now.artefacts == (events_sent[3], events_sent[4])
+    assert (job_now.state, job_now.model_name, job_now.model_version) == (JobState.SUCCEEDED, "my_cgn", "v1")
+    assert (
+        job_now.start_time
+        and job_now.end_time
+        and job_now.create_time <= job_now.start_time <= job_now.end_time
+    )
     events = await history(queue, job.job_id)
-    assert [event.body for event in events[2:-1]] == told
+    assert [event.body for event in events[2:-1]] == events_sent
     assert states_of(events) == [JobState.PENDING, JobState.RUNNING, JobState.SUCCEEDED]
     assert await history(queue, job.job_id, events[3].event_id) == events[4:]
     assert await history(queue, job.job_id, events[-1].event_id) == []
 
 
-async def test_a_lost_worker_can_write_no_more(queue: JobQueue, sync: redis.Redis) -> None:
+async def test_a_lost_worker_cannot_write(queue: JobQueue, sync: redis.Redis) -> None:
     job = await queue.submit(spec())
     stalled = claimed(Claims(sync, "host:1", Resources(2, 0), lease_seconds=0.0))
     await asyncio.sleep(0.01)
@@ -237,7 +239,7 @@ async def test_a_lost_worker_can_write_no_more(queue: JobQueue, sync: redis.Redi
     assert await queue.reclaim() == []
 
 
-async def test_a_job_that_keeps_losing_its_worker_fails_but_handing_back_is_free(
+async def test_a_job_that_loses_too_many_workers_fails_but_handing_back_does_not_count(
     queue: JobQueue, sync: redis.Redis
 ) -> None:
     job = await queue.submit(spec())
@@ -248,13 +250,13 @@ async def test_a_job_that_keeps_losing_its_worker_fails_but_handing_back_is_free
         claimed(short)
         await asyncio.sleep(0.01)
         await queue.reclaim()
-    found = await queue.get(job.job_id)
-    assert found.state is JobState.FAILED
-    assert found.attempt == 2 * MAX_LOSSES + 1
-    assert f"lost {MAX_LOSSES} times" in found.message
+    job_now = await queue.get(job.job_id)
+    assert job_now.state is JobState.FAILED
+    assert job_now.attempt == 2 * MAX_LOSSES + 1
+    assert f"lost {MAX_LOSSES} times" in job_now.message
 
 
-async def test_a_job_that_gets_on_is_forgiven_the_workers_it_lost(queue: JobQueue, sync: redis.Redis) -> None:
+async def test_a_new_checkpoint_resets_the_losses(queue: JobQueue, sync: redis.Redis) -> None:
     job = await queue.submit(spec())
     short = Claims(sync, "host:1", Resources(2, 0), lease_seconds=0.0)
     for number in range(MAX_LOSSES + 2):
@@ -265,12 +267,12 @@ async def test_a_job_that_gets_on_is_forgiven_the_workers_it_lost(queue: JobQueu
         claim = claimed(short)
         claim.append([Artefact("checkpoint", f"{job.job_id}/checkpoint-{number}", 1)])
         claim.release(Outcome(JobState.PENDING, "the run was killed", Reason.KILLED, lost=True))
-    found = await queue.get(job.job_id)
-    assert (found.state, found.reason) == (JobState.FAILED, "KILLED")
-    assert found.message.startswith("given up: the run was killed")
+    job_now = await queue.get(job.job_id)
+    assert (job_now.state, job_now.reason) == (JobState.FAILED, "KILLED")
+    assert job_now.message.startswith("given up: the run was killed")
 
 
-async def test_events_whose_answer_was_lost_are_written_once(
+async def test_events_are_written_once_if_the_reply_is_lost(
     queue: JobQueue, claims: Claims, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = await queue.submit(spec())
@@ -321,13 +323,13 @@ async def test_cancel(queue: JobQueue, claims: Claims, sync: redis.Redis) -> Non
     lost = claimed(Claims(sync, "host:1", Resources(2, 0), lease_seconds=0.0))
     await queue.cancel(lost.job_id)
     await asyncio.sleep(0.01)
-    assert [found.state for found in await queue.reclaim()] == [JobState.CANCELLED]
+    assert [job_now.state for job_now in await queue.reclaim()] == [JobState.CANCELLED]
 
     with pytest.raises(UnknownJob):
         await queue.cancel("0" * 12)
 
 
-async def test_only_the_tables_transitions_happen(queue: JobQueue, claims: Claims) -> None:
+async def test_only_moves_of_the_table_happen(queue: JobQueue, claims: Claims) -> None:
     for target in set(JobState) - TRANSITIONS[JobState.RUNNING]:
         job = await queue.submit(spec())
         claim = claimed(claims)
@@ -352,7 +354,7 @@ async def test_watching_follows_a_job_to_its_end(queue: JobQueue, claims: Claims
         await history(queue, "0" * 12)
 
 
-async def test_the_log_is_capped_and_the_end_is_told_all_the_same(queue: JobQueue, claims: Claims) -> None:
+async def test_the_log_is_capped_and_still_has_the_end(queue: JobQueue, claims: Claims) -> None:
     job = await queue.submit(spec())
     claim = claimed(claims)
     for _ in range(MAX_EVENTS // 500 + 3):
@@ -363,7 +365,7 @@ async def test_the_log_is_capped_and_the_end_is_told_all_the_same(queue: JobQueu
     assert events[-1].body == StateChange(JobState.SUCCEEDED, "")
 
 
-async def test_overview_counts_and_shows_what_runs(queue: JobQueue, claims: Claims) -> None:
+async def test_the_overview_counts_jobs_and_shows_held_ones(queue: JobQueue, claims: Claims) -> None:
     for _ in range(3):
         await queue.submit(spec())
     claim, done = claimed(claims), claimed(claims)

@@ -1,4 +1,4 @@
-"""The Redis of the jobs: durable, and told from one that is not."""
+"""The Redis of the jobs is durable, and a Redis that is not is recognized."""
 
 import asyncio
 from pathlib import Path
@@ -15,7 +15,7 @@ REQUEST = "0b9d25b0-5a0c-4f8e-9f3d-0c9c1f6c1d55"
 SPEC = JobSpec("train_cgn", {"steps": 10}, Resources(2, 0))
 
 
-async def test_an_accepted_job_outlives_a_killed_redis(tmp_path: Path) -> None:
+async def test_an_accepted_job_survives_a_kill_of_redis(tmp_path: Path) -> None:
     port = free_port()
     with LocalRedis(port, tmp_path, JOBS_FLAGS) as server:
         async with async_client(server.url) as connection:
@@ -28,7 +28,7 @@ async def test_an_accepted_job_outlives_a_killed_redis(tmp_path: Path) -> None:
                 assert (await JobQueue(connection).submit(SPEC, REQUEST)).job_id == job.job_id
 
 
-def test_a_redis_that_may_lose_jobs_is_told_from_one_that_does_not(
+def test_a_redis_that_may_lose_jobs_is_recognized(
     tmp_path: Path,
 ) -> None:
     flags = JOBS_FLAGS
@@ -39,6 +39,6 @@ def test_a_redis_that_may_lose_jobs_is_told_from_one_that_does_not(
 
 
 def test_a_redis_that_cannot_start_says_why(tmp_path: Path) -> None:
-    taken = free_port()
-    with LocalRedis(taken, tmp_path / "first"), pytest.raises(RuntimeError, match="did not start"):
-        LocalRedis(taken, tmp_path / "second")
+    used = free_port()
+    with LocalRedis(used, tmp_path / "first"), pytest.raises(RuntimeError, match="did not start"):
+        LocalRedis(used, tmp_path / "second")

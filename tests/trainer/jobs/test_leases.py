@@ -1,9 +1,9 @@
-"""Leases run out by a monotonic clock, and only under a watch that never blinked."""
+"""Leases expire by a monotonic clock, and only while the watch is not interrupted."""
 
 from trainer.jobs.leases import Lease, LeaseWatch
 
 
-def test_a_lease_runs_out_that_is_not_renewed_for_its_whole_time() -> None:
+def test_a_lease_expires_that_is_not_renewed_for_its_whole_time() -> None:
     now = 0.0
     watch = LeaseWatch(lambda: now)
     dead, short = Lease("a", "1", "0", 60.0), Lease("b", "2", "0", 10.0)
@@ -16,7 +16,7 @@ def test_a_lease_runs_out_that_is_not_renewed_for_its_whole_time() -> None:
     assert watch.expired([dead]) == [dead]
 
 
-def test_a_renewed_or_another_lease_has_all_its_time_again() -> None:
+def test_a_renewed_lease_and_a_new_lease_have_their_whole_time() -> None:
     now = 0.0
     watch = LeaseWatch(lambda: now)
     watch.expired([Lease("a", "1", "0", 60.0)])
@@ -27,10 +27,10 @@ def test_a_renewed_or_another_lease_has_all_its_time_again() -> None:
     now = 119.0
     assert watch.expired([Lease("a", "2", "0", 60.0)]) == []  # claimed again
     assert watch.expired([]) == []
-    assert watch.expired([Lease("a", "1", "1", 60.0)]) == []  # the one of before is forgotten
+    assert watch.expired([Lease("a", "1", "1", 60.0)]) == []  # the watch has forgotten the first one
 
 
-def test_after_a_gap_all_leases_have_their_whole_time_again() -> None:
+def test_after_an_interruption_all_leases_have_their_whole_time_again() -> None:
     now = 0.0
     watch = LeaseWatch(lambda: now)
     lease = Lease("a", "1", "0", 60.0)

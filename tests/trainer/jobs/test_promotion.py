@@ -1,4 +1,4 @@
-"""The gates between a published version and the alias `stable`."""
+"""The checks between a published version and the alias `stable`."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def test_a_sound_version_becomes_stable(tmp_path: Path) -> None:
     assert stable(tmp_path) == "v2"
 
 
-def test_what_has_collapsed_does_not(tmp_path: Path) -> None:
+def test_a_collapsed_version_does_not_become_stable(tmp_path: Path) -> None:
     publish_random(tmp_path, "m", "good", **SOUND)
     promote(tmp_path, "m", "good", token=1)
     cases: list[tuple[dict[str, Any], str]] = [
@@ -53,15 +53,15 @@ def test_what_has_collapsed_does_not(tmp_path: Path) -> None:
         ({"mask_mean": [], "mask_border": [], "mask_soft": []}, "its masks have not been measured"),
         ({"trained": False}, "its weights were never trained"),
     ]
-    for number, (fields, says) in enumerate(cases):
+    for number, (fields, text) in enumerate(cases):
         publish_random(tmp_path, "m", f"bad{number}", **SOUND | fields)
         message = promote(tmp_path, "m", f"bad{number}", token=2)
-        assert message.startswith("stable stays at good: ") and says in message
+        assert message.startswith("stable stays at good: ") and text in message
     assert "; and 7 more" in promote(tmp_path, "m", "bad2", token=2)
     assert stable(tmp_path) == "good"
 
 
-def test_a_first_version_that_is_not_sound_is_not_stable_either(tmp_path: Path) -> None:
+def test_an_unsound_first_version_does_not_become_stable(tmp_path: Path) -> None:
     publish_random(tmp_path, "m", "v1")
     assert promote(tmp_path, "m", "v1", token=1).startswith(
         "stable is not set: its weights were never trained"
@@ -83,7 +83,7 @@ def test_a_score_must_not_fall(tmp_path: Path) -> None:
     assert promote(tmp_path, "m", "equal", token=5) == "stable is equal now"
 
 
-def test_a_version_whose_files_are_gone_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_a_stable_version_without_files_is_replaced(tmp_path: Path) -> None:
     publish_random(tmp_path, "m", "v1", **SOUND, **scored(99.0))
     promote(tmp_path, "m", "v1", token=1)
     (tmp_path / "m" / "v1" / "card.json").unlink()
@@ -91,7 +91,7 @@ def test_a_version_whose_files_are_gone_is_in_nobodys_way(tmp_path: Path) -> Non
     assert promote(tmp_path, "m", "v2", token=2) == "stable is v2 now"
 
 
-def test_an_overtaken_worker_moves_nothing(tmp_path: Path) -> None:
+def test_a_worker_that_lost_its_job_moves_nothing(tmp_path: Path) -> None:
     for version in ("v1", "v2"):
         publish_random(tmp_path, "m", version, **SOUND)
     promote(tmp_path, "m", "v2", token=7)
@@ -99,7 +99,7 @@ def test_an_overtaken_worker_moves_nothing(tmp_path: Path) -> None:
     assert stable(tmp_path) == "v2"
 
 
-def test_what_cannot_be_read_is_told_and_ends_nothing(tmp_path: Path) -> None:
+def test_unreadable_files_are_reported_and_change_nothing(tmp_path: Path) -> None:
     assert promote(tmp_path, "m", "v1", token=1).startswith("stable stays: it cannot be moved (")
     publish_random(tmp_path, "m", "v1", **SOUND)
     (tmp_path / "m" / aliases.FILE).write_text("{")

@@ -1,4 +1,4 @@
-"""GPUs as slots of a machine; what a GPU is does not matter for that."""
+"""GPUs as slots of a machine. The tests need no GPU."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from trainer.worker.gpus import free_slots, offered
 
 
-def test_a_slot_is_held_once_and_free_again_at_the_end(tmp_path: Path) -> None:
+def test_a_slot_has_one_holder_and_is_free_afterwards(tmp_path: Path) -> None:
     devices = offered(4, None)
     with free_slots(devices, tmp_path) as first:
         assert first.devices == ["0", "1", "2", "3"]
@@ -23,15 +23,15 @@ def test_a_slot_is_held_once_and_free_again_at_the_end(tmp_path: Path) -> None:
 def test_a_process_that_inherits_a_slot_holds_it_to_its_end(tmp_path: Path) -> None:
     with free_slots(["0"], tmp_path) as slots:
         run = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=slots.locks)
-    with free_slots(["0"], tmp_path) as taken:
-        assert taken.devices == []
+    with free_slots(["0"], tmp_path) as none_free:
+        assert none_free.devices == []
     run.kill()
     run.communicate()
     with free_slots(["0"], tmp_path) as free:
         assert free.devices == ["0"]
 
 
-def test_a_worker_offers_what_it_may_see_and_no_more() -> None:
+def test_a_worker_offers_only_visible_gpus() -> None:
     assert offered(2, "4,GPU-5, 6") == ["4", "GPU-5"]
     assert offered(4, "4,5") == ["4", "5"]
     assert offered(2, "") == []

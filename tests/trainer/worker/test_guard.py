@@ -1,4 +1,4 @@
-"""A run's processes: none is left behind, whatever ends them or their worker."""
+"""No process of a run is left behind, however the run or its worker ends."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from testing.processes import alive, wait_for
 from trainer.worker import guard
 from trainer.worker.child import Child
 
-# Tells the pid of a process that left its group, lost its parent and ignores SIGTERM.
+# Prints the pid of a process that left its group, lost its parent and ignores SIGTERM.
 ORPHAN = """
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -64,7 +64,7 @@ def test_a_run_ends_as_its_process_did(code: str, expected: int) -> None:
     assert code_of(python(code)) == expected
 
 
-def test_the_end_of_a_run_is_the_end_of_all_it_has_started() -> None:
+def test_all_processes_of_a_run_end_with_it() -> None:
     child = python(FAMILY)
     orphan = int(first_line(child))
     assert code_of(child) == 0
@@ -79,7 +79,7 @@ def test_a_killed_run_leaves_nothing_behind() -> None:
     assert not alive(orphan)
 
 
-def test_a_stopped_run_hears_of_it_and_ends_in_its_own_way() -> None:
+def test_a_stopped_run_gets_the_signal_and_chooses_its_exit_code() -> None:
     hears = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))"
     child = python(f"{hears}; print(1, flush=True); time.sleep(600)")
     first_line(child)
@@ -87,7 +87,7 @@ def test_a_stopped_run_hears_of_it_and_ends_in_its_own_way() -> None:
     assert code_of(child) == 3
 
 
-def test_a_worker_killed_with_9_takes_all_of_its_run_with_it(tmp_path: Path) -> None:
+def test_all_processes_of_a_run_end_with_a_killed_worker(tmp_path: Path) -> None:
     starter = f"""
 import os, sys, time
 sys.path.insert(0, {str(REPO)!r})
@@ -108,7 +108,7 @@ while True:
     worker.stdout.close()
 
 
-def test_a_killed_guard_takes_the_run_with_it() -> None:
+def test_a_run_ends_with_its_killed_guard() -> None:
     child = python("import os, time; print(os.getpid(), flush=True); time.sleep(600)")
     run = int(first_line(child))
     os.kill(child.pid, signal.SIGKILL)
@@ -116,20 +116,20 @@ def test_a_killed_guard_takes_the_run_with_it() -> None:
     wait_for("the run to end", lambda: not alive(run))
 
 
-def test_more_memory_than_a_run_may_have_ends_all_of_it() -> None:
+def test_a_run_above_its_memory_limit_is_killed() -> None:
     greedy = "import time; block = bytearray(b'x') * (200 << 20); time.sleep(600)"
     assert code_of(python(greedy, memory_mb=100)) == guard.OVER_MEMORY
     assert code_of(python("block = bytearray(b'x') * (20 << 20)", memory_mb=100)) == 0
 
 
-def test_what_a_run_holds_is_free_once_it_has_ended() -> None:
+def test_descriptors_of_a_run_are_closed_at_its_end() -> None:
     end, held = os.pipe()
     child = Child(["-c", "import time; time.sleep(600)"], REPO, os.environ, held=[held])
     os.close(held)
     closed = threading.Event()
 
     def read() -> None:
-        os.read(end, 1)  # returns when nobody has the other end any more
+        os.read(end, 1)  # returns when no process has the other end open
         closed.set()
 
     threading.Thread(target=read, daemon=True).start()

@@ -1,4 +1,4 @@
-"""The worker as a process of its own, with a real Redis and Celery; its runs count instead of training."""
+"""The worker as a separate process, with a real Redis and Celery. Its runs count instead of training."""
 
 import asyncio
 import re
@@ -62,7 +62,7 @@ async def test_a_job_runs_to_its_published_model(
     assert "cgn_worker_busy 0.0" in metrics
 
 
-async def test_a_run_that_fails_or_is_killed_time_and_again_says_why_and_the_worker_goes_on(
+async def test_a_failing_or_repeatedly_killed_run_has_a_reason_and_the_worker_continues(
     queue: JobQueue, celery: Celery, start_worker: StartWorker
 ) -> None:
     worker = start_worker()
@@ -81,7 +81,7 @@ async def test_a_run_that_fails_or_is_killed_time_and_again_says_why_and_the_wor
     assert all(line.startswith("{") for line in worker.log().splitlines()), worker.log()
 
 
-async def test_a_full_disk_or_an_unknown_kind_fails_the_job_and_the_worker_goes_on(
+async def test_a_full_disk_or_an_unknown_kind_fails_the_job_and_the_worker_continues(
     queue: JobQueue, celery: Celery, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     full = await submit(queue, celery, steps=10_000)
@@ -124,14 +124,14 @@ async def test_cancelling_a_running_job_keeps_its_checkpoint_and_ends_all_its_pr
     job = await ended(queue, job_id)
     assert (job.state, job.message) == (JobState.CANCELLED, "cancelled")
     checkpoints = [artefact for artefact in job.artefacts if artefact.kind == "checkpoint"]
-    kept = artefact_file(tmp_path / "runs", checkpoints[-1].path)
-    assert kept and int(kept.read_text()) >= 5
+    checkpoint = artefact_file(tmp_path / "runs", checkpoints[-1].path)
+    assert checkpoint and int(checkpoint.read_text()) >= 5
     (child,) = await pids(queue, redis, job_id)
     wait_for("the run's processes to end", lambda: not alive(child) and not alive(grandchild))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-async def test_a_worker_that_leaves_hands_its_job_back_and_the_next_one_resumes_it(
+async def test_a_worker_that_stops_hands_its_job_back_and_the_next_worker_resumes_it(
     queue: JobQueue, celery: Celery, redis: Redis, start_worker: StartWorker, signum: int
 ) -> None:
     leaving = start_worker()
@@ -148,12 +148,12 @@ async def test_a_worker_that_leaves_hands_its_job_back_and_the_next_one_resumes_
     job = await ended(queue, job_id)
     assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2)
     begins = [re.findall(r"begins at step (\d+)", line) for line in await log_lines(queue, job_id)]
-    first, second = [int(found[0]) for found in begins if found]
+    first, second = [int(steps[0]) for steps in begins if steps]
     assert first == 0
     assert second >= 10
 
 
-async def test_the_job_of_a_killed_worker_is_resumed_and_its_run_does_not_outlive_it(
+async def test_the_run_of_a_killed_worker_ends_and_its_job_is_resumed(
     queue: JobQueue, celery: Celery, redis: Redis, start_worker: StartWorker
 ) -> None:
     doomed = start_worker()
@@ -182,7 +182,7 @@ async def test_a_worker_that_has_lost_its_lease_kills_its_run(
     while not await queue.reclaim():
         await asyncio.sleep(0.1)
     assert alive(child)
-    told = await redis.xlen(f"cgn:job:{job_id}:events")
+    events = await redis.xlen(f"cgn:job:{job_id}:events")
     stalled.process.send_signal(signal.SIGCONT)
     wait_for("the run to be killed", lambda: not alive(child))
     wait_for("the worker to let go", lambda: '"outcome": "lost"' in stalled.log())
@@ -190,11 +190,13 @@ async def test_a_worker_that_has_lost_its_lease_kills_its_run(
     await asyncio.to_thread(wake, celery)
     await until(queue, job_id, lambda job: job.attempt == 2)
     entries: Any = await redis.xrange(f"cgn:job:{job_id}:events")
-    next_told = decode(**entries[told][1])
-    assert next_told == StateChange(JobState.RUNNING, ""), "a stalled worker wrote after its lease"
+    next_event = decode(**entries[events][1])
+    assert next_event == StateChange(JobState.RUNNING, ""), (
+        "a stalled worker wrote after it had lost its lease"
+    )
 
 
-async def test_redis_may_go_and_come_back_during_a_run(
+async def test_a_run_continues_while_redis_is_away(
     queue: JobQueue, celery: Celery, start_worker: StartWorker, server: LocalRedis, tmp_path: Path
 ) -> None:
     worker = start_worker()
@@ -214,7 +216,7 @@ async def test_redis_may_go_and_come_back_during_a_run(
         assert await asyncio.to_thread(worker.stop) == 0
 
 
-async def test_a_worker_waits_for_a_redis_that_is_not_there_yet(
+async def test_a_worker_waits_for_redis_at_its_start(
     start_worker: StartWorker, server: LocalRedis, tmp_path: Path
 ) -> None:
     server.stop()
@@ -256,7 +258,7 @@ async def test_a_run_that_does_not_stop_is_killed(
     assert not alive(child)
 
 
-def test_a_taken_metrics_port_is_told_in_one_line(start_worker: StartWorker, tmp_path: Path) -> None:
+def test_a_metrics_port_in_use_is_reported_in_one_line(start_worker: StartWorker, tmp_path: Path) -> None:
     first = start_worker()
     first.wait_for_log('"message": "ready"')
     second = ModuleProcess("trainer.worker", log=tmp_path / "second.log", env=first.env)

@@ -1,4 +1,4 @@
-"""What runs get of a machine: memory, GPUs, processes; and how workers share the jobs that wait."""
+"""Resources of runs: memory, GPUs and processes; and how workers share the queue."""
 
 import asyncio
 import re
@@ -24,7 +24,7 @@ from trainer.jobs.states import JobState
 from trainer.jobs.wakeup import wake
 
 
-async def test_a_run_that_takes_too_much_memory_fails_for_that_reason(
+async def test_a_run_that_uses_too_much_memory_fails_for_that_reason(
     queue: JobQueue, celery: Celery, start_worker: StartWorker
 ) -> None:
     start_worker(CGN_WORKER_MEMORY_MB="400")
@@ -34,7 +34,7 @@ async def test_a_run_that_takes_too_much_memory_fails_for_that_reason(
 
 
 @pytest.mark.parametrize(("own", "waits"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
-async def test_threads_of_a_run_sleep_while_they_wait_unless_told_otherwise(
+async def test_waiting_threads_of_a_run_sleep_by_default(
     queue: JobQueue,
     celery: Celery,
     start_worker: StartWorker,
@@ -58,8 +58,8 @@ async def test_workers_of_a_machine_never_share_a_gpu(
     second = await submit(queue, celery, gpus=1, steps=10_000, checkpoint_every=5)
     start_worker(CGN_WORKER_GPUS="2")
     await going(queue, second)  # though the other one is older and of higher priority: it does not fit now
-    told = [line for job_id in (first, second) for line in await log_so_far(redis, job_id)]
-    assert [line for line in told if line.startswith("GPUs")] == ["GPUs 0", "GPUs 1"]
+    lines = [line for job_id in (first, second) for line in await log_so_far(redis, job_id)]
+    assert [line for line in lines if line.startswith("GPUs")] == ["GPUs 0", "GPUs 1"]
     doomed.kill()
     await queue.cancel(second)
     await asyncio.to_thread(wake, celery)
@@ -68,7 +68,7 @@ async def test_workers_of_a_machine_never_share_a_gpu(
     assert "GPUs 0,1" in await log_lines(queue, both)
 
 
-async def test_two_workers_share_a_queue_by_priority_and_lose_and_repeat_nothing(
+async def test_two_workers_share_a_queue_by_priority_and_run_each_job_once(
     queue: JobQueue, celery: Celery, start_worker: StartWorker
 ) -> None:
     submitted = [
@@ -95,12 +95,12 @@ async def submit_team(queue: JobQueue, celery: Celery, steps: int) -> str:
 
 
 async def team_of(redis: Redis, job_id: str) -> dict[int, int]:
-    """Process ids by rank, once all have told them."""
+    """Returns the process ids by rank, once all processes have logged them."""
     while True:
         lines = await log_so_far(redis, job_id)
-        told = [re.fullmatch(r"pid (\d+) rank (\d+) threads 1", line) for line in lines]
-        if len(found := {int(match[2]): int(match[1]) for match in told if match}) == 2:
-            return found
+        matches = [re.fullmatch(r"pid (\d+) rank (\d+) threads 1", line) for line in lines]
+        if len(pids := {int(match[2]): int(match[1]) for match in matches if match}) == 2:
+            return pids
         await asyncio.sleep(0.1)
 
 
