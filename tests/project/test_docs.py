@@ -1,11 +1,14 @@
 """The documentation: its pages, their links, and how long its sentences are."""
 
+import json
+import statistics
 from pathlib import Path
 
 import pytest
 
 from common.settings import REPO
 from tests.project.markdown import DOCS, PAGES, anchors, links, sentences
+from tests.shipped import SHIPPED
 
 NAMES = (
     "README", "quickstart", "own_images", "imagenet", "serving", "jobs", "operations",
@@ -49,3 +52,32 @@ def test_a_long_sentence_is_found() -> None:
         "one",
         "two CODE three",
     ]
+
+
+def test_the_shipped_models_are_described_as_their_cards_say() -> None:
+    page = (DOCS / "results.md").read_text(encoding="utf-8")
+    for name, version in SHIPPED.items():
+        card = json.loads((REPO / "models" / name / version / "card.json").read_text(encoding="utf-8"))
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+        masks = card["mask_mean"]
+        mean = f"{statistics.fmean(masks):.3f} ({min(masks):.3f} to {max(masks):.3f})"
+        minutes = f"{card['training']['cpu_seconds'] / 60:.0f} min"
+        steps = f"{card['training']['config']['steps']:,}"
+        accuracy = f"{card['scores']['cgn']['test']:.2f} %"
+        assert row.split("|")[2:6] == [f" {cell} " for cell in (mean, steps, minutes, accuracy)]
+
+
+def test_numbers_of_other_machines_are_those_of_their_files() -> None:
+    page = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
+    avx2, xeon = (
+        {row["id"]: row["ratio"] for row in json.loads((DOCS / "results" / name).read_text())["results"]}
+        for name in ("bench_avx2.json", "bench_xeon.json")
+    )
+    for text in (
+        f"| 11, float32 | {avx2['11/float32']:.2f} times",
+        f"| 5, repeats beside LitServe | {avx2['5/litserve-repeats']:.1f} times",
+        f"| 6, memory | {avx2['6/memory']:.1f} times",
+        f"keeps {avx2['6/cold-memory']:.2f} of the speed in memory, {avx2['6/cold-redis']:.2f} in Redis",
+        f"{xeon['11/float32']:.1f} times (float32) and {xeon['11/bfloat16']:.1f} times (bfloat16)",
+    ):
+        assert text in page
