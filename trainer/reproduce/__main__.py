@@ -1,7 +1,7 @@
-"""`make reproduce`: makes the cells that are missing, one after the other, and gathers the table.
+"""`make reproduce`: makes the missing cells one after the other, and gathers the tables.
 
-Several of these may run side by side, such as one per core: a cell is made by one of them only. Each goes on
-where an earlier one was stopped.
+Several of these commands may run at the same time, for instance one per core. Only one of them makes a given
+cell. A command resumes where an earlier one was stopped.
 """
 
 import argparse
@@ -32,7 +32,7 @@ WORK = REPO / "var" / "reproduce"
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the process's exit code, one of those of trainer.run.report."""
     arguments = _parser().parse_args(argv)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a pipe's reader sees each line too
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # so that a pipe passes on each line at once
     if arguments.table:
         return _gather(Results(arguments.results_dir or RESULTS))
     try:
@@ -45,64 +45,70 @@ def main(argv: Sequence[str] | None = None) -> int:
     trial = any(cell.trial for cell in cells)
     results = Results(arguments.results_dir or (arguments.work_dir / "trials" if trial else RESULTS))
     work = Work(results, arguments.work_dir.absolute(), models_dir.absolute(), device)
-    there = [cell for cell in cells if results.is_done(cell)]
-    if there and is_pattern(arguments.cell):
-        print(f"{len(there)} of {len(cells)} cells are there; CELL={there[0].key} makes that one again")
+    done = [cell for cell in cells if results.is_done(cell)]
+    if done and is_pattern(arguments.cell):
+        print(f"{len(done)} of {len(cells)} cells exist; CELL={done[0].key} makes this cell again")
     try:
         failed = work.make(cells, again=not is_pattern(arguments.cell))
     except Stopped:
-        print("stopped; the same command goes on from here")
+        print("stopped; the same command resumes")
         return STOPPED
     if not trial and not arguments.model:
         _gather(results)
     if failed:
-        print("error: not made:", ", ".join(failed), file=sys.stderr)
+        print("error: these cells failed:", ", ".join(failed), file=sys.stderr)
     return FAILED if failed else SUCCEEDED
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="make reproduce", description="Makes the cells of the comparison.", allow_abbrev=False
+        prog="make reproduce",
+        description="Makes the cells of the papers' tables and figures.",
+        allow_abbrev=False,
     )
     parser.add_argument(
-        "--cell", default="*", help="name, made even if it is there; or a pattern with * or ?"
+        "--cell",
+        default="*",
+        help="name of a cell, which is made even if it exists; or a pattern with * or ?",
     )
-    parser.add_argument("--model", default="", metavar="NAME[:VERSION]", help="CGN to use, of CGN_MODELS_DIR")
     parser.add_argument(
-        "--weights", default="", metavar="DIR", help="folder of the public weights of ImageNet's cells"
+        "--model", default="", metavar="NAME[:VERSION]", help="CGN to use, from CGN_MODELS_DIR"
     )
-    parser.add_argument("--table", action="store_true", help="make no cell, only gather the table")
+    parser.add_argument(
+        "--weights", default="", metavar="DIR", help="folder with the public weights for ImageNet's cells"
+    )
+    parser.add_argument("--table", action="store_true", help="make no cell, only gather the tables")
     parser.add_argument("--steps", type=int, help="training steps of a CGN, for a trial")
-    parser.add_argument("--images-seen", type=int, help="images a classifier sees, for a trial")
+    parser.add_argument("--images-seen", type=int, help="images seen by a classifier, for a trial")
     parser.add_argument(
-        "--work-dir", type=Path, default=WORK, help="for runs and the CGNs (default: %(default)s)"
+        "--work-dir", type=Path, default=WORK, help="folder for runs and CGNs (default: %(default)s)"
     )
     parser.add_argument(
         "--results-dir",
         type=Path,
-        help=f"for results (default: {RESULTS}; of a trial: below the work directory)",
+        help=f"folder for results (default: {RESULTS}; for a trial: below the work directory)",
     )
     return parser
 
 
 def _cells(arguments: argparse.Namespace, models_dir: Path) -> list[Cell]:
-    """The cells that the command line asks for. Raises CgnInputError."""
+    """Returns the cells that the command line selects. Raises CgnInputError."""
     pattern = arguments.cell
     options = {name: getattr(arguments, name) for name in ("steps", "images_seen", "weights")}
     if arguments.model:
         name, _, version = arguments.model.partition(":")
         version = version or versions.newest_version(models_dir, name)
         dataset = versions.read_card(models_dir, name, version).training.get("config", {}).get("dataset")
-        if pattern == "*":  # all of the data set that it was trained on
+        if pattern == "*":  # all cells of the data set of its training
             pattern = "".join(f"{variant}/*" for variant in VARIANTS if VARIANTS[variant] == dataset)
         if not pattern:
-            raise FieldError("CELL", f"must name a cell, as {name} was trained on no data set of the table")
+            raise FieldError("CELL", f"must name a cell, as {name} was trained on no data set of table 2")
         options |= {"model_name": name, "model_version": version}
     cells = selected(pattern)
     if arguments.model:
         cells = [cell for cell in cells if cell.accepts_model(named=not is_pattern(pattern))]
         if not cells:
-            raise FieldError("CELL", f"{pattern!r} uses no given CGN; leave MODEL out")
+            raise FieldError("CELL", f"{pattern!r} cannot use a named CGN; leave MODEL out")
     return [dataclasses.replace(cell, **_known(cell, options)) for cell in cells]
 
 
@@ -113,7 +119,7 @@ def _known(cell: Cell, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _gather(results: Results) -> int:
-    """Gathers the table, and says what of it was made with other options than are the present ones."""
+    """Gathers the tables, and names the cells that were made with other options than the present ones."""
     table.write(results)
     docs = results.root.parent
     page.write(results, docs / page.PAGE, docs.parent / page.README)
@@ -121,7 +127,7 @@ def _gather(results: Results) -> int:
     print(f"gathered {results.root / table.TABLE}")
     if outdated := [*table.outdated(results), *miniature_page.outdated(results)]:
         print(
-            "made with other options or another CGN than now, `make reproduce` makes them again:",
+            "made with other options or another CGN; `make reproduce` makes these cells again:",
             ", ".join(outdated),
         )
     return SUCCEEDED

@@ -1,6 +1,6 @@
-"""`make ship`: the CGNs of one seed of the results become the models of the repository.
+"""`make ship`: publishes the CGNs of one seed of the results as the models of the repository.
 
-Their cards then say, too, what classifiers that learnt from their counterfactuals score.
+Their cards also state the scores of the classifiers that were trained on their counterfactuals.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from trainer.run.exit_codes import BAD_OPTIONS, FAILED, SUCCEEDED
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the process's exit code."""
     parser = argparse.ArgumentParser(prog="make ship", description=__doc__, allow_abbrev=False)
-    parser.add_argument("version", help="that they get, such as v3")
-    parser.add_argument("--seed", type=int, default=0, help="of the results (default: %(default)s)")
+    parser.add_argument("version", help="version of the published models, such as v3")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the results (default: %(default)s)")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     arguments = parser.parse_args(argv)
     try:
@@ -44,32 +44,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def ship(variant: str, seed: int, results: Results, from_dir: Path, to_dir: Path, version: str) -> ModelCard:
-    """Publishes a result's CGN under its data set's name, with the scores of the classifiers that used it.
+    """Publishes the CGN of a result under the name of its data set, with scores of classifiers.
 
     Args:
-        from_dir, to_dir: the models folders, of the results and of the new version.
+        from_dir: models folder of the results.
+        to_dir: models folder of the new version.
 
     Raises:
-        CheckpointError: the CGN is not there, or the version is.
-        CgnInputError: an impossible version, or no classifier that used this CGN has been scored.
+        CheckpointError: the CGN is missing, or the version exists.
+        CgnInputError: the version name is invalid, or no classifier that used this CGN has a score.
     """
-    name, made_as = ReproduceCellConfig(variant=variant, method="model", seed=seed).model
-    network, card = checkpoint.load_trained(from_dir, name, made_as)
+    name, source_version = ReproduceCellConfig(variant=variant, method="model", seed=seed).model
+    network, card = checkpoint.load_trained(from_dir, name, source_version)
     scores: dict[str, dict[str, Any]] = {}
     for method in (method for method in METHODS if METHODS[method].uses_cgn):
         cell = ReproduceCellConfig(variant=variant, method=method, seed=seed)
-        found = results.read(cell)
-        if found is None or found["model"]["digest"] != card.digest:
-            raise CgnInputError("seed", f"{cell.key} has not been made with {name}; make reproduce makes it")
-        accuracies = {part: found["scores"][part]["accuracy"] for part in ("validation", "test")}
+        result = results.read(cell)
+        if result is None or result["model"]["digest"] != card.digest:
+            raise CgnInputError(
+                "seed", f"{cell.key} has not been made with {name}; `make reproduce` makes it"
+            )
+        accuracies = {part: result["scores"][part]["accuracy"] for part in ("validation", "test")}
         scores[method] = {
             **accuracies,
             "from": str(Path("docs/results") / results.path(cell).relative_to(results.root)),
         }
-    kept = {field.name: getattr(card, field.name) for field in fields(ModelCard)}
-    del kept["digest"]  # publishing takes it anew
-    kept |= {"name": VARIANTS[variant], "version": version, "scores": scores}
-    return checkpoint.publish(to_dir, network, **kept)
+    fields_of_card = {field.name: getattr(card, field.name) for field in fields(ModelCard)}
+    del fields_of_card["digest"]  # publishing computes it again
+    fields_of_card |= {"name": VARIANTS[variant], "version": version, "scores": scores}
+    return checkpoint.publish(to_dir, network, **fields_of_card)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from trainer.reproduce.cell.result import RESULT
 from trainer.run.context import RunContext, RunError, Stopped
 from trainer.run.report import Reporter, StopFlag
 
-_SECONDS_BETWEEN_LOOKS = 1.0  # at cells that another process makes
+_POLL_SECONDS = 1.0  # while another process makes the remaining cells
 _LOG = "log.txt"  # in a cell's directory
 
 
@@ -66,23 +66,23 @@ class Work:
         """
         self._stop.install()
         queue = deque(self._with_models([cell for cell in cells if again or not self._results.is_done(cell)]))
-        afresh = set(cells) if again else set()
-        total, number, passed = len(queue), 1, 0
+        again_cells = set(cells) if again else set()
+        total, number, skipped = len(queue), 1, 0
         while queue:
             if self._stop.requested:
                 raise Stopped
             cell = queue.popleft()
             with alone_in(self._run_dir(cell)) as alone:
                 if alone and not self._waits(cell, queue):
-                    self._make(cell, f"[{number}/{total}] {cell.key}", queue, afresh=cell in afresh)
-                    number, passed = number + 1, 0
+                    self._make(cell, f"[{number}/{total}] {cell.key}", queue, again=cell in again_cells)
+                    number, skipped = number + 1, 0
                     continue
             queue.append(cell)  # another process makes this cell, or the CGN that it needs
-            passed += 1
-            if passed == len(queue):
-                print("waiting for cells that another process makes:", ", ".join(c.key for c in queue))
-            if passed >= len(queue):
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
+            skipped += 1
+            if skipped == len(queue):
+                print("waiting for cells that other processes make:", ", ".join(c.key for c in queue))
+            if skipped >= len(queue):
+                time.sleep(_POLL_SECONDS)
         return self._failed
 
     def _with_models(self, cells: Sequence[Cell]) -> list[Cell]:
@@ -108,18 +108,18 @@ class Work:
         trained_by = cell.model_cell
         return trained_by in queue and not self._has_model(cell)
 
-    def _make(self, cell: Cell, title: str, queue: Collection[Cell], *, afresh: bool) -> None:
+    def _make(self, cell: Cell, title: str, queue: Collection[Cell], *, again: bool) -> None:
         """Makes a cell and prints its outcome; `queue` is what remains after it. Raises Stopped."""
-        if self._is_settled(cell) and not afresh:
-            print(f"{title}: made by another process")
+        if self._is_settled(cell) and not again:
+            print(f"{title}: another process has made it")
             return
         trained_by = cell.model_cell
         if trained_by and trained_by.key in self._failed and not self._has_model(cell):
             self._failed.append(cell.key)
-            print(f"{title}: left out, as {trained_by.key} failed")
+            print(f"{title}: skipped, as {trained_by.key} failed")
             return
         run_dir = self._run_dir(cell)
-        if afresh and (run_dir / RESULT).exists():
+        if again and (run_dir / RESULT).exists():
             self._clear(cell)
         print(f"{title} ...")
         reporter = CellReporter(run_dir, self._models_dir)
@@ -163,11 +163,11 @@ class Work:
         for cell in planned():
             if result := self._results.read(cell):
                 seconds.setdefault(cell.group, []).append(result["wall_seconds"])
-        known = [statistics.median(seconds[cell.group]) for cell in queue if cell.group in seconds]
-        if not known:
+        estimates = [statistics.median(seconds[cell.group]) for cell in queue if cell.group in seconds]
+        if not estimates:
             return ""
-        more = "" if len(known) == len(queue) else " or more"
-        return f"; about {_duration(sum(known))}{more} left"
+        more = "" if len(estimates) == len(queue) else " or more"
+        return f"; about {_duration(sum(estimates))}{more} left"
 
 
 def _outcome(result: Mapping[str, Any]) -> str:

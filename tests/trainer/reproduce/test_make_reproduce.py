@@ -120,7 +120,7 @@ def test_a_named_cell_is_made_again_and_a_pattern_leaves_what_is_done(tmp_path: 
     first = json.loads(result.read_text())
     with reproduce(tmp_path, "--cell", "colored/original/[4]", "--images-seen", "128") as run:
         assert run.process.wait(100) == 0, run.log()
-        assert run.log() == "1 of 1 cells are there; CELL=colored/original/4 makes that one again\n"
+        assert run.log() == "1 of 1 cells exist; CELL=colored/original/4 makes this cell again\n"
     assert json.loads(result.read_text()) == first
     with reproduce(tmp_path, "--cell", "colored/original/4", "--images-seen", "128") as run:
         assert run.process.wait(100) == 0, run.log()
@@ -140,7 +140,7 @@ def test_ctrl_c_stops_a_cell_that_the_same_command_goes_on_with_while_another_on
     with reproduce(tmp_path, *options) as run:
         wait_for("the first steps", lambda: list(tmp_path.rglob("metrics.jsonl")))
         assert run.stop(signal.SIGINT) == 3
-        assert "stopped; the same command goes on from here" in run.log()
+        assert "stopped; the same command resumes" in run.log()
         assert "Traceback" not in run.log()
     assert not (tmp_path / "work/trials").exists()
     with reproduce(tmp_path, *options) as run:
@@ -176,7 +176,7 @@ def test_what_cannot_be_made_is_refused_in_one_line(
         (("--model", "nobody"), "error: model: no model 'nobody'"),
         (
             ("--model", "tiny"),
-            "error: CELL: must name a cell, as tiny was trained on no data set of the table",
+            "error: CELL: must name a cell, as tiny was trained on no data set of table 2",
         ),
         (("--model", "tiny", "--cell", "colored/oracle/0"), "error: model_name: must be empty"),
     ):

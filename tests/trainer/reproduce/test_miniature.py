@@ -78,4 +78,4 @@ def test_cells_that_need_weights_say_so_and_the_miniature_takes_no_given_model(
     assert "imagenet/table1/cgn/0: failed: the cell needs cgn.pth and inception_v3.pth" in said.out
     assert not list((tmp_path / "results").glob("cells/*"))
     assert main(["--cell", "imagenet/miniature/full/0", "--model", "wildlife_mnist", *where]) == BAD_OPTIONS
-    assert "uses no given CGN; leave MODEL out" in capsys.readouterr().err
+    assert "cannot use a named CGN; leave MODEL out" in capsys.readouterr().err

@@ -127,7 +127,7 @@ def test_a_name_selects_a_cell_of_any_seed_and_a_pattern_those_that_are_planned(
         ({"variant": "colored_mnist"}, "variant", '"wildlife"'),
         ({"method": "gun"}, "method", '"oracle"'),
         ({"seed": -1}, "seed", "0 to 2^63 - 1"),
-        ({"method": "oracle", "model_name": "mine"}, "model_name", "uses no given CGN"),
+        ({"method": "oracle", "model_name": "mine"}, "model_name", "uses no CGN; these methods use one"),
         ({"model_version": "v1"}, "model_version", "no model_name"),
         ({"model_name": "mine", "steps": 5}, "steps", "not trained"),
     ],

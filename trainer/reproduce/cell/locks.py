@@ -1,4 +1,4 @@
-"""One process at a time: a folder that is locked for as long as its owner lives."""
+"""Locks a folder for one process, until the block ends or the process dies."""
 
 import fcntl
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ LOCK = ".lock"  # file in the folder
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[bool]:
-    """Whether this process has the folder, which is made if need be, to itself until the block ends.
+    """Yields whether this process holds the lock of a folder until the block ends.
 
-    The lock goes with the process, whatever ends it.
+    Creates the folder if it is missing. The system releases the lock when the process ends for any reason.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a") as file:

@@ -1,16 +1,16 @@
-"""Markdown that is written by programs, within pages that are written by hand."""
+"""Generated Markdown inside pages that people write."""
 
 from collections.abc import Iterable, Sequence
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table, numbers and all else to the left."""
+    """Returns a Markdown table, all columns aligned left."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def between_marks(page: str, begin: str, end: str, text: str) -> str:
-    """A page with another text between two marks; a page without the first mark stays as it is."""
+    """Returns a page with new text between two marks. A page without the first mark stays unchanged."""
     if begin not in page:
         return page
     head, rest = page.split(begin, 1)

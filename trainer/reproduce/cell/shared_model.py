@@ -1,4 +1,4 @@
-"""A model that several cells need: the first of them makes it, the others wait for it."""
+"""A model that several cells need. The first cell makes it; the others wait."""
 
 import time
 from collections.abc import Callable
@@ -8,32 +8,32 @@ from cgn.store import versions
 from trainer.reproduce.cell.locks import alone_in
 from trainer.run.context import RunContext, Stopped
 
-_SECONDS_BETWEEN_LOOKS = 1.0  # at a model that another process makes
+_POLL_SECONDS = 1.0  # while another process makes the model
 
 
 def shared_model(context: RunContext, name: str, version: str, make: Callable[[], object]) -> ModelCard:
-    """The card of a version, which is made now if it is not there.
+    """Returns the card of a version, and makes the version if it is missing.
 
-    Cells may be jobs on several workers: one process makes the version, the others wait until it is there,
-    or until the one is gone and one of them takes its place.
+    Cells may be jobs on several workers. One process makes the version; the others wait until the version
+    exists. If that process dies, one of the others makes the version.
 
     Args:
-        context: of the cell.
-        name: the model's.
-        version: of the model.
-        make: publishes it.
+        context: of the cell's run.
+        name: name of the model.
+        version: version of the model.
+        make: publishes the version.
 
     Raises:
-        Stopped: asked to stop while it waited; and whatever ``make`` raises.
+        Stopped: a stop was requested during the wait. Exceptions of ``make`` pass through.
     """
     folder = context.models_dir / name
-    there = folder / version / CARD_FILE
-    while not there.is_file():
+    card_path = folder / version / CARD_FILE
+    while not card_path.is_file():
         with alone_in(folder) as alone:
-            if alone and not there.is_file():
+            if alone and not card_path.is_file():
                 make()
         if not alone:
             if context.stop.requested:
                 raise Stopped
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            time.sleep(_POLL_SECONDS)
     return versions.read_card(context.models_dir, name, version)

@@ -1,8 +1,8 @@
 """Makes a cell of the paper's ImageNet model: `python -m trainer imagenet_cell --help`.
 
-Two rows of table 1, and the figures that need a trained model of 256 pixels. Its weights are public, but no
-part of this repository; a cell without them says which are missing and where they are. The result is
-``cell.json`` in the run's directory, pictures are ``cell-<name>.png`` beside it.
+The cells are two rows of table 1, and the figures that need a trained model at 256 pixels. The weights are
+public but no part of this repository. A cell without weights names the missing files and their sources. The
+result is ``cell.json`` in the run's directory; pictures are ``cell-<name>.png`` beside it.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ from trainer.run.cost import Account
 from trainer.run.provenance import current_commit, machine
 
 CGN_FILE, INCEPTION_FILE = "cgn.pth", "inception_v3.pth"
-# Where what a cell needs is found; nothing is downloaded here.
+# Sources of the files that cells need. Nothing is downloaded here.
 SOURCES = {
     CGN_FILE: "the authors' weights, by scripts/download_weights.sh of "
     "github.com/autonomousvision/counterfactual_generative_networks",
@@ -53,17 +53,17 @@ SOURCES = {
 NAME = "imagenet_authors"
 FIGURE_TRUNCATION = 0.5  # appendix D.1
 NOISES = 5  # columns of figures 8 to 19
-_AT_ONCE = 8  # pictures that are scored together
-_KEPT = "scored.npz"
+_BATCH = 8  # images that are scored together
+_PARTIAL = "scored.npz"  # class probabilities so far
 
 
 def imagenet_cell(config: ImagenetCellConfig, context: RunContext) -> Published:
-    """Makes a cell and writes its result; publishes the model of cgn.pth if that is missing.
+    """Makes a cell and writes its result. Publishes the model of cgn.pth if it is missing.
 
     Raises:
-        RunError: weights are missing; the message says which, and where they are.
-        CgnInputError: weights that cannot be used, or a model of another family.
-        Stopped: asked to stop; what is scored is kept.
+        RunError: weights are missing; the message names the files and their sources.
+        CgnInputError: the weights cannot be used, or the model is of another family.
+        Stopped: a stop was requested; the scores so far are saved.
     """
     check_weights(config)
     account = Account()
@@ -89,7 +89,7 @@ def imagenet_cell(config: ImagenetCellConfig, context: RunContext) -> Published:
 
 
 def check_weights(config: ImagenetCellConfig) -> None:
-    """Raises RunError unless all files are there that a cell needs."""
+    """Raises RunError unless all files that a cell needs exist."""
     needed = [] if config.model_name else [CGN_FILE]
     if config.cell in cells.TABLE1:
         needed.append(INCEPTION_FILE)
@@ -102,7 +102,7 @@ def check_weights(config: ImagenetCellConfig) -> None:
 
 
 def _model(config: ImagenetCellConfig, context: RunContext) -> CGN:
-    """The CGN that a cell is of, imported now if it is not there."""
+    """Returns the CGN of a cell. Imports it from cgn.pth if it is missing."""
     device = resolve_device(context.device)
     if config.model_name:
         return checkpoint.load(context.models_dir, config.model_name, config.model_version, device)
@@ -123,23 +123,23 @@ def _model(config: ImagenetCellConfig, context: RunContext) -> CGN:
 
 
 def _scores(config: ImagenetCellConfig, model: CGN, context: RunContext) -> dict[str, Any]:
-    """Inception score and μ_mask of non-counterfactual composites, or the score of the cGAN's pictures."""
+    """Returns Inception score and μ_mask of composites whose labels agree, or the score of the cGAN."""
     classes, resolution = len(model.card.class_names), model.card.resolution
     of_cgan = config.cell == cells.BIGGAN
     if of_cgan and "reference" not in model.network.mechanisms:
-        raise RunError(f"{model.card.name} has no unconstrained cGAN, whose pictures the cell scores")
+        raise RunError(f"{model.card.name} has no unconstrained cGAN, but the cell scores the cGAN's images")
     file = Path(config.weights).expanduser() / INCEPTION_FILE
     classify = load_classifier(file, classes, resolution, model.device)
-    kept = context.run_dir / _KEPT
+    partial = context.run_dir / _PARTIAL
     probabilities = torch.empty(0, classes)
     means = torch.empty(0)
-    if context.resume and kept.is_file():
-        with np.load(kept, allow_pickle=False) as found:
-            probabilities, means = torch.from_numpy(found["probabilities"]), torch.from_numpy(found["means"])
+    if context.resume and partial.is_file():
+        with np.load(partial, allow_pickle=False) as arrays:
+            probabilities, means = (torch.from_numpy(arrays[name]) for name in ("probabilities", "means"))
     context.reporter.begin(len(probabilities), config.images)
     while (done := len(probabilities)) < config.images:
-        causes = range(done, min(done + _AT_ONCE, config.images))
-        factors = [Factor(i % classes, seed=config.seed + i) for i in causes]
+        numbers = range(done, min(done + _BATCH, config.images))
+        factors = [Factor(i % classes, seed=config.seed + i) for i in numbers]
         if of_cgan:
             x = model.rows("reference", factors)
         else:
@@ -148,40 +148,40 @@ def _scores(config: ImagenetCellConfig, model: CGN, context: RunContext) -> dict
             means = torch.cat([means, mean_values(m[:, 0])])
         with torch.no_grad():
             probabilities = torch.cat([probabilities, classify(x.to(model.device)).cpu()])
-        part = kept.with_suffix(f".{os.getpid()}.npz")
+        part = partial.with_suffix(f".{os.getpid()}.npz")
         np.savez(part, probabilities=probabilities.numpy(), means=means.numpy())
-        part.rename(kept)
+        part.rename(partial)
         context.reporter.progress(len(probabilities), {})
         if context.stop.requested and len(probabilities) < config.images:
             raise Stopped
-    told: dict[str, Any] = {
+    scores: dict[str, Any] = {
         "images": config.images,
         "inception_score": round(inception_score(probabilities).mean, 3),
     }
     if not of_cgan:
         mu_mask = coverage(means)
-        told |= {"mu_mask": round(mu_mask.mean, 4), "mu_mask_deviation": round(mu_mask.deviation, 4)}
-    return told
+        scores |= {"mu_mask": round(mu_mask.mean, 4), "mu_mask_deviation": round(mu_mask.deviation, 4)}
+    return scores
 
 
 def _failures(config: ImagenetCellConfig, model: CGN, context: RunContext) -> dict[str, Any]:
-    """The worst classes (figures 30 to 32), with a picture of each; all are in the run's own report."""
+    """Returns the worst classes (figures 30 to 32), and copies a picture of each from the failure report."""
     name, version = model.card.name, model.card.version
     options = FindFailuresConfig(
         model_name=name, model_version=version, causes=config.causes, seed=config.seed
     )
     inner = context.inside("find_failures", context.version, options)
     find_failures(options, inner)
-    found = json.loads((inner.run_dir / FAILURES_RESULT).read_text())
-    worst = found["classes"][: options.shown]
+    failures = json.loads((inner.run_dir / FAILURES_RESULT).read_text())
+    worst = failures["classes"][: options.shown]
     for place, entry in enumerate(worst):
         picture = inner.run_dir / FAILURE_PICTURES / f"{entry['label']}.png"
         shutil.copyfile(picture, context.run_dir / f"cell-{place:02}_{_word(entry['class'])}.png")
-    return {"measures": found["measures"], "worst": worst}
+    return {"measures": failures["measures"], "worst": worst}
 
 
 def _draw(config: ImagenetCellConfig, model: CGN, run_dir: Path) -> list[str]:
-    """Writes a cell's sheets, and returns their names."""
+    """Writes the sheets of a cell and returns their names."""
     sheets = {}
     if config.cell == cells.CLASSES:
         seeds = range(config.seed, config.seed + NOISES)

@@ -1,10 +1,11 @@
 """Makes one cell of ImageNet's miniature: `python -m trainer miniature_cell --help`.
 
-The cell `teacher` of a seed trains what all others of the seed begin from and are measured by: the BigGAN,
-the saliency network, the classifier and the judge of masks. It publishes the first two as the start model.
-The other cells train a CGN each, with all losses or without one; see `trainer.reproduce.miniature.config`.
-The result is ``cell.json`` in the run's directory, and beside it ``cell.png`` of what a CGN's mechanisms drew
-as training went on.
+The cell `teacher` of a seed trains four networks: the BigGAN, the saliency network, the classifier and the
+    judge of
+masks. The first two become the start model of the other cells; the last two score them. Each other cell
+trains a CGN, with all losses or without one; see `trainer.reproduce.miniature.config`. The result is
+``cell.json`` in the run's directory. ``cell.png`` beside it shows the outputs of the mechanisms during
+training.
 """
 
 import json
@@ -47,11 +48,11 @@ _PARTS = Outputs._fields
 
 
 def miniature_cell(config: MiniatureCellConfig, context: RunContext) -> Published:
-    """Makes a cell, its start model first if that is missing, and writes its result; publishes its CGN.
+    """Makes a cell and writes its result. Makes the start model first if it is missing. Publishes the CGN.
 
     Raises:
-        RunError: the data cannot be used, or a run of the cell failed.
-        Stopped: asked to stop; what was running has written its checkpoint.
+        RunError: the data cannot be used, or a training failed.
+        Stopped: a stop was requested; the training in progress has written a checkpoint.
     """
     name, version = config.model
     start = shared_model(context, name, version, lambda: _make_start(config, context, version))
@@ -98,12 +99,12 @@ def miniature_cell(config: MiniatureCellConfig, context: RunContext) -> Publishe
 
 
 def _yardsticks_folder(models_dir: Path, start: ModelCard) -> Path:
-    """Where the measures of a start model are: beside its version, which holds a model and nothing else."""
+    """Returns the folder of the scoring networks, beside the version of the start model."""
     return models_dir / start.name / f"yardsticks-{start.version}"
 
 
 def _make_start(config: MiniatureCellConfig, context: RunContext, version: str) -> None:
-    """Trains the teacher, the saliency network and the yardsticks, and publishes the start model."""
+    """Trains the teacher, the saliency network and the scoring networks, and publishes the start model."""
     name = miniature.start_name(config)
     biggan_options = miniature.teacher_config(config)
     teacher = context.inside("train_biggan", version, biggan_options)
@@ -123,7 +124,7 @@ def _make_start(config: MiniatureCellConfig, context: RunContext, version: str) 
     )
     account.settle()
 
-    told = {
+    results = {
         run: json.loads((where.run_dir / file).read_text())
         for run, where, file in (
             ("train_biggan", teacher, "biggan.json"),
@@ -131,16 +132,16 @@ def _make_start(config: MiniatureCellConfig, context: RunContext, version: str) 
             ("train_classifier", classifier, "scores.json"),
         )
     }
-    costs = {run: _cost(found["seconds"], found["cpu_seconds"]) for run, found in told.items()}
+    costs = {run: _cost(result["seconds"], result["cpu_seconds"]) for run, result in results.items()}
     about = {
         "judge_iou": round(judge.iou, 4),
-        "classifier_test_accuracy": round(told["train_classifier"]["scores"]["test"]["accuracy"], 4),
-        "saliency_iou": told["train_saliency"]["iou"],
+        "classifier_test_accuracy": round(results["train_classifier"]["scores"]["test"]["accuracy"], 4),
+        "saliency_iou": results["train_saliency"]["iou"],
         "costs": costs | {"mask_judge": _cost(account.seconds, account.cpu_seconds)},
     }
     folder = context.models_dir / name / f"yardsticks-{version}"
     part = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(folder, ignore_errors=True)  # of an attempt that has not published
+    shutil.rmtree(folder, ignore_errors=True)  # left by an attempt that did not publish
     part.mkdir()
     shutil.copy(classifier.run_dir / CLASSIFIER, part)
     tensors = judge.segmenter.cpu().state_dict()
@@ -156,17 +157,17 @@ def _cost(seconds: float, cpu_seconds: float) -> dict[str, float]:
 
 
 def _draw(samples: Path, class_names: list[str], path: Path) -> dict[str, Any]:
-    """Puts all sample sheets of a training into one picture without words, and says what is where.
+    """Joins the sample sheets of a training into one picture without text. Returns its layout.
 
-    A column for every step; below each other, for every class what the mechanisms drew of it and their
-    composite. All tiles are square, so that a page can take them apart again.
+    Each column is a step. Each class has rows for the outputs of the mechanisms and their composite. All
+    tiles are square, so that a page can cut the picture into tiles again.
     """
     sheets = sorted(samples.glob("step-*.npz"))
     columns, labels = [], []
     for sheet in sheets:
-        with np.load(sheet, allow_pickle=False) as found:
-            labels = found["labels"].tolist()
-            parts = [np.broadcast_to(found[part], (*found[part].shape[:3], 3)) for part in _PARTS]
+        with np.load(sheet, allow_pickle=False) as arrays:
+            labels = arrays["labels"].tolist()
+            parts = [np.broadcast_to(arrays[part], (*arrays[part].shape[:3], 3)) for part in _PARTS]
         stacked = np.stack(parts, axis=1)  # class, part, height, width, channel
         columns.append(stacked.reshape(-1, *stacked.shape[3:]))
     Image.fromarray(np.concatenate(columns, axis=1)).save(path, optimize=True)

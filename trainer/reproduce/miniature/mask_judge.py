@@ -1,8 +1,7 @@
-"""A judge of masks: where the object of a generated picture is, as one sees it who was told the truth.
+"""The judge of masks: a segmenter that was trained with true masks, and locates objects in generated images.
 
-It learns the real images of a variant of MNIST with their true masks. No CGN is trained or chosen by it; its
-masks of pictures that resemble the real ones stand for the true masks that these lack (see
-`cgn.metrics.masks`).
+The judge learns from the real images of a variant of MNIST and their true masks. Its masks replace the true
+masks that generated images lack (see `cgn.metrics.masks`). No CGN is trained or selected by the judge.
 """
 
 from dataclasses import dataclass
@@ -23,29 +22,29 @@ BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class Judge:
-    """A segmenter that has learnt true masks.
+    """A segmenter that was trained with true masks.
 
     Attributes:
-        segmenter: of a picture and its class, in eval mode.
-        iou: mean intersection over union with the true masks of validation images, which it has not seen.
+        segmenter: maps an image and its class to a mask; in eval mode.
+        iou: mean intersection over union with the true masks of validation images.
     """
 
     segmenter: Segmenter
     iou: float
 
     def masks(self, x_N3HW: torch.Tensor, label_N: torch.Tensor) -> torch.Tensor:
-        """Where the objects of pictures (N, 3, R, R) in [-1, 1] of known classes are: bool (N, 1, R, R)."""
+        """Returns masks, bool (N, 1, R, R), of images (N, 3, R, R) in [-1, 1] of known classes."""
         return _masks(self.segmenter, x_N3HW, label_N)
 
 
 def train_judge(variant: str, device: torch.device, *, steps: int = STEPS, seed: int = 0) -> Judge:
-    """A judge of pictures that resemble the training images of a variant of MNIST.
+    """Trains a judge for images like those of a variant of MNIST.
 
     Raises:
         DataError: the data cannot be used.
     """
     data, unseen = make_variant(variant, "train"), make_variant(variant, "validation")
-    torch.manual_seed(seed)  # of the initial weights
+    torch.manual_seed(seed)  # initial weights
     random = torch.Generator().manual_seed(seed)
     segmenter = Segmenter(int(data.labels.max()) + 1).to(device).to(memory_format=torch.channels_last)
     adam = torch.optim.Adam(segmenter.parameters(), betas=BETAS, fused=True)
@@ -60,8 +59,8 @@ def train_judge(variant: str, device: torch.device, *, steps: int = STEPS, seed:
         loss.backward()
         adam.step()
     segmenter.eval().requires_grad_(False)
-    found = _masks(segmenter, unseen.images, unseen.labels)
-    return Judge(segmenter, float(mask_iou(found, unseen.masks[:, None]).mean()))
+    masks = _masks(segmenter, unseen.images, unseen.labels)
+    return Judge(segmenter, float(mask_iou(masks, unseen.masks[:, None]).mean()))
 
 
 @torch.no_grad()

@@ -27,20 +27,20 @@ from trainer.imagenet.step import TRUNCATION
 from trainer.mnist.segmenter_stage import Segmenter
 from trainer.reproduce.miniature.mask_judge import Judge
 
-IMAGES = 2000  # composites that scores are taken of
-TEXTURED = 100  # of them that are compared with textures, patch by patch
+IMAGES = 2000  # composites that are scored
+TEXTURED = 100  # composites that are compared with textures, patch by patch
 CLASSIFIER, JUDGE, ABOUT = "classifier.safetensors", "judge.safetensors", "about.json"
-_AT_ONCE = 100
-_SEED = 3  # of the noise, other than that of training's own scores
+_BATCH = 100
+_SEED = 3  # of the noise; training takes its scores with another seed
 
 
 @dataclass(frozen=True)
 class Yardsticks:
-    """What the CGNs of one seed are measured by.
+    """The networks and textures that score the CGNs of one seed.
 
     Attributes:
-        classify: probabilities of the digits, by shape.
-        judge: of masks.
+        classify: returns probabilities of the digits, by shape.
+        judge: locates the object.
         object_C3HW, background_C3HW: textures of each class in [-1, 1].
     """
 
@@ -51,10 +51,10 @@ class Yardsticks:
 
 
 def load_yardsticks(folder: Path, classes: int, resolution: int, device: torch.device) -> Yardsticks:
-    """Those that a teacher's cell has left in a folder.
+    """Loads the scoring networks that a teacher's cell has written to a folder.
 
     Raises:
-        CgnInputError: weights of another network.
+        CgnInputError: the weights belong to another network.
         DataError: the textures cannot be read.
     """
     segmenter = Segmenter(classes)
@@ -72,23 +72,26 @@ def load_yardsticks(folder: Path, classes: int, resolution: int, device: torch.d
 
 @torch.no_grad()
 def score(network: ImagenetCGN, by: Yardsticks, images: int = IMAGES) -> dict[str, float | None]:
-    """Scores of a CGN over non-counterfactual composites, whose noise is always the same, classes in turn.
+    """Scores a CGN over non-counterfactual composites with fixed noise, classes in turn.
 
-    inception_score; mu_mask and mu_mask_deviation, from mask to mask.
-    mask_iou: mean, with the judge's masks of x_gt.
-    background_behind: `texture_error` of backgrounds from the background's texture, where the object of x_gt
-        is; background_beside: elsewhere; picture_behind: of x_gt, where its object is.
-    foreground_beside: the same of foregrounds from the object's texture, where x_gt has no object;
-        picture_beside: of x_gt, there.
-    counterfactual_accuracy: share of composites with the texture and the background of other causes, of any
-        class, that are taken for the class of their shape.
-    An error is None where no picture has such a place.
+    Returns:
+        inception_score.
+        mu_mask, mu_mask_deviation: mean of the mask means, and their standard deviation.
+        mask_iou: mean intersection over union with the judge's masks of x_gt.
+        background_behind, background_beside: `texture_error` of backgrounds against the texture of the
+            background, inside and outside the object of x_gt.
+        picture_behind: the same error of x_gt inside its object.
+        foreground_beside, picture_beside: `texture_error` of foregrounds and of x_gt against the texture of
+            the object, outside the object of x_gt.
+        counterfactual_accuracy: share of counterfactual composites that the classifier assigns to the class
+            of their shape. Texture and background come from other noise and any class.
+        An error is None if no image has pixels of its region.
     """
     device = next(network.parameters()).device
     random = torch.Generator().manual_seed(_SEED)
     label_N = torch.arange(images) % network.classes
     parts: list[tuple[torch.Tensor, Outputs]] = []
-    for label in label_N.split(_AT_ONCE):
+    for label in label_N.split(_BATCH):
         u_NL = truncated_noise(len(label), network.latent, random).to(device)
         y_NC = F.one_hot(label, network.classes).to(device, torch.float32)
         x_gt = network.biggan_GT(u_NL, y_NC, TRUNCATION).cpu()
@@ -114,7 +117,7 @@ def score(network: ImagenetCGN, by: Yardsticks, images: int = IMAGES) -> dict[st
             ("picture_beside", x_gt, by.object_C3HW, ~true_NHW),
         )
     }
-    told = {
+    scores = {
         "inception_score": inception_score(_classified(by.classify, x_gen, device)).mean,
         "mu_mask": mu_mask.mean,
         "mu_mask_deviation": mu_mask.deviation,
@@ -124,9 +127,9 @@ def score(network: ImagenetCGN, by: Yardsticks, images: int = IMAGES) -> dict[st
             (_classified(by.classify, counterfactual, device).argmax(1) == label_N).double().mean()
         ),
     }
-    rounded = {name: None if math.isnan(value) else round(value, 4) for name, value in told.items()}
+    rounded = {name: None if math.isnan(value) else round(value, 4) for name, value in scores.items()}
     return {"images": images} | rounded
 
 
 def _classified(classify: Classify, x_N3HW: torch.Tensor, device: torch.device) -> torch.Tensor:
-    return torch.cat([classify(x.to(device)).cpu() for x in x_N3HW.split(_AT_ONCE)])
+    return torch.cat([classify(x.to(device)).cpu() for x in x_N3HW.split(_BATCH)])

@@ -1,7 +1,7 @@
-"""Makes one cell of the comparison of classifiers: `python -m trainer reproduce_cell --help`.
+"""Makes one cell of table 2: `python -m trainer reproduce_cell --help`.
 
-A cell is a CGN of one seed, or a classifier trained and scored; trainer.reproduce.table2.methods lists them.
-`make reproduce` makes all of them. The result is ``cell.json`` in the run's directory.
+A cell is a CGN of one seed, or a classifier and its scores. `trainer.reproduce.table2.methods` lists the
+methods. `make reproduce` makes all cells. The result is ``cell.json`` in the run's directory.
 """
 
 import dataclasses
@@ -21,15 +21,15 @@ from trainer.reproduce.table2.methods import MODEL
 from trainer.run.context import Published, RunContext, RunError
 from trainer.run.cost import Account
 
-_SPENT = "spent.json"  # what the attempts at a classifier took, in its directory
+_COST = "spent.json"  # cost of all attempts at the classifier, in its directory
 
 
 def reproduce_cell(config: ReproduceCellConfig, context: RunContext) -> Published:
-    """Makes a cell and writes its result; publishes the CGN of its seed if that is missing.
+    """Makes a cell and writes its result. Trains and publishes the CGN of its seed if it is missing.
 
     Raises:
-        RunError: the data or the model cannot be used, or a run of the cell failed.
-        Stopped: asked to stop; what was running has written its checkpoint.
+        RunError: the data or the model cannot be used, or a training failed.
+        Stopped: a stop was requested; the training in progress has written a checkpoint.
     """
     if not config.trial:
         _check_data(config.variant)
@@ -44,7 +44,7 @@ def reproduce_cell(config: ReproduceCellConfig, context: RunContext) -> Publishe
         card = versions.read_card(context.models_dir, name, version)
 
     if config.method == MODEL:
-        assert card is not None  # it was trained, or there
+        assert card is not None  # it was trained, or it existed
         outcome = _masks(card)
     else:
         outcome = _accuracies(config, context)
@@ -53,7 +53,7 @@ def reproduce_cell(config: ReproduceCellConfig, context: RunContext) -> Publishe
 
 
 def _check_data(variant: str) -> None:
-    """Raises RunError unless the data of the paper are there."""
+    """Raises RunError unless the data of the paper are available."""
     missing = [folder for folder in ("mnist", "textures") if find(folder) is None]
     if variant != "wildlife":
         missing = [folder for folder in missing if folder != "textures"]
@@ -63,12 +63,12 @@ def _check_data(variant: str) -> None:
         )
         raise RunError(
             f"a cell of {variant} needs {what}: `make data` downloads them, CGN_DATA_DIR points to them; "
-            "with steps and images_seen it is a trial, which takes the bundled ones"
+            "a trial (steps, images_seen) uses the bundled data"
         )
 
 
 def _trained(config: ReproduceCellConfig, context: RunContext) -> ModelCard:
-    """The card of the CGN of a cell's seed, which is trained now if it is not there."""
+    """Returns the card of the CGN of a cell's seed. Trains the CGN if it is missing."""
     trained_by = config.model_cell
     assert trained_by is not None
     name, version = config.model
@@ -81,7 +81,7 @@ def _trained(config: ReproduceCellConfig, context: RunContext) -> ModelCard:
 
 
 def _masks(card: ModelCard) -> dict[str, Any]:
-    """Of a trained CGN: its masks by class, each measure within 0 to 1, and what its training took."""
+    """Returns the mask measures of a CGN by class, each in [0, 1], and the cost of its training."""
     measures = zip(card.class_names, card.mask_mean, card.mask_border, card.mask_soft, strict=True)
     training = card.training
     return {
@@ -96,23 +96,25 @@ def _masks(card: ModelCard) -> dict[str, Any]:
 
 
 def _accuracies(config: ReproduceCellConfig, context: RunContext) -> dict[str, Any]:
-    """Of a classifier, which is trained: its accuracies in per cent, and what all attempts at it took."""
+    """Trains a classifier. Returns its accuracies in per cent, and the cost of all attempts."""
     options = config.classifier()
     inner = context.inside("train_classifier", context.version, options)
-    spent = inner.run_dir / _SPENT
-    account = Account(**json.loads(spent.read_text())) if inner.resume and spent.is_file() else Account()
+    cost_path = inner.run_dir / _COST
+    account = (
+        Account(**json.loads(cost_path.read_text())) if inner.resume and cost_path.is_file() else Account()
+    )
     try:
         train_classifier(options, inner)
     finally:
         account.settle()
-        write_json(spent, dataclasses.asdict(account))
-    found = json.loads((inner.run_dir / "scores.json").read_text())
+        write_json(cost_path, dataclasses.asdict(account))
+    scores = json.loads((inner.run_dir / "scores.json").read_text())
     return {
         "scores": {
             images: {name: round(100 * accuracy, 2) for name, accuracy in accuracies.items()}
-            for images, accuracies in found["scores"].items()
+            for images, accuracies in scores["scores"].items()
         },
         "wall_seconds": round(account.seconds, 1),
         "cpu_seconds": round(account.cpu_seconds, 1),
-        **{name: found[name] for name in ("commit", "machine", "data")},
+        **{name: scores[name] for name in ("commit", "machine", "data")},
     }

@@ -27,7 +27,7 @@ from trainer.run.options import (
     recorded_options,
 )
 
-SEEDS = range(5)  # of every method; cells of other seeds can be made, the table leaves them out
+SEEDS = range(5)  # of the table, for every method; cells of other seeds can be made too
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,15 @@ class ReproduceCellConfig(Cell):
 
     variant: str = option("colored", "data set", choices=tuple(VARIANTS))
     method: str = option("cgn", "row of the table", choices=tuple(ALL))
-    seed: int = option(0, "seed of the CGN's training and of the classifier's", low=0, high=HIGHEST_SEED)
+    seed: int = option(
+        0, "seed of both trainings, of the CGN and of the classifier", low=0, high=HIGHEST_SEED
+    )
     model_name: str = option(
         "",
-        "CGN to use instead of the seed's own",
+        "CGN to use instead of the CGN of this seed",
         pattern=NAME,
         pattern_help=NAME_HELP,
-        empty="the seed's own, trained if need be",
+        empty="the CGN of this seed, which is trained if it is missing",
     )
     model_version: str = option(
         "", "version of that CGN", pattern=VERSION, pattern_help=VERSION_HELP, empty="the newest"
@@ -62,12 +64,12 @@ class ReproduceCellConfig(Cell):
         if self.model_name and not ALL[self.method].uses_cgn:
             users = ", ".join(name for name, method in ALL.items() if method.uses_cgn)
             raise FieldError(
-                "model_name", f'must be empty, as "{self.method}" uses no given CGN; those are {users}'
+                "model_name", f'must be empty, as "{self.method}" uses no CGN; these methods use one: {users}'
             )
         if self.model_version and not self.model_name:
             raise FieldError("model_version", "must be empty, as there is no model_name")
         if self.model_name and self.steps:
-            raise FieldError("steps", "must be absent, as a given CGN is not trained")
+            raise FieldError("steps", "must be absent, as a named CGN is not trained")
 
     @property
     def key(self) -> str:

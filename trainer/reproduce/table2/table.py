@@ -1,9 +1,9 @@
-"""The table and what else is said of the results, gathered from the cells' files. No torch in here.
+"""Gathers table 2 and a summary from the files of the cells. No torch in here.
 
-`table2.json` is {variant: {method: {"seeds", "mean", "std", "train", "in_domain"}}}: test accuracies in per
-cent, by seed, their mean and sample standard deviation (null of one seed), and mean accuracies on the last
-training images and on test images whose cues agree with the digit as in training. `summary.json` has the
-rest.
+`table2.json` is {variant: {method: {"seeds", "mean", "std", "train", "in_domain"}}}, in per cent. `seeds` are
+the test accuracies by seed. `mean` and `std` are their mean and sample standard deviation (null for one
+seed). `train` is the mean accuracy on the last training images. `in_domain` is the mean accuracy on test
+images whose cues agree with the digit as in training. `summary.json` has all other scores and the costs.
 """
 
 import statistics
@@ -28,7 +28,7 @@ Cells = Mapping[int, Mapping[str, Any]]  # results of one variant and method, by
 
 
 def gather(results: Results) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The table and the summary of the cells that are there."""
+    """Returns the table and the summary of the existing cells."""
     table: dict[str, Any] = {}
     summary: dict[str, Any] = {}
     for variant in VARIANTS:
@@ -45,14 +45,14 @@ def gather(results: Results) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def write(results: Results) -> None:
-    """Gathers the table and the summary into their files."""
+    """Writes the table and the summary to their files."""
     table, summary = gather(results)
     write_json(results.root / TABLE, table)
     write_json(results.root / SUMMARY, summary)
 
 
 def outdated(results: Results) -> list[str]:
-    """Names of the cells in the table that were made with other options than theirs are now."""
+    """Returns the names of the cells in the table whose options have changed since."""
     cells = [
         ReproduceCellConfig(variant=variant, method=method, seed=seed)
         for variant in VARIANTS
@@ -66,17 +66,17 @@ def outdated(results: Results) -> list[str]:
 
 
 def _cells(results: Results, variant: str, method: str) -> Cells:
-    found = {
+    cells = {
         seed: results.read(ReproduceCellConfig(variant=variant, method=method, seed=seed)) for seed in SEEDS
     }
-    return {seed: cell for seed, cell in found.items() if cell and not cell["trial"]}
+    return {seed: cell for seed, cell in cells.items() if cell and not cell["trial"]}
 
 
 def _ideas(results: Results) -> dict[str, Any]:
-    """Scores by idea, and first those of the row that they change, by the same CGN; empty without ideas."""
+    """Returns scores by idea, first those of the row "CGN only" of the same CGN; empty without ideas."""
     cells = {name: _cells(results, IDEAS_VARIANT, name).get(IDEAS_SEED) for name in ("cgn", *IDEAS)}
-    found = {name: cell["scores"] for name, cell in cells.items() if cell}
-    return found if found.keys() & IDEAS.keys() else {}
+    scores = {name: cell["scores"] for name, cell in cells.items() if cell}
+    return scores if scores.keys() & IDEAS.keys() else {}
 
 
 def _row(cells: Cells) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _row(cells: Cells) -> dict[str, Any]:
 
 
 def _summary(rows: Mapping[str, Cells], models: Cells) -> dict[str, Any]:
-    """Of one variant: the CGN row that counts, mean scores, the share of the oracle's gap closed, costs."""
+    """Returns for one variant the chosen CGN row, mean scores, the share of the oracle gap, and costs."""
     scores = {
         method: _mean_scores([cell["scores"] for cell in cells.values()]) for method, cells in rows.items()
     }
@@ -119,7 +119,7 @@ def _summary(rows: Mapping[str, Cells], models: Cells) -> dict[str, Any]:
 
 
 def _minutes(cells: Cells) -> dict[str, float]:
-    """Median and highest minutes of wall time, and median minutes of CPU time."""
+    """Returns the median and highest minutes of wall time, and the median minutes of CPU time."""
     if not cells:
         return {}
     wall = [cell["wall_seconds"] / 60 for cell in cells.values()]
@@ -132,7 +132,7 @@ def _minutes(cells: Cells) -> dict[str, float]:
 
 
 def _mean_scores(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over the cells of one variant and method, which all have the same scores."""
+    """Returns the means over the cells of one variant and method. All these cells have the same scores."""
     return {
         part: {name: _mean([cell[part][name] for cell in cells]) for name in accuracies}
         for part, accuracies in cells[0].items()
