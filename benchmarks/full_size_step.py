@@ -27,7 +27,7 @@ from common.memory import keep_memory
 from common.settings import REPO, device_from_env
 from trainer.imagenet.config import PRESETS, TrainImagenetConfig
 from trainer.imagenet.step import Training
-from trainer.run.process_group import Team
+from trainer.run.process_group import ProcessGroup
 from trainer.run.provenance import current_commit, machine
 
 OUTPUT = REPO / "docs" / "results" / "imagenet_step.json"
@@ -63,18 +63,18 @@ def measure(preset: str, steps: int, seed: int, sizes: ImagenetSizes) -> dict[st
         config = TrainImagenetConfig(
             preset=preset, seed=seed, steps=steps, accumulation=1, batch_size=1, vgg16_weights=str(vgg16)
         )
-        training = Training(config, random_cgn(sizes, seed), Team(device_from_env()))
+        training = Training(config, random_cgn(sizes, seed), ProcessGroup(device_from_env()))
     taken: list[dict[str, Any]] = []
     for step in range(steps):
         wall, cpu = time.perf_counter(), time.process_time()
-        told = training.step(step)
-        assert told is not None
+        result = training.step(step)
+        assert result is not None
         taken.append(
             {
                 "seconds": round(time.perf_counter() - wall, 2),
                 "cpu_seconds": round(time.process_time() - cpu, 2),
-                "mu_mask": told.mu_mask,
-                "values": told.values,
+                "mu_mask": result.mu_mask,
+                "values": result.losses,
             }
         )
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # on Linux

@@ -31,9 +31,9 @@ from trainer.classifier.config import TrainClassifierConfig
 from trainer.classifier.train import train_classifier
 from trainer.reproduce.cell.files import write_json
 from trainer.run.checkpoints import config_fingerprint
-from trainer.run.context import RunContext, RunError, Stopped
+from trainer.run.context import RunContext, RunError, StopFlag, Stopped
 from trainer.run.provenance import provenance
-from trainer.run.report import Reporter, StopFlag
+from trainer.run.report import Reporter
 
 SIZES = (1_000, 5_000, 20_000, 50_000, 0)
 _AT_ONCE = 1_000  # images made together

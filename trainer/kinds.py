@@ -5,10 +5,7 @@ docs/extending.md lists what else a new kind needs.
 
 from collections.abc import Mapping
 
-from trainer.classifier.config import TRAIN_CLASSIFIER
-from trainer.classifier.ensemble_config import TRAIN_ENSEMBLE
-from trainer.classifier.evaluate_config import EVALUATE_CLASSIFIER
-from trainer.classifier.find_failures_config import FIND_FAILURES
+from trainer.classifier.config import EVALUATE_CLASSIFIER, FIND_FAILURES, TRAIN_CLASSIFIER, TRAIN_ENSEMBLE
 from trainer.datasets.config import GENERATE_DATASET
 from trainer.imagenet.biggan_config import TRAIN_BIGGAN
 from trainer.imagenet.config import TRAIN_IMAGENET

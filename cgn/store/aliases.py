@@ -9,8 +9,6 @@ No torch in here: a worker moves aliases too.
 
 import fcntl
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,6 +16,7 @@ from pathlib import Path
 
 from cgn import card as cards
 from cgn.errors import CgnInputError
+from cgn.store.files import atomic_write
 
 LATEST, STABLE = cards.RESERVED_VERSIONS
 MOVABLE = (STABLE,)
@@ -113,17 +112,8 @@ def _read(root: Path, name: str) -> dict[str, Target]:
 
 def _write(folder: Path, targets: Mapping[str, Target]) -> None:
     text = json.dumps({alias: asdict(target) for alias, target in targets.items()}, indent=2) + "\n"
-    handle, part = tempfile.mkstemp(prefix=".aliases-", dir=folder)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(part, 0o644)
-        os.rename(part, folder / FILE)
-    except BaseException:
-        os.unlink(part)
-        raise
+    with atomic_write(folder / FILE) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 @contextmanager

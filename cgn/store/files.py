@@ -1,7 +1,26 @@
-"""Writing files so that they survive a loss of power."""
+"""Writing files so that readers never see half of one, and so that they survive a loss of power."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside ``path``, and renames the file written there to ``path``.
+
+    A reader sees the old file or all of the new one. After an error, the old file stays and the temporary
+    file is removed. A killed process leaves its temporary file behind, whose name ends in ``.part``.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.rename(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_synced(path: Path, data: bytes) -> None:

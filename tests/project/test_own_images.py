@@ -6,8 +6,7 @@ from dataclasses import asdict, fields
 
 from cgn.metrics.collapse import MaskMeasures
 from common.settings import REPO
-from trainer.classifier.config import TrainClassifierConfig
-from trainer.classifier.evaluate_config import EvaluateClassifierConfig
+from trainer.classifier.config import EvaluateClassifierConfig, TrainClassifierConfig
 from trainer.mnist.config import TrainCgnConfig
 from trainer.run.options import config_from_dict
 

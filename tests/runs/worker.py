@@ -9,7 +9,7 @@ from common import logs
 from common.settings import WorkerSettings
 from trainer.worker.app import run_worker
 
-COMMANDS = {"train_cgn": ("tests.runs.count",), "train_imagenet": ("tests.runs.team",)}
+COMMANDS = {"train_cgn": ("tests.runs.count",), "train_imagenet": ("tests.runs.all_reduce",)}
 
 if __name__ == "__main__":
     logs.setup("worker")

@@ -1,4 +1,4 @@
-"""Options of the run that trains a classifier."""
+"""Options of the runs that train and score classifiers, and of the run that finds the failures of a CGN."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from trainer.run.kind import GIVEN_MODEL, Kind
 from trainer.run.options import (
     HIGHEST_COUNT,
     HIGHEST_SEED,
+    PATH,
     FieldError,
     check_data_options,
     check_options,
@@ -112,5 +113,116 @@ TRAIN_CLASSIFIER = Kind(
     TrainClassifierConfig,
     run="trainer.classifier.train:train_classifier",
     description="Trains a classifier on originals, counterfactuals or both.",
+    uses_model=GIVEN_MODEL,
+)
+
+
+@dataclass(frozen=True)
+class TrainEnsembleConfig(TrainClassifierConfig):
+    """Options of `train_ensemble`: those of a classifier, and how many; the API's TrainEnsembleSpec.
+
+    Raises FieldError.
+    """
+
+    members: int = option(5, "classifiers, whose seeds follow on from seed", low=2, high=32)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.seed > HIGHEST_SEED - self.members:
+            raise FieldError("seed", f"must be {self.members} below 2^63 at least, is {self.seed}")
+
+
+TRAIN_ENSEMBLE = Kind(
+    "train_ensemble",
+    TrainEnsembleConfig,
+    run="trainer.classifier.ensemble:train_ensemble",
+    description="Trains several classifiers that differ by their seeds, and scores them together.",
+    uses_model=GIVEN_MODEL,
+)
+
+
+@dataclass(frozen=True)
+class EvaluateClassifierConfig:
+    """Options of `evaluate_classifier`; the fields are those of the API's EvaluateClassifierSpec.
+
+    Raises FieldError.
+    """
+
+    classifier: str = option(
+        "classifier.safetensors",
+        "file of the weights, <job id>/classifier.safetensors or another",
+        pattern=PATH,
+        pattern_help="a path",
+    )
+    dataset: str = option("colored_mnist", "data set", choices=DATASETS)
+    folder: str = option(
+        "", "path of the images, a folder per class", empty='none, unless dataset is "folder"'
+    )
+    resolution: int = option(32, "pixels a side of a folder's images", choices=RESOLUTIONS)
+    model_name: str = option(
+        "",
+        "CGN whose counterfactuals are classified too",
+        pattern=NAME,
+        pattern_help=NAME_HELP,
+        empty="none",
+    )
+    model_version: str = option(
+        "", "version of that CGN", pattern=VERSION, pattern_help=VERSION_HELP, empty="the newest"
+    )
+    counterfactuals: int = option(2000, "counterfactuals classified", low=1, high=1_000_000)
+    vary: str = option(VARY[0], "mechanisms with a label and noise of their own", choices=VARY)
+    labels: str = option(LABELS[0], "labels of the mechanisms that vary", choices=LABELS)
+    seed: int = option(0, "seed of the counterfactuals", low=0, high=HIGHEST_SEED)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        check_data_options(self)
+
+
+EVALUATE_CLASSIFIER = Kind(
+    "evaluate_classifier",
+    EvaluateClassifierConfig,
+    run="trainer.classifier.evaluate:evaluate_classifier",
+    description="Scores a trained classifier.",
+    uses_model=GIVEN_MODEL,
+)
+
+
+@dataclass(frozen=True)
+class FindFailuresConfig:
+    """Options of `find_failures`. Raises FieldError."""
+
+    model_name: str = option(
+        "wildlife_mnist", "published CGN to look at", pattern=NAME, pattern_help=NAME_HELP
+    )
+    model_version: str = option(
+        "", "its version", pattern=VERSION, pattern_help=VERSION_HELP, empty="the newest"
+    )
+    classes: str = option(
+        "",
+        "classes to look at, separated by semicolons: names, their beginnings, WordNet ids or indices",
+        pattern=PATH,
+        pattern_help="a list",
+        empty="all",
+    )
+    causes: int = option(16, "causes of each class, all mechanisms' noise the same", low=2, high=10_000)
+    truncation: float = option(1.0, "of the noise, where the family has one", above=0, high=1)
+    seed: int = option(0, "of the first cause", low=0, high=HIGHEST_SEED)
+    shown: int = option(
+        12,
+        "worst classes with pictures in the report; as many of the best are shown",
+        low=1,
+        high=HIGHEST_COUNT,
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+FIND_FAILURES = Kind(
+    "find_failures",
+    FindFailuresConfig,
+    run="trainer.classifier.find_failures:find_failures",
+    description="Finds the classes at which a CGN fails, worst first.",
     uses_model=GIVEN_MODEL,
 )

@@ -15,8 +15,7 @@ from torch import nn
 
 from cgn.data import training_images
 from cgn.device import resolve_device
-from trainer.classifier.config import TrainClassifierConfig
-from trainer.classifier.ensemble_config import TrainEnsembleConfig
+from trainer.classifier.config import TrainClassifierConfig, TrainEnsembleConfig
 from trainer.classifier.network import Classifier
 from trainer.classifier.scores import Examination
 from trainer.classifier.train import SCORES, WEIGHTS, train_classifier

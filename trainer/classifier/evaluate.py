@@ -16,8 +16,8 @@ from cgn.sampling.banks import Counterfactuals
 from cgn.sampling.policy import Policy
 from cgn.sampling.sampler import Sampler
 from cgn.store import checkpoint, weights
+from trainer.classifier.config import EvaluateClassifierConfig
 from trainer.classifier.data import Images
-from trainer.classifier.evaluate_config import EvaluateClassifierConfig
 from trainer.classifier.network import Classifier, check_classes
 from trainer.classifier.scores import Examination, accuracy
 from trainer.run.context import Published, RunContext, RunError

@@ -24,7 +24,7 @@ from cgn.metrics.failures import entanglement, realism_loss, residue
 from cgn.model import CGN
 from cgn.noise import MECHANISMS
 from cgn.store import checkpoint
-from trainer.classifier.find_failures_config import FindFailuresConfig
+from trainer.classifier.config import FindFailuresConfig
 from trainer.run.context import Published, RunContext, Stopped
 from trainer.run.provenance import provenance
 

@@ -5,7 +5,6 @@ the same number of images, so that the rows of a table can be compared.
 """
 
 import json
-import math
 from collections.abc import Iterator
 
 import torch
@@ -17,9 +16,9 @@ from trainer.classifier.config import TrainClassifierConfig
 from trainer.classifier.data import Images, Source, TrainingData
 from trainer.classifier.network import Classifier, save_classifier
 from trainer.classifier.scores import Examination, Scores, accuracy
-from trainer.run.checkpoints import Checkpoints
-from trainer.run.context import Published, RunContext, RunError, Stopped
-from trainer.run.cost import Account
+from trainer.run.context import Published, RunContext
+from trainer.run.cost import RunCost
+from trainer.run.loop import TrainingLoop
 from trainer.run.precision import half_precision
 from trainer.run.provenance import provenance
 
@@ -34,32 +33,36 @@ def train_classifier(config: TrainClassifierConfig, context: RunContext) -> Publ
     """Trains, scores on validation and test images, and writes ``scores.json`` and the weights.
 
     Raises:
-        RunError: the data or the model cannot be used, or the loss is no longer a number.
-        Stopped: asked to stop; a checkpoint is written, unless rows were still being computed.
+        RunError: the data or the model cannot be used, or the loss is not finite.
+        Stopped: a stop was requested; a checkpoint is written, unless rows were still being computed.
     """
     reporter, run_dir = context.reporter, context.run_dir
-    account = Account()
+    cost = RunCost()
     device = resolve_device(context.device)
     data = TrainingData(config, context)
     examination = Examination(config, data.validation)
 
-    torch.manual_seed(config.seed)  # initial weights
+    torch.manual_seed(config.seed)  # for the initial weights
     classifier = Classifier(len(data.validation.class_names), data.validation.resolution).to(device)
     adadelta = torch.optim.Adadelta(classifier.parameters(), config.learning_rate, foreach=True)
-    parts = {"classifier": classifier, "adadelta": adadelta, "account": account}
-    checkpoints = Checkpoints(run_dir, config, parts)
-    start = 0
-    if context.resume:
-        start, passed_over = checkpoints.resume()
-        account.resumed_at_step = start
-        for line in [*passed_over, f"resuming after step {start}"]:
-            reporter.log(line)
-    else:
-        checkpoints.clear()
 
+    def epoch_ends(done: int) -> bool:
+        seen = done * config.batch_size
+        return seen // EPOCH > (seen - config.batch_size) // EPOCH
+
+    loop = TrainingLoop(
+        config,
+        context,
+        cost,
+        {"classifier": classifier, "adadelta": adadelta},
+        steps=config.steps,
+        checkpoint_at=lambda done: epoch_ends(done) or done == config.steps,
+        lower="learning_rate",
+        images_per_step=config.batch_size,
+    )
     classifier.train()
-    reporter.begin(start, config.steps, images_per_step=config.batch_size)
-    for step, (x_NCHW, label_N) in enumerate(batches(data.source, start, config), start):
+    for step, (x_NCHW, label_N) in zip(loop, batches(data.source, loop.start, config), strict=True):
+        # One step on the cross-entropy of a batch.
         adadelta.param_groups[0]["lr"] = learning_rate(config, step)
         with half_precision(device):
             logits_NC = classifier(x_NCHW.to(device)).float()
@@ -68,37 +71,24 @@ def train_classifier(config: TrainClassifierConfig, context: RunContext) -> Publ
         loss.backward()
         adadelta.step()
 
-        done = step + 1
-        cross_entropy = float(loss.detach())
-        if not math.isfinite(cross_entropy):
-            raise RunError(f"the loss is no longer a number after step {done}; lower learning_rate")
-        reporter.progress(done, {"cross_entropy": cross_entropy})
-        seen = done * config.batch_size
-        epoch_ends = seen // EPOCH > step * config.batch_size // EPOCH
-        if epoch_ends:
-            found = examination.validation_accuracy(classifier)
-            reporter.log(f"{seen} images seen: validation accuracy {found:.4f}")
-        if epoch_ends or context.stop.requested or done == config.steps:
-            account.settle()
-            reporter.write("checkpoint", checkpoints.save, done)
-        if context.stop.requested and done < config.steps:
-            raise Stopped
+        loop.report({"cross_entropy": float(loss.detach())})
+        if epoch_ends(loop.done):
+            validation = examination.validation_accuracy(classifier)
+            reporter.log(f"{loop.done * config.batch_size} images seen: validation accuracy {validation:.4f}")
 
+    # Write the weights, and their scores.
     weights = run_dir / WEIGHTS
     save_classifier(classifier, data.validation.class_names, weights)
     reporter.artefact("checkpoint", weights)
     scores = _own_scores(config, data, classifier) | examination.scores(classifier)
     for name, values in scores.items():
         reporter.log(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items()))
-    account.settle()
     result = {
         "scores": scores,
         "data": data.provenance,
         "class_names": data.validation.class_names,
         "images_seen": config.steps * config.batch_size,
-        "seconds": round(account.seconds, 1),
-        "cpu_seconds": round(account.cpu_seconds, 1),
-        "resumed_at_step": account.resumed_at_step,
+        **cost.summary(),
         **provenance("train_classifier", config, context.version),
     }
     path = run_dir / SCORES

@@ -10,7 +10,6 @@ has a ``labels.csv`` with a line for each image.
 import csv
 import io
 import json
-import os
 import re
 import tarfile
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from PIL import Image
 from cgn.card import ModelCard
 from cgn.noise import MECHANISMS, Mechanism
 from cgn.sampling.sampler import Factors
+from cgn.store.files import atomic_write
 from trainer.datasets.config import IMAGE_FOLDER, WEBDATASET
 
 LABELS = "labels.csv"
@@ -66,20 +66,16 @@ def write_part(
 
 
 def _write_tar(path: Path, start: int, images: Pictures, plan: Plan) -> Path:
-    scratch = path.with_suffix(".part")
-    with scratch.open("wb") as file:
-        # The older of the common formats: names are short, and it has nothing of the moment or the machine.
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            for place, image in enumerate(images):
-                label = int(plan["shape"].labels[place])
-                about = json.dumps(_factors(plan, place), sort_keys=True).encode()
-                for suffix, data in (("cls", str(label).encode()), ("json", about), ("png", _png(image))):
-                    member = tarfile.TarInfo(f"{start + place:08d}.{suffix}")
-                    member.size, member.mode = len(data), _MODE
-                    tar.addfile(member, io.BytesIO(data))
-        file.flush()
-        os.fsync(file.fileno())
-    return scratch.rename(path)
+    # USTAR, the older of the common formats, stores no time and no property of the machine.
+    with atomic_write(path) as part, tarfile.open(part, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for place, image in enumerate(images):
+            label = int(plan["shape"].labels[place])
+            factors = json.dumps(_factors(plan, place), sort_keys=True).encode()
+            for suffix, data in (("cls", str(label).encode()), ("json", factors), ("png", _png(image))):
+                member = tarfile.TarInfo(f"{start + place:08d}.{suffix}")
+                member.size, member.mode = len(data), _MODE
+                tar.addfile(member, io.BytesIO(data))
+    return path
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:
@@ -108,9 +104,8 @@ def write_labels(
     """Writes labels.csv. draw: the factors of a part of the stream."""
     folders = class_folders(card)
     path = directory / LABELS
-    scratch = path.with_suffix(".part")
     columns = [f"{mechanism}_{what}" for mechanism in MECHANISMS for what in ("label", "seed")]
-    with scratch.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["number", "file", "label", "class_name", *columns])
         for start in range(0, images, shard):
@@ -122,4 +117,4 @@ def write_labels(
                 factors = _factors(plan, place)
                 told = [factors[column] for column in columns]
                 rows.writerow([number, where, label, card.class_names[label], *told])
-    return scratch.rename(path)
+    return path

@@ -7,7 +7,6 @@ what this machine's torch gives with the threads that it has; on another kind of
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,12 @@ from cgn.images.pixels import to_uint8
 from cgn.sampling.banks import Counterfactuals
 from cgn.sampling.sampler import Sampler
 from cgn.store import checkpoint, versions
+from cgn.store.files import atomic_write
 from trainer.datasets.config import IMAGE_FOLDER, GenerateDatasetConfig
 from trainer.datasets.files import LABELS, Pictures, class_folders, write_labels, write_part
 from trainer.run.checkpoints import config_fingerprint
 from trainer.run.context import Published, RunContext, RunError, Stopped
+from trainer.run.directories import remove_unfinished
 from trainer.run.provenance import provenance
 
 DATASET = "dataset"  # the directory of the images, in the run's
@@ -112,6 +113,7 @@ def generate_dataset(config: GenerateDatasetConfig, context: RunContext) -> Publ
 
 def _begin(config: GenerateDatasetConfig, context: RunContext) -> _Progress:
     """Where the run begins: at zero, or where an earlier attempt has come to."""
+    remove_unfinished(context.run_dir)  # the rest of a killed attempt would become part of the data set
     fingerprint, found = config_fingerprint(config), _checkpoints(context.run_dir)
     if context.resume and found:
         progress = _Progress(**json.loads(found[-1].read_text()))
@@ -153,9 +155,6 @@ def _tick(line: str, context: RunContext) -> None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> Path:
-    scratch = path.with_suffix(".part")
-    with scratch.open("w") as file:
-        json.dump(content, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    return scratch.rename(path)
+    with atomic_write(path) as part:
+        part.write_text(json.dumps(content, indent=1))
+    return path

@@ -1,1 +1,1 @@
-"""The adversarial game that several trainings play: discriminators, their losses and optimisers."""
+"""The adversarial game that several trainings share: discriminators, their losses and optimisers."""

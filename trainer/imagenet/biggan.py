@@ -1,13 +1,12 @@
 """Trains a small class-conditional BigGAN: `python -m trainer train_biggan --help`.
 
-It is the unconstrained cGAN that an ImageNet CGN begins as three times over, and that draws the x_gt it
-learns from (paper section 3.1). At 256 pixels such a network comes as downloaded weights; this is its
-miniature, made of a data set at hand, against the discriminator that the mechanisms of the MNIST family meet.
+The three mechanisms of an ImageNet CGN start from the weights of an unconstrained cGAN, which also generates
+the x_gt of its reconstruction loss (paper section 3.1). At 256 pixels the cGAN comes as downloaded weights.
+This run trains a miniature of it on a data set at hand, against the discriminator of the MNIST family.
 """
 
 import copy
 import json
-import math
 from pathlib import Path
 
 import torch
@@ -21,9 +20,8 @@ from cgn.families.imagenet.biggan import BigGAN, BigGANSizes
 from cgn.families.network import truncated_noise
 from cgn.images.pixels import to_uint8
 from cgn.images.sheets import SheetRow, draw_sheet
-from trainer.gan.average import update_average
 from trainer.gan.discriminator import Discriminator
-from trainer.gan.game import Opponent, game_optimiser, set_rate
+from trainer.gan.game import Opponent, game_optimiser, set_rate, update_average
 from trainer.imagenet.biggan_config import TrainBigganConfig
 from trainer.imagenet.biggan_statistics import (
     FULL_VARIETY,
@@ -32,33 +30,33 @@ from trainer.imagenet.biggan_statistics import (
 )
 from trainer.mnist.samples import MOST_COLUMNS
 from trainer.mnist.stage import rate_left
-from trainer.run.checkpoints import Checkpoints
-from trainer.run.context import Published, RunContext, RunError, Stopped
-from trainer.run.cost import Account
+from trainer.run.context import Published, RunContext, RunError
+from trainer.run.cost import RunCost
+from trainer.run.loop import TrainingLoop
 from trainer.run.precision import half_precision
 from trainer.run.provenance import provenance
 
 WEIGHTS, RESULT = "biggan.safetensors", "biggan.json"
 DISCRIMINATOR_WIDTH = 24
-_SHEET_ROWS = 6  # of pictures of one noise each
+_SHEET_ROWS = 6  # rows of generated images, each of one noise vector
 
 
 def train_biggan(config: TrainBigganConfig, context: RunContext) -> Published:
-    """Trains, and writes the averaged weights and how they came to be to WEIGHTS and RESULT in the run
-    directory.
+    """Trains, and writes the averaged weights to WEIGHTS and their provenance to RESULT in the run directory.
 
     Raises:
-        RunError: the data cannot be used, or the losses are no longer numbers.
-        Stopped: asked to stop; a checkpoint is written.
+        RunError: the data cannot be used, or the losses are not finite.
+        Stopped: a stop was requested; a checkpoint is written.
     """
     reporter, run_dir = context.reporter, context.run_dir
-    account = Account()
+    cost = RunCost()
     device = resolve_device(context.device)
     data = _load_images(config)
     for note in data.provenance["notes"]:
         reporter.log(f"note: {note}")
 
-    torch.manual_seed(config.seed)  # of the initial weights
+    # Networks, their average, and optimisers.
+    torch.manual_seed(config.seed)  # for the initial weights
     classes = len(data.class_names)
     network = fresh(BigGANSizes.at(data.resolution, classes=classes, ch=config.ch, z_dim=config.z_dim))
     network.to(device).to(memory_format=torch.channels_last)
@@ -66,61 +64,52 @@ def train_biggan(config: TrainBigganConfig, context: RunContext) -> Published:
     normalise_by_batch(network)
     adam = game_optimiser(network)
     opponent = Opponent(Discriminator(3, classes, data.resolution, DISCRIMINATOR_WIDTH), device)
-    random = torch.Generator().manual_seed(config.seed)  # of everything that is drawn
-    parts = {"network": network, "average": average, "adam_g": adam, **opponent.parts}
-    checkpoints = Checkpoints(run_dir, config, parts | {"random": random, "account": account})
-    start = 0
-    if context.resume:
-        start, passed_over = checkpoints.resume()
-        account.resumed_at_step = start
-        for line in [*passed_over, f"resuming after step {start}"]:
-            reporter.log(line)
-    else:
-        checkpoints.clear()
+    random = torch.Generator().manual_seed(config.seed)  # for images, labels and noise
 
-    reporter.begin(start, config.steps, images_per_step=config.batch_size)
-    for step in range(start, config.steps):
+    parts = {"network": network, "average": average, "adam_g": adam, **opponent.parts, "random": random}
+    loop = TrainingLoop(
+        config,
+        context,
+        cost,
+        parts,
+        steps=config.steps,
+        checkpoint_at=lambda done: done % config.checkpoint_every == 0,
+        lower="lr_generator or lr_discriminator",
+        images_per_step=config.batch_size,
+    )
+    for step in loop:
+        # Draw real images, and generate images of the same labels.
         chosen = torch.randint(len(data.labels), (config.batch_size,), generator=random)
         x_real, label_N = data.images[chosen].to(device), data.labels[chosen].to(device)
         u_NL = truncated_noise(config.batch_size, config.z_dim, random).to(device)
         with half_precision(device):
             x_gen = network(u_NL, F.one_hot(label_N, classes).to(torch.float32), 1.0).float()
 
+        # One step of the discriminator.
         left = rate_left(step, config.steps)
         loss_d = opponent.learn(x_real, x_gen, label_N, left * config.lr_discriminator, step)
+
+        # One step of the generator.
         loss_g = opponent.judge(x_gen, label_N)
         set_rate(adam, left * config.lr_generator)
         adam.zero_grad()
         loss_g.backward()
         adam.step()
+        update_average(average, network, loop.done)
 
-        done = step + 1
-        update_average(average, network, done)
-        values = {"generator": float(loss_g.detach()), "discriminator": float(loss_d)}
-        if not all(map(math.isfinite, values.values())):
-            raise RunError(
-                f"the losses are no longer numbers after step {done}; lower lr_generator or lr_discriminator"
-            )
-        reporter.progress(done, values)
-        if done % config.sample_every == 0 or done == config.steps:
-            reporter.write("sample_sheet", draw_samples, run_dir, average, data, done)
-        if done % config.checkpoint_every == 0 or context.stop.requested:
-            account.settle()
-            reporter.write("checkpoint", checkpoints.save, done)
-        if context.stop.requested and done < config.steps:
-            raise Stopped
+        loop.report({"generator": float(loss_g.detach()), "discriminator": float(loss_d)})
+        if loop.every(config.sample_every):
+            reporter.write("sample_sheet", draw_samples, run_dir, average, data, loop.done)
 
+    # Write the averaged weights and their provenance.
     store_statistics(average)
     save_file({name: t.cpu().contiguous() for name, t in average.state_dict().items()}, run_dir / WEIGHTS)
     reporter.artefact("checkpoint", run_dir / WEIGHTS)
-    account.settle()
     result = {
         "class_names": data.class_names,
         "resolution": data.resolution,
         "data": data.provenance,
-        "seconds": round(account.seconds, 1),
-        "cpu_seconds": round(account.cpu_seconds, 1),
-        "resumed_at_step": account.resumed_at_step,
+        **cost.summary(),
         **provenance("train_biggan", config, context.version),
     }
     (run_dir / RESULT).write_text(json.dumps(result, indent=2, ensure_ascii=False))
@@ -129,9 +118,9 @@ def train_biggan(config: TrainBigganConfig, context: RunContext) -> Published:
 
 
 def fresh(sizes: BigGANSizes) -> BigGAN:
-    """A BigGAN with weights to begin from: orthogonal ones (Brock et al. 2019, section 3), in training mode.
+    """Returns a BigGAN with orthogonal initial weights (Brock et al. 2019, section 3), in training mode.
 
-    The class embedding is as large as the noise beside it, so that pictures begin to depend on both alike.
+    The class embedding has the scale of the noise, so that images depend on both from the start.
     """
     biggan = BigGAN(sizes)
     for name, parameter in biggan.named_parameters():
@@ -155,11 +144,10 @@ def _load_images(config: TrainBigganConfig) -> ImageSet:
 
 
 def draw_samples(run_dir: Path, average: BigGAN, data: ImageSet, step: int) -> Path:
-    """Writes ``samples/step-<step>.png``: one column per class, up to MOST_COLUMNS; a real image, then
-    pictures.
+    """Writes ``samples/step-<step>.png``: a column per class, up to MOST_COLUMNS.
 
-    All pictures of a row have one noise, and a row the same in every sheet. The averaged network is left as
-    it is.
+    The first row has real images, the others generated images. A row has one noise vector, the same in every
+    sheet. Does not change the averaged network.
     """
     network = copy.deepcopy(average).cpu()
     store_statistics(network, FULL_VARIETY)

@@ -1,7 +1,6 @@
-"""Publishes a trained ImageNet CGN with the card that says how it came to be."""
+"""Publishes a trained ImageNet CGN, with the record of its training on the card."""
 
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -9,16 +8,15 @@ import torch
 from cgn.card import MaskBounds, ModelCard
 from cgn.families.imagenet.network import ImagenetCGN
 from cgn.imports.import_weights import NOT_MEASURED, NOT_TRAINED, OBJECTS
-from cgn.metrics.collapse import MEAN_BELOW, class_bounds, measure_network, verdict
-from cgn.store import checkpoint
+from cgn.metrics.collapse import MEAN_BELOW, measure_network, verdict
 from trainer.imagenet.config import TrainImagenetConfig
 from trainer.mnist.collapse_report import summary
 from trainer.run.context import Published, RunContext
-from trainer.run.cost import Account
+from trainer.run.cost import RunCost
 from trainer.run.provenance import provenance
-from trainer.run.publish import publish_once
+from trainer.run.publish import mask_fields, publish_network
 
-LARGEST_MEASURED = 64  # pixels a side; beyond, so many masks of so many classes take too long
+LARGEST_MEASURED = 64  # pixels a side; above it, measuring the masks of all classes takes too long
 
 
 def publish(
@@ -26,23 +24,23 @@ def publish(
     context: RunContext,
     network: ImagenetCGN,
     start: ModelCard,
-    account: Account,
+    cost: RunCost,
     processes: int,
     mu_mask: float | None,
 ) -> Published:
-    """Publishes a network, in float32; warns of masks that have collapsed, in the log and in the notes.
+    """Publishes a network, in float32. Warns of collapsed masks, in the log and in the notes of the card.
 
     Args:
-        config: of the run.
-        context: of the run.
-        network: the trained one.
-        start: card of the model that it began as.
-        account: of what it cost.
-        processes: that have trained it.
-        mu_mask: mean mask value of the last step; None where there was none, after a resume.
+        config: options of the run.
+        context: context of the run.
+        network: the trained network.
+        start: card of the start model.
+        cost: the cost of the run.
+        processes: number of processes that trained the network.
+        mu_mask: mean mask value of the last step, 0 to 1; None if this attempt took no step.
 
     Raises:
-        RunError: the version exists, and is not this run's.
+        RunError: another run has published the version.
     """
     bounds = mask_bounds(config)
     measures = measure_network(network) if network.resolution <= LARGEST_MEASURED else []
@@ -64,39 +62,29 @@ def publish(
         "start": {"name": start.name, "version": start.version, "digest": start.digest},
         "start_training": start.training,
         "processes": processes,
-        "seconds": round(account.seconds, 1),
-        "cpu_seconds": round(account.cpu_seconds, 1),
-        "resumed_at_step": account.resumed_at_step,
+        **cost.summary(),
     }
-    make = partial(
-        checkpoint.publish,
-        context.models_dir,
+    return publish_network(
+        context,
         network,
-        only_while=context.run_dir,
-        attempt=context.attempt,
+        config.model_name,
+        training,
         dtype=torch.float32,
-        name=config.model_name,
-        version=context.version,
         family=start.family,
         architecture=start.architecture,
         class_names=start.class_names,
         class_ids=start.class_ids,
         resolution=start.resolution,
         latent_size=start.latent_size,
-        mask_bounds=[class_bounds(m, bounds) for m in measures] or [bounds] * network.classes,
-        mask_mean=[found.mean for found in measures],
-        mask_border=[found.border for found in measures],
-        mask_soft=[found.soft for found in measures],
+        **mask_fields(measures, bounds, network.classes),
         trained=start.trained,
-        training=training,
         notes=notes,
         terms=start.terms,
     )
-    return publish_once(context, config.model_name, training, make)
 
 
 def mask_bounds(config: TrainImagenetConfig) -> MaskBounds:
-    """Bounds of a class's masks that have not collapsed: L_mask's interval, which is met on average only."""
+    """Returns the bounds of sound masks: the interval of L_mask, widened, as L_mask holds on average only."""
     return replace(
         OBJECTS,
         lowest=round(MEAN_BELOW * config.mask_lowest, 4),

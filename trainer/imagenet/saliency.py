@@ -1,13 +1,12 @@
 """Trains a small class-agnostic U²-Net for saliency: `python -m trainer train_saliency --help`.
 
-The mask network of an ImageNet CGN has learnt what an object is from pictures of other objects than the CGN's
-(paper section 3.1). This is its miniature: it learns from drawn objects, of textures in any colours, none of
-them drawn after a digit, and is then to find digits. What it makes of these, whose true masks are known, is
-told at the end; nothing is chosen by it.
+The mask network of an ImageNet CGN is trained on images of other objects than those of the CGN (paper section
+3.1). This run trains a miniature of it on drawn objects with textures in random colours; none has the shape
+of a digit. At the end it is scored on digits, whose true masks are known. The score on digits is only
+reported: no choice depends on it.
 """
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -27,34 +26,33 @@ from cgn.metrics.masks import mask_iou
 from trainer.gan.game import set_rate
 from trainer.imagenet.saliency_config import TrainSaliencyConfig
 from trainer.mnist.stage import rate_left
-from trainer.run.checkpoints import Checkpoints
-from trainer.run.context import Published, RunContext, RunError, Stopped
-from trainer.run.cost import Account
+from trainer.run.context import Published, RunContext, RunError
+from trainer.run.cost import RunCost
+from trainer.run.loop import TrainingLoop
 from trainer.run.precision import half_precision
 from trainer.run.provenance import provenance
 
 WEIGHTS, RESULT = "saliency.safetensors", "saliency.json"
-DIGITS = "wildlife_mnist"  # whose textures fill the objects, and whose digits are the last check
-HELD_OUT = 500  # pictures, of objects and of digits, that IoU is taken over
+DIGITS = "wildlife_mnist"  # its textures fill the objects, its digits serve for the final score
+HELD_OUT = 500  # images of objects, and of digits, in the mean IoU
 BETAS = (0.9, 0.99)  # of Adam
-_HELD_OUT_SEED = 2**63  # beyond those of training
-_AT_ONCE = 250  # pictures looked at together
+_HELD_OUT_SEED = 2**63  # larger than any seed of training
+_AT_ONCE = 250  # images in one forward pass
 _COLUMNS = 10  # of a sheet
 
-Pictures = tuple[
-    torch.Tensor, torch.Tensor
-]  # (N, 3, R, R) in [-1, 1], and their true masks, bool (N, 1, R, R)
+# Images (N, 3, R, R) in [-1, 1], and their true masks, bool (N, 1, R, R).
+Pictures = tuple[torch.Tensor, torch.Tensor]
 
 
 def train_saliency(config: TrainSaliencyConfig, context: RunContext) -> Published:
-    """Trains, and writes the weights and what they score to WEIGHTS and RESULT in the run directory.
+    """Trains, and writes the weights to WEIGHTS and their scores to RESULT in the run directory.
 
     Raises:
-        RunError: the data cannot be used, or the loss is no longer a number.
-        Stopped: asked to stop; a checkpoint is written.
+        RunError: the data cannot be used, or the loss is not finite.
+        Stopped: a stop was requested; a checkpoint is written.
     """
     reporter, run_dir = context.reporter, context.run_dir
-    account = Account()
+    cost = RunCost()
     device = resolve_device(context.device)
     try:
         textures = load_textures()
@@ -70,22 +68,25 @@ def train_saliency(config: TrainSaliencyConfig, context: RunContext) -> Publishe
         "digits": (digits.images, digits.masks[:, None]),
     }
 
-    torch.manual_seed(config.seed)  # of the initial weights
+    torch.manual_seed(config.seed)  # for the initial weights
     net = U2Net([(config.inner, config.outer)] * (2 * DEPTH - 1), align_corners=True).to(device)
     adam = torch.optim.Adam(net.parameters(), betas=BETAS, fused=True)
-    checkpoints = Checkpoints(run_dir, config, {"net": net, "adam": adam, "account": account})
-    start = 0
-    if context.resume:
-        start, passed_over = checkpoints.resume()
-        account.resumed_at_step = start
-        for line in [*passed_over, f"resuming after step {start}"]:
-            reporter.log(line)
-    else:
-        checkpoints.clear()
 
-    reporter.begin(start, config.steps, images_per_step=config.batch_size)
-    for step in range(start, config.steps):
+    loop = TrainingLoop(
+        config,
+        context,
+        cost,
+        {"net": net, "adam": adam},
+        steps=config.steps,
+        checkpoint_at=lambda done: done % config.checkpoint_every == 0,
+        lower="learning_rate",
+        images_per_step=config.batch_size,
+    )
+    for step in loop:
+        # Draw images of objects with their true masks.
         x_N3HW, true_N1HW = _pictures(objects, step * config.batch_size, (step + 1) * config.batch_size)
+
+        # One step on the saliency loss of all side outputs.
         net.train()
         with half_precision(device):
             logits_N7HW = net.logits(x_N3HW.to(device)).float()
@@ -95,30 +96,21 @@ def train_saliency(config: TrainSaliencyConfig, context: RunContext) -> Publishe
         loss.backward()
         adam.step()
 
-        done = step + 1
-        saliency = float(loss.detach())
-        if not math.isfinite(saliency):
-            raise RunError(f"the loss is no longer a number after step {done}; lower learning_rate")
-        reporter.progress(done, {"saliency": saliency}, float(logits_N7HW[:, 0].detach().sigmoid().mean()))
-        if done % config.sample_every == 0 or done == config.steps:
-            reporter.write("sample_sheet", _draw_samples, run_dir, net, held_out, done)
-            reporter.log(f"step {done}: IoU of held-out objects {_iou(net, held_out['objects'])['mean']:.3f}")
-        if done % config.checkpoint_every == 0 or context.stop.requested:
-            account.settle()
-            reporter.write("checkpoint", checkpoints.save, done)
-        if context.stop.requested and done < config.steps:
-            raise Stopped
+        mu_mask = float(logits_N7HW[:, 0].detach().sigmoid().mean())
+        loop.report({"saliency": float(loss.detach())}, mu_mask)
+        if loop.every(config.sample_every):
+            reporter.write("sample_sheet", _draw_samples, run_dir, net, held_out, loop.done)
+            iou = _iou(net, held_out["objects"])["mean"]
+            reporter.log(f"step {loop.done}: IoU of held-out objects {iou:.3f}")
 
+    # Write the weights, and their scores on held-out objects and digits.
     save_file({name: t.cpu().contiguous() for name, t in net.state_dict().items()}, run_dir / WEIGHTS)
     reporter.artefact("checkpoint", run_dir / WEIGHTS)
-    account.settle()
     result = {
         "iou": {name: _iou(net, pictures) for name, pictures in held_out.items()},
         "textures": textures.source,
         "digits": digits.provenance,
-        "seconds": round(account.seconds, 1),
-        "cpu_seconds": round(account.cpu_seconds, 1),
-        "resumed_at_step": account.resumed_at_step,
+        **cost.summary(),
         **provenance("train_saliency", config, context.version),
     }
     (run_dir / RESULT).write_text(json.dumps(result, indent=2))
@@ -133,21 +125,21 @@ def _pictures(objects: Objects, start: int, stop: int) -> Pictures:
 
 @torch.no_grad()
 def _find(net: U2Net, x_N3HW: torch.Tensor) -> torch.Tensor:
-    """Masks (N, 1, R, R) of pictures, in eval mode."""
+    """Returns the masks (N, 1, R, R) in [0, 1] of images, computed in eval mode."""
     device = next(net.parameters()).device
     net.eval()
     return torch.cat([net(part.to(device)).cpu() for part in x_N3HW.split(_AT_ONCE)])
 
 
 def _iou(net: U2Net, pictures: Pictures) -> dict[str, float]:
-    """Intersection over union with the true masks: mean and median over pictures."""
+    """Returns the intersection over union with the true masks: mean and median over images, in [0, 1]."""
     x_N3HW, true_N1HW = pictures
     iou_N = mask_iou(_find(net, x_N3HW), true_N1HW)
     return {"mean": round(float(iou_N.mean()), 4), "median": round(float(iou_N.median()), 4)}
 
 
 def _draw_samples(run_dir: Path, net: U2Net, held_out: dict[str, Pictures], step: int) -> Path:
-    """Writes ``samples/step-<step>.png``: pictures held out, their true masks, and those that are found."""
+    """Writes ``samples/step-<step>.png``: held-out images, their true masks, and the predicted masks."""
     rows = []
     for name, (x_N3HW, true_N1HW) in held_out.items():
         x, true = x_N3HW[:_COLUMNS], true_N1HW[:_COLUMNS]

@@ -5,7 +5,6 @@ They are kept in `scores.json` of the run, a list in the order of time: each ent
 """
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from cgn.families.network import truncated_noise
 from cgn.families.state_dicts import fitted, read_state_dict
 from cgn.metrics.inception_score import inception_score
 from cgn.metrics.masks import coverage, mean_values
+from cgn.store.files import atomic_write
 from trainer.classifier.network import Classifier
 from trainer.imagenet.refinement import Refinement
 from trainer.imagenet.step import TRUNCATION
@@ -109,6 +109,5 @@ class Scores:
             "mu_mask_deviation": mu_mask.deviation,
         }
         self._entries = [e for e in self._entries if e["step"] < step] + [entry]
-        scratch = self.path.with_suffix(f".{os.getpid()}.part")
-        scratch.write_text(json.dumps(self._entries, indent=1) + "\n")
-        scratch.rename(self.path)
+        with atomic_write(self.path) as part:
+            part.write_text(json.dumps(self._entries, indent=1) + "\n")

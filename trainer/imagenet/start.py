@@ -1,12 +1,11 @@
-"""Puts together what an ImageNet CGN is trained from: `python -m trainer start_imagenet --help`.
+"""Builds the start model of an ImageNet CGN: `python -m trainer start_imagenet --help`.
 
-All three mechanisms begin as the unconstrained cGAN, which stays beside them, and a saliency network reads
-their masks (paper section 3.1). So the start model's foreground, background and pre-mask are one picture. Of
-downloaded weights `cgn.imports.import_weights` makes the same at 256 pixels.
+All three mechanisms start from the weights of an unconstrained cGAN, which stays part of the model. A
+saliency network computes the masks (paper section 3.1). So foreground, background and pre-mask of the start
+model are the same image. `cgn.imports.import_weights` builds the same at 256 pixels from downloaded weights.
 """
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,70 +17,61 @@ from cgn.families.imagenet.network import ImagenetSizes
 from cgn.families.imagenet.u2net import DEPTH
 from cgn.imports.authors_weights import assemble_cgn
 from cgn.imports.import_weights import NOT_MEASURED, NOT_TRAINED, OBJECTS
-from cgn.store import checkpoint
 from trainer.imagenet import biggan as train_biggan
 from trainer.imagenet import saliency as train_saliency
 from trainer.imagenet.start_config import StartImagenetConfig
 from trainer.run.context import Published, RunContext, RunError
 from trainer.run.provenance import provenance
-from trainer.run.publish import publish_once
+from trainer.run.publish import mask_fields, publish_network
 
 
 def start_imagenet(config: StartImagenetConfig, context: RunContext) -> Published:
-    """Publishes a CGN of the ImageNet family, in float32, and returns its version.
+    """Publishes a start model of the ImageNet family, in float32, and returns its version.
 
     Raises:
-        CgnInputError: weights that cannot be read, or are not of the sizes that their run tells of.
-        RunError: a directory without a finished run, or a version that exists.
+        CgnInputError: weights that cannot be read, or that do not have the sizes in the result of their run.
+        RunError: a directory without a finished run, or a version that another run has published.
     """
-    biggan, saliency = context.file(config.biggan), context.file(config.saliency)
-    drawer = _result("biggan", biggan / train_biggan.RESULT)
-    finder = _result("saliency", saliency / train_saliency.RESULT)
-    class_names, resolution = drawer["class_names"], drawer["resolution"]
-    widths = {name: drawer["config"][name] for name in ("ch", "z_dim")}
+    biggan_dir, saliency_dir = context.file(config.biggan), context.file(config.saliency)
+    biggan = _read_result("biggan", biggan_dir / train_biggan.RESULT)
+    saliency = _read_result("saliency", saliency_dir / train_saliency.RESULT)
+    class_names, resolution = biggan["class_names"], biggan["resolution"]
+    widths = {name: biggan["config"][name] for name in ("ch", "z_dim")}
     sizes = ImagenetSizes(
         BigGANSizes.at(resolution, classes=len(class_names), **widths),
-        [(finder["config"]["inner"], finder["config"]["outer"])] * (2 * DEPTH - 1),
-        mend_truncation=True,  # there are no older pictures of these weights that have to stay the same
+        [(saliency["config"]["inner"], saliency["config"]["outer"])] * (2 * DEPTH - 1),
+        mend_truncation=True,  # no published images of these weights have to stay the same
     )
-    network = assemble_cgn(biggan / train_biggan.WEIGHTS, saliency / train_saliency.WEIGHTS, sizes)
+    network = assemble_cgn(biggan_dir / train_biggan.WEIGHTS, saliency_dir / train_saliency.WEIGHTS, sizes)
     training = {
         **provenance("start_imagenet", config, context.version),
-        "biggan": drawer,
-        "saliency": finder,
+        "biggan": biggan,
+        "saliency": saliency,
     }
-    make = partial(
-        checkpoint.publish,
-        context.models_dir,
+    return publish_network(
+        context,
         network,
+        config.model_name,
+        training,
         dtype=torch.float32,
-        only_while=context.run_dir,
-        attempt=context.attempt,
-        name=config.model_name,
-        version=context.version,
         family=NAME,
         architecture=sizes.architecture,
         class_names=class_names,
         resolution=resolution,
         latent_size=sizes.biggan.z_dim,
-        mask_bounds=[OBJECTS] * len(class_names),
-        mask_mean=[],
-        mask_border=[],
-        mask_soft=[],
+        **mask_fields([], OBJECTS, len(class_names)),
         trained=True,
-        training=training,
-        notes=[NOT_TRAINED, NOT_MEASURED, *drawer["data"]["notes"]],
-        terms=drawer["data"]["terms"],
+        notes=[NOT_TRAINED, NOT_MEASURED, *biggan["data"]["notes"]],
+        terms=biggan["data"]["terms"],
     )
-    return publish_once(context, config.model_name, training, make)
 
 
-def _result(option: str, path: Path) -> dict[str, Any]:
-    """What a finished run tells of itself. Raises RunError."""
+def _read_result(option: str, path: Path) -> dict[str, Any]:
+    """Reads the result file of a finished run. Raises RunError if there is none."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        result: dict[str, Any] = json.loads(path.read_text())
     except (OSError, json.JSONDecodeError) as error:
         raise RunError(
             f"{option}: {path.parent} must be the directory of a finished train_{option} ({error})"
         ) from None
-    return found
+    return result

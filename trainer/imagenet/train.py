@@ -1,11 +1,10 @@
 """Trains a CGN of the ImageNet family (paper section 3.1): `python -m trainer train_imagenet --help`.
 
-All three mechanisms begin as the unconstrained cGAN, which goes on to draw the x_gt that their composites are
-to match; no real image takes part. Several processes share the work if torchrun starts them, see
-`trainer.run.process_group`.
+All three mechanisms start from the weights of the unconstrained cGAN. The cGAN itself stays frozen and
+generates the x_gt that composites have to match; no real image is used. Several processes share the work if
+torchrun starts them, see `trainer.run.process_group`.
 """
 
-import math
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -20,85 +19,81 @@ from trainer.imagenet.publish import publish
 from trainer.imagenet.samples import animate_samples, clear_samples, draw_samples
 from trainer.imagenet.scores import Scores, load_classifier
 from trainer.imagenet.step import Training
-from trainer.run.checkpoints import Checkpoints
-from trainer.run.context import Published, RunContext, RunError, Stopped
-from trainer.run.cost import Account
-from trainer.run.process_group import Team
+from trainer.run.context import Published, RunContext, RunError
+from trainer.run.cost import RunCost
+from trainer.run.loop import TrainingLoop
+from trainer.run.process_group import ProcessGroup
 
 REFINEMENT = "refinement.safetensors"
 
 
 def train_imagenet(config: TrainImagenetConfig, context: RunContext) -> Published:
-    """Trains, publishes the last weights, and returns the version; a process that does not lead, none.
+    """Trains, publishes the last weights, and returns the version; only the main process publishes.
 
     Raises:
         CgnInputError: a start model, features or a classifier that cannot be used.
-        RunError: a start model without a cGAN, losses that are no longer numbers, or a version that exists.
-        Stopped: asked to stop; a checkpoint of the last whole step is written.
+        RunError: a start model without a cGAN, losses that are not finite, or a version that exists.
+        Stopped: a stop was requested; a checkpoint of the last whole step is written.
     """
-    team = Team(context.device)
+    group = ProcessGroup(context.device)
     try:
-        return _train(config, context, team)
+        return _train(config, context, group)
     finally:
-        team.leave()
+        group.close()
 
 
-def _train(config: TrainImagenetConfig, context: RunContext, team: Team) -> Published:
+def _train(config: TrainImagenetConfig, context: RunContext, group: ProcessGroup) -> Published:
     reporter, run_dir, settings = context.reporter, context.run_dir, config.settings
-    team.agree("--version", context.version)
-    team.agree("--run-dir", str(run_dir))
-    account = Account()
+    group.assert_same("--version", context.version)
+    group.assert_same("--run-dir", str(run_dir))
+    cost = RunCost()
     network, start_card = load_start(config, context.models_dir)
-    training = Training(config, network, team)
-    checkpoints = Checkpoints(run_dir, config, training.parts | {"account": account})
-    start = 0
-    if context.resume:
-        start, passed_over = checkpoints.resume()
-        account.resumed_at_step = start
-        for line in [*passed_over, f"resuming after step {start}"] if team.leads else []:
-            reporter.log(line)
-    elif team.leads:
-        checkpoints.clear()
+    training = Training(config, network, group)
+    loop = TrainingLoop(
+        config,
+        context,
+        cost,
+        training.parts,
+        steps=settings.steps,
+        checkpoint_at=lambda done: done % config.checkpoint_every == 0 or done == settings.steps,
+        lower="the learning rates",
+        images_per_step=settings.batch_size * settings.accumulation * group.size,
+        group=group,
+    )
+    if group.is_main and not context.resume:
         clear_samples(run_dir)
     scores = None
     if config.classifier:
         path = context.file(config.classifier)
-        classify = load_classifier(path, network.classes, network.resolution, team.device)
-        scores = Scores(run_dir, classify, config.score_images, start)
+        classify = load_classifier(path, network.classes, network.resolution, group.device)
+        scores = Scores(run_dir, classify, config.score_images, loop.start)
 
-    def look(step: int) -> None:
-        """Draws a sheet and takes a score."""
+    def evaluate(done: int) -> None:
+        """Writes a sample sheet, and takes the scores."""
         names = start_card.class_names
-        reporter.write("sample_sheet", draw_samples, run_dir, network, training.refinement, names, step)
+        reporter.write("sample_sheet", draw_samples, run_dir, network, training.refinement, names, done)
         if scores:
-            scores.take(network, training.refinement, step)
+            scores.take(network, training.refinement, done)
 
-    def save(step: int) -> None:
-        account.settle()
-        reporter.write("checkpoint", checkpoints.save, step)
+    # The start model is evaluated before the first step.
+    if group.is_main and loop.start == 0:
+        evaluate(0)
+    mu_mask = None
+    for step in loop:
+        # One step of Adam on all accumulation steps; a stop in between leaves the weights as they are.
+        result = training.step(step, loop.stop_requested)
+        if result is None:
+            loop.cancel_step()
+        loop.check(result.losses)
+        mu_mask = result.mu_mask
 
-    if team.leads:
-        images = settings.batch_size * settings.accumulation * team.size
-        reporter.begin(start, settings.steps, images_per_step=images)
-        if start == 0:
-            look(0)
-    told = None
-    for step in range(start, settings.steps):
-        told = training.step(step, lambda: context.stop.requested)
-        if told is None:
-            if team.leads:
-                save(step)
-            raise Stopped
-        done = step + 1
-        if not all(map(math.isfinite, told.values.values())):
-            raise RunError(f"the losses are no longer numbers after step {done}; lower the learning rates")
-        if team.leads:
-            if done % config.sample_every == 0 or done == settings.steps:
-                look(done)
-            reporter.progress(done, told.values | (scores.latest if scores else {}), told.mu_mask)
-            if done % config.checkpoint_every == 0 or done == settings.steps:
-                save(done)
-    if not team.leads:
+        # The main process evaluates first, so that the report has the latest scores.
+        if group.is_main and loop.every(config.sample_every):
+            evaluate(loop.done)
+        loop.report(result.losses | (scores.latest if scores else {}), mu_mask)
+
+    # Write the animation, the scores and the refinement, and publish the CGN.
+    if not group.is_main:
         return Published()
     reporter.artefact("sample_sheet", animate_samples(run_dir))
     if scores:
@@ -107,16 +102,14 @@ def _train(config: TrainImagenetConfig, context: RunContext, team: Team) -> Publ
         tensors = {name: t.cpu().contiguous() for name, t in training.refinement.state_dict().items()}
         save_file(tensors, run_dir / REFINEMENT)
         reporter.artefact("checkpoint", run_dir / REFINEMENT)
-    account.settle()
-    mu_mask = told.mu_mask if told else None
-    return publish(config, context, network, start_card, account, team.size, mu_mask)
+    return publish(config, context, network, start_card, cost, group.size, mu_mask)
 
 
 def load_start(config: TrainImagenetConfig, models_dir: Path) -> tuple[ImagenetCGN, ModelCard]:
-    """The model to begin from, on the CPU, and its card.
+    """Returns the start model, on the CPU, and its card.
 
     Raises:
-        RunError: no such model, a damaged one, one of another family, or without the unconstrained cGAN.
+        RunError: the model does not exist, is damaged, is of another family, or has no unconstrained cGAN.
     """
     try:
         network, card = checkpoint.load_trained_of(

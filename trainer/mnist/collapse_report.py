@@ -1,7 +1,6 @@
 """`collapse_report.json` of a run: every look at its masks, class by class, and what was wrong."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from cgn.metrics.collapse import (
     sound_bounds,
     verdict,
 )
+from cgn.store.files import atomic_write
 
 _MOST_NAMES = 10
 
@@ -69,9 +69,8 @@ class CollapseReport:
         # A run that was resumed comes by here again.
         self._checks = [c for c in self._checks if (c["restart"], c["step"]) < (restart, step)]
         self._checks.append({**about, "classes": classes})
-        scratch = self.path.with_suffix(f".{os.getpid()}.part")
-        scratch.write_text(json.dumps({"checks": self._checks}, indent=1, ensure_ascii=False) + "\n")
-        scratch.rename(self.path)
+        with atomic_write(self.path) as part:
+            part.write_text(json.dumps({"checks": self._checks}, indent=1, ensure_ascii=False) + "\n")
         return Look(measures, faults)
 
 

@@ -11,11 +11,10 @@ from cgn.families.mnist.network import MnistCGN
 from cgn.losses import masks_and_game as losses
 from cgn.losses.style import StyleLoss, Vgg16StyleLoss
 from cgn.metrics.masks import frame_width
-from trainer.gan.average import update_average
 from trainer.gan.discriminator import Discriminator
-from trainer.gan.game import Opponent, game_optimiser, set_rate
+from trainer.gan.game import Opponent, game_optimiser, set_rate, update_average
 from trainer.mnist.config import TrainCgnConfig
-from trainer.mnist.stage import Told, rate_left
+from trainer.mnist.stage import StepResult, rate_left
 from trainer.run.precision import half_precision
 
 DISCRIMINATOR_WIDTH = 24
@@ -62,7 +61,7 @@ class JointStage:
             **self._opponent.parts,
         }
 
-    def step(self, done: int) -> Told:
+    def step(self, done: int) -> StepResult:
         """One step of the discriminator and one of the mechanisms; done: steps of this stage so far."""
         config, device = self._config, self._device
         left = rate_left(done, self.steps)
@@ -95,7 +94,7 @@ class JointStage:
         loss_g.backward()
         self._adam.step()
         update_average(self._average, self._network, done + 1)
-        return Told({"generator": loss_g, "discriminator": loss_d, **terms}, m.detach())
+        return StepResult({"generator": loss_g, "discriminator": loss_d, **terms}, m.detach())
 
 
 def draw(

@@ -1,21 +1,18 @@
-"""Publishes a trained CGN with the card that says how it came to be."""
+"""Publishes a trained CGN, with the record of its training on the card."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from cgn.data import ImageSet
 from cgn.families.mnist import network as mnist
 from cgn.families.mnist.family import FAMILY
 from cgn.families.mnist.network import MnistCGN
-from cgn.metrics.collapse import class_bounds
-from cgn.store import checkpoint
 from trainer.mnist.collapse_report import CollapseReport, Look, summary
 from trainer.mnist.config import TrainCgnConfig
 from trainer.run.context import Published, RunContext
-from trainer.run.cost import Account
+from trainer.run.cost import RunCost
 from trainer.run.provenance import provenance
-from trainer.run.publish import publish_once
+from trainer.run.publish import mask_fields, publish_network
 
 
 def publish(
@@ -26,12 +23,22 @@ def publish(
     architecture: Mapping[str, int],
     report: CollapseReport,
     look: Look,
-    account: Account,
+    cost: RunCost,
 ) -> Published:
-    """Publishes a network, on the CPU, whose masks were last looked at with the given result.
+    """Publishes a network, and notes on its card if its masks have collapsed.
+
+    Args:
+        config: options of the run.
+        context: context of the run.
+        data: the training images.
+        network: the averaged network, on the CPU.
+        architecture: the sizes of the network, as the card stores them.
+        report: the mask checks of the run.
+        look: the last check of the masks.
+        cost: the cost of the run.
 
     Raises:
-        RunError: the version exists, and is not this run's.
+        RunError: another run has published the version.
     """
     notes = list(data.provenance["notes"])
     if look.faults:
@@ -39,31 +46,21 @@ def publish(
     training: dict[str, Any] = {
         **provenance("train_cgn", config, context.version),
         "data": data.provenance,
-        "restarts": account.restarts,
-        "seconds": round(account.seconds, 1),
-        "cpu_seconds": round(account.cpu_seconds, 1),
-        "resumed_at_step": account.resumed_at_step,
+        "restarts": cost.restarts,
+        **cost.summary(),
     }
-    make = partial(
-        checkpoint.publish,
-        context.models_dir,
+    return publish_network(
+        context,
         network,
-        only_while=context.run_dir,
-        attempt=context.attempt,
-        name=config.model_name,
-        version=context.version,
+        config.model_name,
+        training,
         family=FAMILY.name,
         architecture=dict(architecture),
         class_names=data.class_names,
         resolution=data.resolution,
         latent_size=mnist.LATENT,
-        mask_bounds=[class_bounds(found, report.sound) for found in look.measures],
-        mask_mean=[found.mean for found in look.measures],
-        mask_border=[found.border for found in look.measures],
-        mask_soft=[found.soft for found in look.measures],
+        **mask_fields(look.measures, report.sound, network.classes),
         trained=True,
-        training=training,
         notes=notes,
         terms=data.provenance["terms"],
     )
-    return publish_once(context, config.model_name, training, make)

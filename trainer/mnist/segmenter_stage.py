@@ -16,7 +16,7 @@ from cgn.data import ImageSet
 from cgn.families.mnist.network import MnistCGN
 from trainer.gan.game import set_rate
 from trainer.mnist.joint_stage import draw
-from trainer.mnist.stage import Told, rate_left
+from trainer.mnist.stage import StepResult, rate_left
 from trainer.run.precision import half_precision
 
 LEARNING_RATE = 4e-3
@@ -77,7 +77,7 @@ class SegmenterStage:
         self._adam = torch.optim.Adam(self._segmenter.parameters(), betas=BETAS, fused=True)
         self.parts: dict[str, Any] = {"segmenter": self._segmenter, "adam_segmenter": self._adam}
 
-    def step(self, done: int) -> Told:
+    def step(self, done: int) -> StepResult:
         """One step on composites; done: steps of this stage so far."""
         chosen = torch.randint(len(self._data.labels), (self._batch_size,), generator=self._random)
         label_N = self._data.labels[chosen].to(self._device)
@@ -91,7 +91,7 @@ class SegmenterStage:
         self._adam.zero_grad()
         loss.backward()
         self._adam.step()
-        return Told({"segmentation": loss}, m)
+        return StepResult({"segmentation": loss}, m)
 
     @torch.no_grad()
     def masks(self) -> torch.Tensor:

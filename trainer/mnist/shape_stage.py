@@ -13,11 +13,10 @@ import torch
 from cgn.data import ImageSet
 from cgn.families.mnist import network as mnist
 from cgn.families.mnist.network import MnistCGN
-from trainer.gan.average import update_average
 from trainer.gan.discriminator import Discriminator
-from trainer.gan.game import Opponent, game_optimiser, set_rate
+from trainer.gan.game import Opponent, game_optimiser, set_rate, update_average
 from trainer.mnist.config import TrainCgnConfig
-from trainer.mnist.stage import Told, rate_left
+from trainer.mnist.stage import StepResult, rate_left
 from trainer.run.precision import half_precision
 
 DISCRIMINATOR_WIDTH = 32
@@ -61,7 +60,7 @@ class ShapeStage:
             **{f"mask_{name}": part for name, part in self._opponent.parts.items()},
         }
 
-    def step(self, done: int) -> Told:
+    def step(self, done: int) -> StepResult:
         """One step of the discriminator and one of the mechanism; done: steps of this stage so far."""
         config, device = self._config, self._device
         if self._masks is None:
@@ -80,4 +79,4 @@ class ShapeStage:
         loss_g.backward()
         self._adam.step()
         update_average(self._average, self._shape, done + 1)
-        return Told({"generator": loss_g, "discriminator": loss_d}, m.detach())
+        return StepResult({"generator": loss_g, "discriminator": loss_d}, m.detach())

@@ -1,34 +1,34 @@
-"""A stage of training a CGN: what the loop of trainer.mnist.train asks of each."""
+"""A stage of training a CGN, as the training loop in trainer.mnist.train calls it."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
-RATE_DECAY = 0.4  # share of a stage, its last, over which learning rates fall to 0: settle, then cut fine
+RATE_DECAY = 0.4  # the last share of a stage, over which learning rates fall to 0
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a step tells of itself.
+class StepResult:
+    """The losses and masks of one training step.
 
     Attributes:
-        values: losses by name, scalars.
-        masks: of the step's composites, (N, 1, R, R) in [0, 1].
+        losses: scalars by name.
+        masks: masks of the generated images of the step, (N, 1, R, R) in [0, 1], without gradient.
     """
 
-    values: dict[str, torch.Tensor]
+    losses: dict[str, torch.Tensor]
     masks: torch.Tensor
 
 
 class Stage(Protocol):
-    """Some steps towards a CGN.
+    """One stage of the training.
 
     Attributes:
-        title: what it trains, for people.
-        steps: how many it takes; 0 in runs of very few.
-        step_work: what a step of it takes, in any unit of time that is the same for all stages.
-        parts: all that its checkpoint must hold, by name.
+        title: what the stage trains, for the log.
+        steps: number of its steps; 0 is possible in runs of very few steps.
+        step_work: time of one step, in a unit that is the same for all stages.
+        parts: everything that a checkpoint of the stage holds, by name.
     """
 
     title: str
@@ -36,11 +36,11 @@ class Stage(Protocol):
     step_work: float
     parts: dict[str, Any]
 
-    def step(self, done: int) -> Told:
+    def step(self, done: int) -> StepResult:
         """Trains one step; done: steps of this stage so far."""
         ...
 
 
 def rate_left(done: int, steps: int) -> float:
-    """Share of the full learning rate after ``done`` of a stage's steps, above 0 up to 1."""
+    """Returns the factor, in (0, 1], of the learning rate after ``done`` of the ``steps`` of a stage."""
     return min(1.0, (steps - done) / (RATE_DECAY * steps))

@@ -17,8 +17,8 @@ from trainer.reproduce.cell.cell import Cell, digest
 from trainer.reproduce.cell.files import Results
 from trainer.reproduce.cell.locks import LOCK, alone_in
 from trainer.reproduce.cell.result import RESULT
-from trainer.run.context import RunContext, RunError, Stopped
-from trainer.run.report import Reporter, StopFlag
+from trainer.run.context import RunContext, RunError, StopFlag, Stopped
+from trainer.run.report import Reporter
 
 _POLL_SECONDS = 1.0  # while another process makes the remaining cells
 _LOG = "log.txt"  # in a cell's directory

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from cgn.store.files import sync_directory
+from cgn.store.files import atomic_write, sync_directory
 from cgn.store.weights import digest_tensors
 from trainer.run.context import RunError
 from trainer.run.options import Dataclass, recorded_options
@@ -75,17 +75,11 @@ class Checkpoints:
             "seal": _seal(step, self._fingerprint, digest),
             "machine": json.dumps(machine()),
         }
-        scratch = path.with_suffix(f".{os.getpid()}.part")
-        try:
+        with atomic_write(path) as part:
             try:
-                save_file(tensors, scratch, metadata=metadata)
+                save_file(tensors, part, metadata=metadata)
             except SafetensorError as error:
                 raise _as_os_error(error) from None
-            with scratch.open("rb") as file:
-                os.fsync(file.fileno())
-            scratch.rename(path)
-        finally:
-            scratch.unlink(missing_ok=True)
         sync_directory(self._run_dir)
         for old in self._newest_first()[_KEPT:]:
             old.unlink(missing_ok=True)

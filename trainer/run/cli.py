@@ -17,7 +17,7 @@ from cgn.errors import CgnInputError, is_host_out_of_memory
 from common.memory import keep_memory
 from common.settings import Paths, SettingsError, device_from_env
 from trainer.run.command_line import add_run_options
-from trainer.run.context import Published, RunContext, RunError, Stopped, write_config
+from trainer.run.context import Published, RunContext, RunError, StopFlag, Stopped, write_config
 from trainer.run.directories import CONFIG
 from trainer.run.exit_codes import (
     BAD_OPTIONS,
@@ -29,7 +29,7 @@ from trainer.run.exit_codes import (
     SUCCEEDED,
     disk_is_full,
 )
-from trainer.run.fork import inherit
+from trainer.run.fork import fork_run
 from trainer.run.options import (
     Dataclass,
     FieldError,
@@ -38,8 +38,8 @@ from trainer.run.options import (
     given_arguments,
     read_options,
 )
-from trainer.run.report import Reporter, StopFlag
-from trainer.run.torchrun import become_team, leads
+from trainer.run.report import Reporter
+from trainer.run.torchrun import exec_torchrun, is_main_process
 
 C = TypeVar("C", bound=Dataclass)
 
@@ -79,9 +79,9 @@ def run_command(
         config = _config(config_class, arguments)
         context = _context(arguments)
         if arguments.resume_from:
-            inherit(arguments.resume_from.absolute(), context.run_dir)
-        become_team(config, [*program, *options], context.version, context.run_dir)
-        if not arguments.resume and leads():
+            fork_run(arguments.resume_from.absolute(), context.run_dir)
+        exec_torchrun(config, [*program, *options], context.version, context.run_dir)
+        if not arguments.resume and is_main_process():
             write_config(context.run_dir, config)
     except (FieldError, SettingsError, OSError, json.JSONDecodeError) as error:
         return _fail(error, BAD_OPTIONS)
@@ -187,7 +187,7 @@ def _context(arguments: argparse.Namespace) -> RunContext:
     models_dir = (arguments.models_dir or paths.models_dir).absolute()
     if not arguments.config or arguments.config.parent != run_dir:
         run_dir.mkdir(parents=True, exist_ok=True)  # where its options lie it is, or is taken over for good
-    reporter = Reporter(run_dir, models_dir, jsonl=arguments.jsonl, silent=not leads())
+    reporter = Reporter(run_dir, models_dir, jsonl=arguments.jsonl, silent=not is_main_process())
     device = device_from_env()
     resume = arguments.resume or bool(arguments.resume_from)
     return RunContext(run_dir, models_dir, device, version, resume, reporter, StopFlag(), run_dir.name)

@@ -2,12 +2,33 @@
 
 import dataclasses
 import json
+import signal
 from pathlib import Path
+from types import FrameType
 
 from common.settings import Paths
 from trainer.run.directories import CONFIG, artefact_file, latest_attempt
 from trainer.run.options import Dataclass, stored_options
-from trainer.run.report import Reporter, StopFlag
+from trainer.run.report import Reporter
+
+
+class StopFlag:
+    """Whether SIGTERM or Ctrl-C has asked the run to stop: finish the step, write a checkpoint and end.
+
+    A second Ctrl-C interrupts the run at once.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def install(self) -> None:
+        """Handles the signals from now on; main thread only."""
+        signal.signal(signal.SIGTERM, self._request)
+        signal.signal(signal.SIGINT, self._request)
+
+    def _request(self, signum: int, frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from cgn.card import UNPUBLISHED
+from cgn.store.files import atomic_write
 
 CONFIG = "config.json"  # the options of the run
 LOG = "log.txt"
@@ -63,9 +64,8 @@ def take_over(runs_dir: Path, job_id: str, token: int) -> Path:
     remove_unfinished(mine)
     log = mine / LOG
     if log.is_file():  # a file of its own: the worker before may have it open still
-        copy = log.with_suffix(".part")
-        shutil.copy(log, copy)
-        copy.rename(log)
+        with atomic_write(log) as copy:
+            shutil.copy(log, copy)
     return mine
 
 

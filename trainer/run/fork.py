@@ -1,33 +1,40 @@
-"""A run that goes on from another run's checkpoints: it works on copies, and the other one stays as it is."""
+"""A run that continues from the checkpoints of another run: it works on copies and changes no file there."""
 
 import shutil
 from pathlib import Path
 
-_MARK = "resumed_from.txt"  # the other run's directory; there when all has been copied
-_SCRATCH = ".inheriting"
-_OWN = {"config.json", "log.txt", _MARK, _SCRATCH}  # what a run has of its own from the first moment
+_COPIED = "resumed_from.txt"  # holds the directory of the other run; exists once everything is copied
+_SCRATCH = ".inheriting"  # for the copies, until all are complete
+_NOT_COPIED = {
+    "config.json",
+    "log.txt",
+    _COPIED,
+    _SCRATCH,
+}  # every run has files of these names from its start
 
 
-def inherit(parent: Path, run_dir: Path) -> None:
-    """Copies another run's files into a new run's directory, once; a run killed meanwhile begins again.
+def fork_run(parent: Path, run_dir: Path) -> None:
+    """Copies the files of another run into the directory of a new run.
+
+    Does nothing if they are copied already. Copies again if an earlier attempt was killed while copying.
 
     Raises:
-        OSError: they cannot be copied, as on a full disk.
+        OSError: the files cannot be copied, for example because the disk is full.
     """
-    if (run_dir / _MARK).exists():
+    if (run_dir / _COPIED).exists():
         return
     scratch = run_dir / _SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)
 
-    def left_out(folder: str, names: list[str]) -> set[str]:
-        half_written = {name for name in names if name.endswith(".part")}
-        return half_written | (_OWN & set(names) if Path(folder) == parent else set())
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        unfinished = {name for name in names if name.endswith(".part")}
+        return unfinished | (_NOT_COPIED & set(names) if Path(folder) == parent else set())
 
-    shutil.copytree(parent, scratch, ignore=left_out)
+    shutil.copytree(parent, scratch, ignore=ignored)
     for path in scratch.iterdir():
         target = run_dir / path.name
         if target.is_dir():
             shutil.rmtree(target)
         path.rename(target)
     scratch.rmdir()
-    (run_dir / _MARK).write_text(f"{parent}\n")
+    (run_dir / _COPIED).write_text(f"{parent}\n")

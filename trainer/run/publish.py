@@ -1,32 +1,83 @@
-"""The last step of a run that makes a model: its version is published by one of the run's attempts."""
+"""The last step of a run that makes a model: one of the attempts at the run publishes its version."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from torch import nn
+
+from cgn.card import MaskBounds
+from cgn.metrics.collapse import MaskMeasures, class_bounds
+from cgn.store import checkpoint
 from cgn.store.versions import VersionExists, read_card
 from trainer.run.context import Published, RunContext, RunError
+
+
+def publish_network(
+    context: RunContext, network: nn.Module, name: str, training: Mapping[str, Any], **card_fields: Any
+) -> Published:
+    """Publishes a network as the version of a run, see `publish_once` and `cgn.store.checkpoint.publish`.
+
+    Args:
+        context: context of the run; it has the version.
+        network: the network to publish.
+        name: name of the model.
+        training: the card's record of the training.
+        **card_fields: the other arguments of `cgn.store.checkpoint.publish`.
+
+    Raises:
+        RunError: another run has published the version.
+    """
+    publish = partial(
+        checkpoint.publish,
+        context.models_dir,
+        network,
+        only_while=context.run_dir,
+        attempt=context.attempt,
+        name=name,
+        version=context.version,
+        training=training,
+        **card_fields,
+    )
+    return publish_once(context, name, training, publish)
 
 
 def publish_once(
     context: RunContext, name: str, training: Mapping[str, Any], publish: Callable[[], object]
 ) -> Published:
-    """Publishes a run's model, and says so, unless an earlier attempt of the run has published it.
+    """Publishes the model of a run and reports it, unless an earlier attempt at the run has published it.
 
     Args:
-        context: of the run; theirs is the version.
-        name: the model's.
-        training: what the card says of it; by its "config" the run knows its own.
-        publish: does it; raises VersionExists where the version is there already.
+        context: context of the run; it has the version.
+        name: name of the model.
+        training: the card's record of the training. Its "config" identifies the run.
+        publish: publishes the version; raises VersionExists if it exists.
 
     Raises:
-        RunError: the version exists, and is not this run's.
+        RunError: another run has published the version.
     """
     root, version = context.models_dir, context.version
     try:
         publish()
     except VersionExists as error:
-        # A run that was killed between publishing and saying so has nothing left to do.
+        # An earlier attempt may have been killed after it published and before it reported its end.
         if not context.resume or read_card(root, name, version).training.get("config") != training["config"]:
             raise RunError(str(error)) from None
     context.reporter.artefact("model", root / name / version)
     return Published(name, version)
+
+
+def mask_fields(measures: Sequence[MaskMeasures], bounds: MaskBounds, classes: int) -> dict[str, Any]:
+    """Returns the card fields about masks.
+
+    Args:
+        measures: measures of the masks of each class; empty if the masks were not measured.
+        bounds: bounds of sound masks.
+        classes: number of classes.
+    """
+    return {
+        "mask_bounds": [class_bounds(m, bounds) for m in measures] or [bounds] * classes,
+        "mask_mean": [m.mean for m in measures],
+        "mask_border": [m.border for m in measures],
+        "mask_soft": [m.soft for m in measures],
+    }

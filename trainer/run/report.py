@@ -16,14 +16,12 @@ Its exit codes are those of trainer.run.exit_codes. No torch in here: the worker
 
 import hashlib
 import json
-import signal
 import statistics
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import ParamSpec
 
 from tqdm import tqdm
@@ -35,22 +33,6 @@ P = ParamSpec("P")
 
 _SECONDS_BETWEEN_REPORTS = 0.5
 _STEPS_TIMED = 50
-
-
-class StopFlag:
-    """Set by SIGTERM or the first Ctrl-C: finish the step, write a checkpoint, leave; a second one kills."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def install(self) -> None:
-        """Takes the signals over; main thread only."""
-        signal.signal(signal.SIGTERM, self._request)
-        signal.signal(signal.SIGINT, self._request)
-
-    def _request(self, signum: int, frame: FrameType | None) -> None:
-        self.requested = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Reporter:

@@ -10,15 +10,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from testing.random_model import publish_random
-from trainer.classifier.config import TrainClassifierConfig
+from trainer.classifier.config import EvaluateClassifierConfig, TrainClassifierConfig, TrainEnsembleConfig
 from trainer.classifier.ensemble import Ensemble, train_ensemble
-from trainer.classifier.ensemble_config import TrainEnsembleConfig
 from trainer.classifier.evaluate import evaluate_classifier
-from trainer.classifier.evaluate_config import EvaluateClassifierConfig
 from trainer.classifier.network import Classifier
 from trainer.classifier.train import train_classifier
-from trainer.run.context import RunContext, RunError, Stopped
-from trainer.run.report import Reporter, StopFlag
+from trainer.run.context import RunContext, RunError, StopFlag, Stopped
+from trainer.run.report import Reporter
 
 SHORT: dict[str, Any] = {"images_seen": 96, "batch_size": 32, "train_on": "original"}
 

@@ -11,8 +11,8 @@ from cgn.errors import CgnInputError
 from cgn.metrics.failures import entanglement, realism_loss, residue
 from testing.random_model import ANIMALS, publish_random, publish_random_imagenet
 from tests.trainer.mnist.test_runs import context
+from trainer.classifier.config import FindFailuresConfig
 from trainer.classifier.find_failures import FAILURES, find_failures, rank
-from trainer.classifier.find_failures_config import FindFailuresConfig
 from trainer.run.context import Stopped
 
 

@@ -15,8 +15,8 @@ from testing.random_model import publish_random
 from trainer.classifier.config import TrainClassifierConfig
 from trainer.classifier.network import Classifier
 from trainer.classifier.train import learning_rate, train_classifier
-from trainer.run.context import RunContext, RunError, Stopped
-from trainer.run.report import Reporter, StopFlag
+from trainer.run.context import RunContext, RunError, StopFlag, Stopped
+from trainer.run.report import Reporter
 
 FEW_ROWS = {"bank_masks": 20, "bank_textures": 10, "bank_backgrounds": 10}
 CAUSES = {"accuracy", "accuracy_where_a_cue_agrees", "accuracy_where_none_agrees"}

@@ -20,9 +20,9 @@ from cgn.store import checkpoint
 from testing.random_model import DIGITS, publish_random
 from trainer.datasets.config import GenerateDatasetConfig
 from trainer.datasets.generate import generate_dataset
-from trainer.run.context import RunContext, RunError, Stopped
+from trainer.run.context import RunContext, RunError, StopFlag, Stopped
 from trainer.run.options import FieldError
-from trainer.run.report import Reporter, StopFlag
+from trainer.run.report import Reporter
 
 
 @pytest.fixture(autouse=True)

@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 from cgn.families.imagenet.biggan import N_STATS, BigGAN, BigGANSizes
 from cgn.families.imagenet.biggan_served import ServedBigGAN
 from cgn.families.network import truncated_noise
-from trainer.gan.average import update_average
+from trainer.gan.game import update_average
 from trainer.imagenet.biggan import fresh, train_biggan
 from trainer.imagenet.biggan_config import TrainBigganConfig
 from trainer.imagenet.biggan_statistics import normalise_by_batch, store_statistics
-from trainer.run.context import RunContext, RunError, Stopped
-from trainer.run.report import Reporter, StopFlag
+from trainer.run.context import RunContext, RunError, StopFlag, Stopped
+from trainer.run.report import Reporter
 
 SIZES = BigGANSizes.at(32, classes=4, ch=8, z_dim=16)
 TINY = TrainBigganConfig(

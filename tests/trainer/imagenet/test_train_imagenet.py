@@ -28,10 +28,10 @@ from tests.trainer.mnist.test_runs import context
 from trainer.classifier.network import Classifier
 from trainer.imagenet.config import Settings, TrainImagenetConfig
 from trainer.imagenet.scores import load_classifier
-from trainer.imagenet.step import Told, Training, draw_cause
+from trainer.imagenet.step import StepResult, Training, draw_micro_batch
 from trainer.imagenet.train import train_imagenet
 from trainer.run.context import RunContext, RunError, Stopped
-from trainer.run.process_group import Team
+from trainer.run.process_group import ProcessGroup
 
 TINY = TrainImagenetConfig(
     start_model="start",
@@ -79,11 +79,11 @@ def moved(before: ImagenetCGN, after: ImagenetCGN) -> set[str]:
     return {name.split(".")[0] for name, t in after.state_dict().items() if not torch.equal(t, old[name])}
 
 
-def one_step(folder: Path, config: TrainImagenetConfig) -> tuple[Told, ImagenetCGN]:
-    training = Training(config, start(folder), Team("cpu"))
-    told = training.step(0)
-    assert told is not None
-    return told, training.network
+def one_step(folder: Path, config: TrainImagenetConfig) -> tuple[StepResult, ImagenetCGN]:
+    training = Training(config, start(folder), ProcessGroup("cpu"))
+    result = training.step(0)
+    assert result is not None
+    return result, training.network
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def one_step(folder: Path, config: TrainImagenetConfig) -> tuple[Told, ImagenetC
 )
 def test_an_ablation_leaves_out_its_loss_alone(folder: Path, options: dict[str, Any], gone: set[str]) -> None:
     terms = {"l1", "perceptual", "binary", "mask", "text", "background"}
-    told, network = one_step(folder, replace(TINY, **options))
+    result, network = one_step(folder, replace(TINY, **options))
     opponent = {"adversarial", "discriminator"} if "supervision" in options else set()
-    assert set(told.values) == (terms - gone) | opponent | {"loss"}
+    assert set(result.losses) == (terms - gone) | opponent | {"loss"}
     assert moved(start(folder), network) == set(LEARN)
 
 
@@ -110,12 +110,12 @@ def test_an_ablation_leaves_out_its_loss_alone(folder: Path, options: dict[str, 
 def test_each_loss_falls_where_it_is_learnt_from(folder: Path, without: str, term: str) -> None:
     def left(config: TrainImagenetConfig) -> float:
         """The term after a few steps, on other causes than those of the steps."""
-        training = Training(config, start(folder), Team("cpu"))
+        training = Training(config, start(folder), ProcessGroup("cpu"))
         for step in range(6):
             training.step(step)
-        told = Training(replace(TINY, accumulation=4), training.network, Team("cpu")).step(99)
-        assert told is not None
-        return told.values[term]
+        result = Training(replace(TINY, accumulation=4), training.network, ProcessGroup("cpu")).step(99)
+        assert result is not None
+        return result.losses[term]
 
     learn = replace(TINY, accumulation=1, lr_shape=2e-3, lr_texture=2e-3, lr_background=2e-3)
     weight = {"l1": "weight_l1", "binary": "weight_binary", "text": "weight_text"}
@@ -124,47 +124,47 @@ def test_each_loss_falls_where_it_is_learnt_from(folder: Path, without: str, ter
 
 
 def test_the_loss_is_the_weighted_sum_of_equation_4(folder: Path) -> None:
-    told, _ = one_step(folder, replace(TINY, mask_lowest=0.2, mask_highest=0.3))
+    result, _ = one_step(folder, replace(TINY, mask_lowest=0.2, mask_highest=0.3))
     settings: Settings = TINY.settings
-    assert told.values["mask"] > 0
+    assert result.losses["mask"] > 0
     expected = (
-        100 * told.values["l1"]
-        + settings.weight_perceptual * told.values["perceptual"]
-        + 300 * told.values["binary"]
-        + 500 * told.values["mask"]
-        + settings.weight_text * told.values["text"]
-        + 2000 * told.values["background"]
+        100 * result.losses["l1"]
+        + settings.weight_perceptual * result.losses["perceptual"]
+        + 300 * result.losses["binary"]
+        + 500 * result.losses["mask"]
+        + settings.weight_text * result.losses["text"]
+        + 2000 * result.losses["background"]
     )
-    assert told.values["loss"] == pytest.approx(expected, rel=1e-5)
+    assert result.losses["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_cause_of_a_pass_depends_on_seed_step_and_number_alone(folder: Path) -> None:
     network = start(folder)
 
     def cause(seed: int, step: int, number: int) -> torch.Tensor:
-        return draw_cause(replace(TINY, seed=seed), step, number, network).u_NL
+        return draw_micro_batch(replace(TINY, seed=seed), step, number, network).u_NL
 
     assert torch.equal(cause(1, 2, 3), cause(1, 2, 3))
     others = [cause(0, 2, 3), cause(1, 3, 3), cause(1, 2, 4), cause(12, 3, 0), cause(1, 23, 0)]
     assert not any(torch.equal(cause(1, 2, 3), other) for other in others)
     several = replace(TINY, batch_size=64)
-    assert len(draw_cause(several, 0, 0, network).label_N.unique()) == 1  # as the authors' code
-    mixed = draw_cause(replace(several, preset="paper"), 0, 0, network).label_N
+    assert len(draw_micro_batch(several, 0, 0, network).label_N.unique()) == 1  # as the authors' code
+    mixed = draw_micro_batch(replace(several, preset="paper"), 0, 0, network).label_N
     assert len(mixed.unique()) == len(ANIMALS)
 
 
 def test_accumulated_passes_make_the_step_of_one_large_batch(folder: Path) -> None:
     config = replace(TINY, without="text", accumulation=4, batch_size=1)
-    training = Training(config, start(folder), Team("cpu"))
+    training = Training(config, start(folder), ProcessGroup("cpu"))
     network = training.network
-    causes = [draw_cause(config, 0, number, network) for number in range(4)]
-    told = training.step(0)
-    assert told is not None
+    causes = [draw_micro_batch(config, 0, number, network) for number in range(4)]
+    result = training.step(0)
+    assert result is not None
     with torch.no_grad():
         before = start(folder).eval()
         y_NC = torch.eye(len(ANIMALS))[[int(cause.label_N) for cause in causes]]
         out = before(torch.cat([cause.u_NL for cause in causes]), y_NC)
-    assert told.mu_mask == pytest.approx(float(out.mask.mean()), abs=1e-5)
+    assert result.mu_mask == pytest.approx(float(out.mask.mean()), abs=1e-5)
 
 
 def test_spectral_norms_follow_the_weights(folder: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_refinement_learns_beside_the_mechanisms(folder: Path) -> None:
 
 def test_the_target_of_textures_is_a_choice(folder: Path) -> None:
     texts = {
-        one_step(folder, replace(TINY, **options))[0].values["text"]
+        one_step(folder, replace(TINY, **options))[0].losses["text"]
         for options in (
             {},
             {"texture_target": "random_fill"},

@@ -24,8 +24,8 @@ from trainer.imagenet.saliency_config import TrainSaliencyConfig
 from trainer.imagenet.start import start_imagenet
 from trainer.imagenet.start_config import StartImagenetConfig
 from trainer.reproduce.miniature.mask_judge import train_judge
-from trainer.run.context import RunContext, RunError, Stopped
-from trainer.run.report import Reporter, StopFlag
+from trainer.run.context import RunContext, RunError, StopFlag, Stopped
+from trainer.run.report import Reporter
 
 TINY = TrainSaliencyConfig(
     inner=2, outer=4, steps=4, batch_size=4, checkpoint_every=100, sample_every=100, learning_rate=1e-2

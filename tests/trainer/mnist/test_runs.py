@@ -21,10 +21,10 @@ from trainer.mnist.collapse_report import CollapseReport
 from trainer.mnist.config import TrainCgnConfig
 from trainer.mnist.train import train_cgn
 from trainer.run.checkpoints import Checkpoints
-from trainer.run.context import RunContext, RunError, Stopped
+from trainer.run.context import RunContext, RunError, StopFlag, Stopped
 from trainer.run.exit_codes import DISK_FULL
 from trainer.run.provenance import provenance
-from trainer.run.report import Reporter, StopFlag
+from trainer.run.report import Reporter
 
 # A few steps make no masks yet.
 SMALL: dict[str, Any] = {"batch_size": 4, "train_images": 100, "publish_collapsed": True}

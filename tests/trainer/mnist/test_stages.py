@@ -12,7 +12,7 @@ from cgn.families.mnist import network as mnist
 from cgn.families.mnist.family import FAMILY, build
 from cgn.store import checkpoint
 from common.settings import REPO
-from trainer.gan.average import update_average
+from trainer.gan.game import update_average
 from trainer.mnist.config import TrainCgnConfig
 from trainer.mnist.segmenter_stage import SegmenterStage
 from trainer.mnist.shape_stage import ShapeStage
@@ -57,8 +57,8 @@ def test_real_masks_teach_shapes() -> None:
     random = torch.Generator().manual_seed(0)
     stage = ShapeStage(config, data, lambda: masks, network, average, random, steps=250)
     for done in range(250):
-        told = stage.step(done)
-    assert told.masks.shape == (32, 1, 32, 32)
+        result = stage.step(done)
+    assert result.masks.shape == (32, 1, 32, 32)
     assert all(torch.equal(value, before[name]) for name, value in network.texture.state_dict().items())
     y_NC = mnist.one_hot(torch.tensor([0, 1]).repeat(20), 2)
     with torch.no_grad():

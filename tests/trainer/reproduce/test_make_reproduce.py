@@ -22,10 +22,10 @@ from testing.random_model import publish_random
 from trainer.reproduce.__main__ import main
 from trainer.reproduce.table2.cell import reproduce_cell
 from trainer.reproduce.table2.config import ReproduceCellConfig as Cell
-from trainer.run.context import RunContext, RunError, Stopped
+from trainer.run.context import RunContext, RunError, StopFlag, Stopped
 from trainer.run.exit_codes import BAD_OPTIONS
 from trainer.run.options import stored_options
-from trainer.run.report import Reporter, StopFlag
+from trainer.run.report import Reporter
 
 TINY: dict[str, Any] = {"steps": 2, "images_seen": 128}
 

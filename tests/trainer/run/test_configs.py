@@ -18,9 +18,7 @@ from cgn_client.jobs import JobKind
 from common.settings import REPO
 from services.errors import ApiError
 from services.trainer.specs import job_spec, spec_message
-from trainer.classifier.config import TrainClassifierConfig
-from trainer.classifier.ensemble_config import TrainEnsembleConfig
-from trainer.classifier.evaluate_config import EvaluateClassifierConfig
+from trainer.classifier.config import EvaluateClassifierConfig, TrainClassifierConfig, TrainEnsembleConfig
 from trainer.datasets.config import GenerateDatasetConfig
 from trainer.imagenet.config import TrainImagenetConfig
 from trainer.imagenet.import_weights_config import ImportWeightsConfig

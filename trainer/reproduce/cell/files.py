@@ -1,10 +1,10 @@
 """Results as files: one JSON per cell. No torch in here."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from cgn.store.files import atomic_write
 from trainer.reproduce.cell.cell import Cell, digest
 
 
@@ -16,9 +16,8 @@ def write_json(path: Path, value: object) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replaces a text file atomically."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.rename(path)
+    with atomic_write(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 class Results:

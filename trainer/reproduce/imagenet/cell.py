@@ -30,17 +30,17 @@ from cgn.metrics.masks import coverage, mean_values
 from cgn.model import CGN
 from cgn.noise import MECHANISMS
 from cgn.store import checkpoint
+from trainer.classifier.config import FindFailuresConfig
 from trainer.classifier.find_failures import PICTURES as FAILURE_PICTURES
 from trainer.classifier.find_failures import RESULT as FAILURES_RESULT
 from trainer.classifier.find_failures import find_failures
-from trainer.classifier.find_failures_config import FindFailuresConfig
 from trainer.imagenet.scores import load_classifier
 from trainer.reproduce.cell.cell import command
 from trainer.reproduce.cell.result import write_result
 from trainer.reproduce.imagenet import config as cells
 from trainer.reproduce.imagenet.config import ImagenetCellConfig
 from trainer.run.context import Published, RunContext, RunError, Stopped
-from trainer.run.cost import Account
+from trainer.run.cost import RunCost
 from trainer.run.provenance import current_commit, machine
 
 CGN_FILE, INCEPTION_FILE = "cgn.pth", "inception_v3.pth"
@@ -66,7 +66,7 @@ def imagenet_cell(config: ImagenetCellConfig, context: RunContext) -> Published:
         Stopped: a stop was requested; the scores so far are saved.
     """
     check_weights(config)
-    account = Account()
+    cost = RunCost()
     model = _model(config, context)
     if not model.network.truncated:
         raise RunError(f"the cell needs a model of family imagenet; {model.card.name} is of another")
@@ -76,11 +76,11 @@ def imagenet_cell(config: ImagenetCellConfig, context: RunContext) -> Published:
         outcome = _failures(config, model, context)
     else:
         outcome = {"pictures": _draw(config, model, context.run_dir)}
-    account.settle()
+    cost.update()
     card = model.card
     costs = {
-        "wall_seconds": round(account.seconds, 1),
-        "cpu_seconds": round(account.cpu_seconds, 1),
+        "wall_seconds": round(cost.seconds, 1),
+        "cpu_seconds": round(cost.cpu_seconds, 1),
         "commit": current_commit(),
         "machine": machine(),
     }

@@ -39,7 +39,7 @@ from trainer.reproduce.miniature.config import TEACHER, MiniatureCellConfig
 from trainer.reproduce.miniature.mask_judge import train_judge
 from trainer.reproduce.miniature.scores import ABOUT, CLASSIFIER, IMAGES, JUDGE, load_yardsticks, score
 from trainer.run.context import Published, RunContext, RunError
-from trainer.run.cost import Account
+from trainer.run.cost import RunCost
 from trainer.run.provenance import current_commit, machine
 
 PICTURE = "cell.png"
@@ -63,7 +63,7 @@ def miniature_cell(config: MiniatureCellConfig, context: RunContext) -> Publishe
         published = train_imagenet(options, inner)
         name, version = published.model_name, published.model_version
 
-    account = Account()
+    cost = RunCost()
     network, card = checkpoint.load_trained_of(FAMILY, context.models_dir, name, version)
     device = resolve_device(context.device)
     folder = _yardsticks_folder(context.models_dir, start)
@@ -72,13 +72,13 @@ def miniature_cell(config: MiniatureCellConfig, context: RunContext) -> Publishe
     except DataError as error:
         raise RunError(str(error)) from None
     scores = score(network.to(device).eval(), yardsticks, IMAGES_OF_A_TRIAL if config.trial else IMAGES)
-    account.settle()
+    cost.update()
     about = json.loads((folder / ABOUT).read_text())
     if config.row == TEACHER:
         costs |= about["costs"]
     else:
         costs["train_imagenet"] = _cost(card.training["seconds"], card.training["cpu_seconds"])
-    costs["score"] = _cost(account.seconds, account.cpu_seconds)
+    costs["score"] = _cost(cost.seconds, cost.cpu_seconds)
     outcome = {
         "cgn": {"name": card.name, "version": card.version, "digest": card.digest},
         "scores": scores,
@@ -115,14 +115,14 @@ def _make_start(config: MiniatureCellConfig, context: RunContext, version: str) 
     classifier_options = miniature.classifier_config(config)
     classifier = context.inside("train_classifier", version, classifier_options)
     train_classifier(classifier_options, classifier)
-    account = Account()
+    cost = RunCost()
     judge = train_judge(
         miniature.DATASET,
         resolve_device(context.device),
         steps=miniature.judge_steps(config),
         seed=config.seed,
     )
-    account.settle()
+    cost.update()
 
     results = {
         run: json.loads((where.run_dir / file).read_text())
@@ -137,7 +137,7 @@ def _make_start(config: MiniatureCellConfig, context: RunContext, version: str) 
         "judge_iou": round(judge.iou, 4),
         "classifier_test_accuracy": round(results["train_classifier"]["scores"]["test"]["accuracy"], 4),
         "saliency_iou": results["train_saliency"]["iou"],
-        "costs": costs | {"mask_judge": _cost(account.seconds, account.cpu_seconds)},
+        "costs": costs | {"mask_judge": _cost(cost.seconds, cost.cpu_seconds)},
     }
     folder = context.models_dir / name / f"yardsticks-{version}"
     part = folder.with_name(f".{folder.name}.{os.getpid()}")

@@ -19,7 +19,7 @@ from trainer.reproduce.cell.shared_model import shared_model
 from trainer.reproduce.table2.config import ReproduceCellConfig
 from trainer.reproduce.table2.methods import MODEL
 from trainer.run.context import Published, RunContext, RunError
-from trainer.run.cost import Account
+from trainer.run.cost import RunCost
 
 _COST = "spent.json"  # cost of all attempts at the classifier, in its directory
 
@@ -100,21 +100,19 @@ def _accuracies(config: ReproduceCellConfig, context: RunContext) -> dict[str, A
     options = config.classifier()
     inner = context.inside("train_classifier", context.version, options)
     cost_path = inner.run_dir / _COST
-    account = (
-        Account(**json.loads(cost_path.read_text())) if inner.resume and cost_path.is_file() else Account()
-    )
+    cost = RunCost(**json.loads(cost_path.read_text())) if inner.resume and cost_path.is_file() else RunCost()
     try:
         train_classifier(options, inner)
     finally:
-        account.settle()
-        write_json(cost_path, dataclasses.asdict(account))
+        cost.update()
+        write_json(cost_path, dataclasses.asdict(cost))
     scores = json.loads((inner.run_dir / "scores.json").read_text())
     return {
         "scores": {
             images: {name: round(100 * accuracy, 2) for name, accuracy in accuracies.items()}
             for images, accuracies in scores["scores"].items()
         },
-        "wall_seconds": round(account.seconds, 1),
-        "cpu_seconds": round(account.cpu_seconds, 1),
+        "wall_seconds": round(cost.seconds, 1),
+        "cpu_seconds": round(cost.cpu_seconds, 1),
         **{name: scores[name] for name in ("commit", "machine", "data")},
     }

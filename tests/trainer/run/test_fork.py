@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from common.settings import REPO
-from trainer.run.fork import inherit
+from trainer.run.fork import fork_run
 
 
 def run_count(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -43,7 +43,7 @@ def test_files_are_copied_once_and_completely(tmp_path: Path) -> None:
     (heir / ".inheriting").mkdir()
     (heir / ".inheriting" / "checkpoint-0").write_text("half")
     (heir / "member-00").mkdir()
-    inherit(parent, heir)
+    fork_run(parent, heir)
     assert set(contents(heir)) == {
         "config.json",
         "checkpoint-1",
@@ -52,6 +52,6 @@ def test_files_are_copied_once_and_completely(tmp_path: Path) -> None:
     }
     assert (heir / "config.json").read_text() == "its own"
     (heir / "checkpoint-1").write_text("further on")
-    inherit(parent, heir)
+    fork_run(parent, heir)
     assert (heir / "checkpoint-1").read_text() == "further on"
     assert (parent / "checkpoint-1").read_text() == "parent's checkpoint-1"
