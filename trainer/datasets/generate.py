@@ -118,7 +118,10 @@ def _begin(config: GenerateDatasetConfig, context: RunContext) -> _Progress:
     if context.resume and found:
         progress = _Progress(**json.loads(found[-1].read_text()))
         if progress.config != fingerprint:
-            raise RunError(f"{found[-1]} is of a run with other options; resume with those, or elsewhere")
+            raise RunError(
+                f"{found[-1]} is of a run with other options; resume with those options, or use another run "
+                "directory"
+            )
         context.reporter.log(f"resuming after image {progress.images}")
         return progress
     version = config.model_version

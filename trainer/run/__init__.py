@@ -1,4 +1,4 @@
-"""What every run has, whatever it computes: options, command line, training loop, checkpoints, report.
+"""What all runs share: options, command line, training loop, checkpoints and reports.
 
-Nothing here knows Redis, jobs or a particular run.
+Nothing here depends on Redis, on jobs or on a particular run.
 """

@@ -1,7 +1,7 @@
-"""Checkpoints of a run: everything needed to go on as if nothing had happened, in one safetensors file.
+"""Checkpoints of a run: one safetensors file with all state, so that a resumed run computes the same bits.
 
-Tensors are stored under ``<part>.<name>``; the step and a fingerprint of the config are its metadata.
-Nothing here unpickles.
+Tensors are stored under ``<part>.<name>``. The metadata hold the step and a fingerprint of the config. No
+pickles are read.
 """
 
 import hashlib
@@ -23,32 +23,34 @@ from trainer.run.options import Dataclass, recorded_options
 from trainer.run.provenance import machine
 
 _NAME = re.compile(r"checkpoint-(\d{7})\.safetensors")
-_KEPT = 2  # the newest one, and one to fall back on should it prove damaged
+_KEPT = 2  # the newest checkpoint, and an older one in case the newest is damaged
 
 
 def config_fingerprint(config: Dataclass) -> str:
-    """Hash of a config: a checkpoint continues only the run it comes from."""
+    """Returns the hash of a config, by which a checkpoint is known to belong to a run."""
     text = json.dumps(recorded_options(config), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _seal(step: int, fingerprint: str, digest: str) -> str:
-    """Digest of what a checkpoint says of its tensors."""
+    """Returns the digest of the metadata of a checkpoint, which protects them from changes."""
     return hashlib.blake2b(f"{step} {fingerprint} {digest}".encode(), digest_size=16).hexdigest()
 
 
 def _as_os_error(error: SafetensorError) -> Exception:
-    """What the system said, where safetensors hands that on as text alone: `... (os error 28)`."""
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else error
+    """Returns the OSError behind an error of safetensors, which gives it as text: `... (os error 28)`."""
+    match = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(match[1]), os.strerror(int(match[1]))) if match else error
 
 
 class Checkpoints:
     """The checkpoints of one run directory.
 
     Args:
-        parts: what to save, by name: modules, optimisers, torch generators, and dataclasses of numbers. They
-            are read by ``save`` and filled in place by ``resume``.
+        run_dir: directory of the run.
+        config: options of the run.
+        parts: state to save, by name: modules, optimisers, torch generators, and dataclasses of numbers.
+            ``save`` reads them, ``resume`` fills them in place.
     """
 
     def __init__(self, run_dir: Path, config: Dataclass, parts: dict[str, Any]) -> None:
@@ -57,9 +59,11 @@ class Checkpoints:
         self._parts = parts
 
     def save(self, step: int) -> Path:
-        """Writes the state after ``step`` steps atomically; drops all but the newest two.
+        """Writes the state after ``step`` steps atomically, and removes all but the newest two checkpoints.
 
-        Raises OSError if it cannot be written, as on a full disk; the older ones stay.
+        Raises:
+            OSError: the checkpoint cannot be written, for example because the disk is full. The older ones
+                stay.
         """
         tensors = {
             f"{part}.{name}": tensor.detach().cpu().contiguous()
@@ -86,7 +90,7 @@ class Checkpoints:
         return path
 
     def clear(self) -> None:
-        """Removes every checkpoint: an earlier run's, or those of an attempt that was given up."""
+        """Removes every checkpoint in the directory."""
         for path in self._newest_first():
             path.unlink(missing_ok=True)
 
@@ -94,33 +98,34 @@ class Checkpoints:
         """Fills the parts from the newest good checkpoint.
 
         Returns:
-            Steps done, 0 if there is no good checkpoint, and what is to be told: a line for each one that was
-            passed over, and one if the machine is another than it was.
+            Steps done, 0 if there is no good checkpoint; and lines for the log, one for each damaged
+            checkpoint, and one if the run was on another machine before.
 
         Raises:
-            RunError: the newest good one belongs to a run with other options.
+            RunError: the newest good checkpoint belongs to a run with other options.
         """
-        told = []
+        notes = []
         for path in self._newest_first():
             try:
                 with safe_open(path, framework="pt") as file:
                     metadata = file.metadata() or {}
                     if metadata.get("config", self._fingerprint) != self._fingerprint:
                         raise RunError(
-                            f"{path} is of a run with other options; resume with those, or elsewhere"
+                            f"{path} is of a run with other options; resume with those options, or use "
+                            "another run directory"
                         )
                     tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 if metadata.get("digest") != digest_tensors(tensors):
-                    told.append(f"{path.name} is damaged (digest); not used")
+                    notes.append(f"{path.name} is damaged (digest); not used")
                     continue
                 step = int(metadata["step"])
                 seal = _seal(step, self._fingerprint, metadata["digest"])
-                if metadata.get("seal", seal) != seal:  # earlier releases had none
-                    told.append(f"{path.name} is damaged (seal); not used")
+                if metadata.get("seal", seal) != seal:  # checkpoints of earlier releases have no seal
+                    notes.append(f"{path.name} is damaged (seal); not used")
                     continue
                 before = json.loads(metadata.get("machine", "null"))
             except (SafetensorError, OSError, KeyError, ValueError) as error:
-                told.append(f"{path.name} is damaged ({error}); not used")
+                notes.append(f"{path.name} is damaged ({error}); not used")
                 continue
             self._fill(tensors)
             if before and before != (now := machine()):
@@ -129,15 +134,15 @@ class Checkpoints:
                     for name in now
                     if before.get(name) != now[name]
                 )
-                told.append(f"note: the run has moved ({changed}): its weights may differ in the last bits")
-            return step, told
-        return 0, told
+                notes.append(f"note: the run has moved ({changed}): its weights may differ in the last bits")
+            return step, notes
+        return 0, notes
 
     def _fill(self, tensors: dict[str, torch.Tensor]) -> None:
         for part, holder in self._parts.items():
             prefix = f"{part}."
-            mine = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-            _fill(holder, mine)
+            state = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+            _fill(holder, state)
 
     def _newest_first(self) -> list[Path]:
         return sorted((p for p in self._run_dir.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
@@ -170,12 +175,12 @@ def _fill(holder: Any, tensors: dict[str, torch.Tensor]) -> None:
         for name, tensor in tensors.items():
             index, value = name.split(".", 1)
             state.setdefault(int(index), {})[value] = tensor
-        # A fused optimiser walks through memory, so its state must lie there as its parameter does.
+        # A fused optimiser walks through memory, so its state needs the memory layout of its parameter.
         parameters = [parameter for group in holder.param_groups for parameter in group["params"]]
         for number, values in state.items():
             like = parameters[number]
             for name, tensor in values.items():
                 if tensor.shape == like.shape:
                     values[name] = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
-        # Rates and betas are the config's, which the fingerprint has matched.
+        # Rates and betas come from the config, which the fingerprint has matched.
         holder.load_state_dict({"state": state, "param_groups": holder.state_dict()["param_groups"]})

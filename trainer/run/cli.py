@@ -1,4 +1,4 @@
-"""The command line that every run has, and its end by one of the exit codes of trainer.run.report."""
+"""The command line of every run; it ends with one of the exit codes of trainer.run.exit_codes."""
 
 import argparse
 import contextlib
@@ -43,9 +43,7 @@ from trainer.run.torchrun import exec_torchrun, is_main_process
 
 C = TypeVar("C", bound=Dataclass)
 
-CHECKPOINTS = "checkpoint-*.safetensors"  # what it can go on from, likewise
-
-
+CHECKPOINTS = "checkpoint-*.safetensors"  # names of the checkpoints in a run directory
 Run = Callable[[C, RunContext], Published]
 
 
@@ -56,13 +54,13 @@ def run_command(
     argv: Sequence[str] | None = None,
     program: Sequence[str] = (),
 ) -> int:
-    """Carries out a run with the options of a command line.
+    """Executes a run with the options of a command line.
 
     Args:
         config_class: dataclass of the run's options.
-        run: carries the run out.
+        run: the function that executes the run.
         description: one sentence for ``--help``.
-        argv: the options; None for those of this process.
+        argv: the options; None for the options of this process.
         program: the words after ``python -m`` that start this run; empty for the name of the main module.
 
     Returns:
@@ -87,7 +85,7 @@ def run_command(
         return _fail(error, BAD_OPTIONS)
     context.stop.install()
     reporter = context.reporter
-    code, why, published = _carry_out(run, config, context)
+    code, reason, published = _execute(run, config, context)
     if code == SUCCEEDED:
         reporter.result(published.model_name, published.model_version)
     elif code == STOPPED:
@@ -97,30 +95,30 @@ def run_command(
         again = shlex.join([str(python), "-m", *program, "--resume", "--run-dir", str(context.run_dir)])
         reporter.log("stopped" if arguments.jsonl else f"stopped; to continue: {again}")
     else:
-        _fail(why, code)
+        _fail(reason, code)
     reporter.end(code)
     return code
 
 
-def _carry_out(run: Run[C], config: C, context: RunContext) -> tuple[int, object, Published]:
-    """Exit code of the run, why it failed, and what it published."""
+def _execute(run: Run[C], config: C, context: RunContext) -> tuple[int, object, Published]:
+    """Executes a run. Returns its exit code, the reason if it failed, and the model that it published."""
     try:
-        with contextlib.closing(context.reporter):  # so that the bar's line ends before the last word
+        with contextlib.closing(context.reporter):  # ends the progress bar's line before the last message
             return SUCCEEDED, "", run(config, context)
     except Stopped:
         return STOPPED, "", Published()
     except (RunError, CgnInputError) as error:
         return FAILED, error, Published()
-    except Exception as error:  # a defect or the machine's fault: the whole story, then the one line
+    except Exception as error:  # a defect or a fault of the machine: the traceback, then one line
         traceback.print_exc()
-        return _code_of(error), f"{type(error).__name__}: {error}", Published()
+        return _exit_code(error), f"{type(error).__name__}: {error}", Published()
 
 
-def _code_of(error: Exception) -> int:
-    """Exit code for an error that no run foresees."""
+def _exit_code(error: Exception) -> int:
+    """Returns the exit code for an error that no run expects."""
     if isinstance(error, OSError) and disk_is_full(error):
         return DISK_FULL
-    # By its name, as torch is not imported here: torch.OutOfMemoryError, of a GPU.
+    # A GPU raises torch.OutOfMemoryError. It is recognised by name, as torch is not imported here.
     if is_host_out_of_memory(error) or type(error).__name__ == "OutOfMemoryError":
         return OUT_OF_MEMORY
     return DEFECT
@@ -138,7 +136,7 @@ def _parser(
 
 
 def _check_resume(arguments: argparse.Namespace) -> None:
-    """Lets --resume take config and version from the run directory. Raises FieldError if it cannot."""
+    """Takes config and version from the run to resume. Raises FieldError if there is no such run."""
     if arguments.resume_from and not (arguments.resume_from / CONFIG).is_file():
         must = f"must be the directory of a run (a folder with {CONFIG})"
         raise FieldError("--resume-from", f"{must}, {arguments.resume_from} is not")
@@ -157,10 +155,10 @@ def _check_resume(arguments: argparse.Namespace) -> None:
 
 
 def _check_unused(arguments: argparse.Namespace) -> None:
-    """Raises FieldError for a run directory with checkpoints, which a run from the beginning would delete."""
+    """Raises FieldError for a run directory with checkpoints, which a new run would remove."""
     run_dir, config = arguments.run_dir, arguments.config
     if not run_dir or (config and config.absolute() == (run_dir / CONFIG).absolute()):
-        return  # a job's directory is made for it
+        return  # the directory of a job, which is its own
     if any(run_dir.glob(CHECKPOINTS)):
         raise FieldError(
             "--run-dir", f"{run_dir} has checkpoints of a run; continue it with --resume, or name another one"
@@ -186,13 +184,14 @@ def _context(arguments: argparse.Namespace) -> RunContext:
     run_dir = (arguments.run_dir or paths.runs_dir / version).absolute()
     models_dir = (arguments.models_dir or paths.models_dir).absolute()
     if not arguments.config or arguments.config.parent != run_dir:
-        run_dir.mkdir(parents=True, exist_ok=True)  # where its options lie it is, or is taken over for good
+        # A directory that holds the config exists, unless another attempt has taken the run over.
+        run_dir.mkdir(parents=True, exist_ok=True)
     reporter = Reporter(run_dir, models_dir, jsonl=arguments.jsonl, silent=not is_main_process())
     device = device_from_env()
     resume = arguments.resume or bool(arguments.resume_from)
     return RunContext(run_dir, models_dir, device, version, resume, reporter, StopFlag(), run_dir.name)
 
 
-def _fail(why: object, code: int) -> int:
-    print("error:", " ".join(str(why).split()), file=sys.stderr)
+def _fail(reason: object, code: int) -> int:
+    print("error:", " ".join(str(reason).split()), file=sys.stderr)
     return code

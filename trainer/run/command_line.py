@@ -11,7 +11,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options for where and how a run works, next to the options of its config."""
     where = parser.add_argument_group("where and how")
     where.add_argument(
-        "--config", type=Path, metavar="FILE", help="JSON object of the run's options; given ones win"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="JSON object of the run's options; the command line wins",
     )
     where.add_argument(
         "--run-dir",
@@ -30,7 +33,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--resume-from",
         type=Path,
         metavar="DIR",
-        help="continue from the newest checkpoint of another run, which stays as it is; with its options",
+        help="continue from the newest checkpoint of another run, with its options and in copies",
     )
     where.add_argument("--jsonl", action="store_true", help="JSON lines on standard output, no progress bar")
 

@@ -1,4 +1,4 @@
-"""What a run gets besides its config, and how it ends."""
+"""The context of a run: its directories, device and reporter, and the ways in which it ends."""
 
 import dataclasses
 import json
@@ -33,19 +33,30 @@ class StopFlag:
 
 @dataclasses.dataclass(frozen=True)
 class RunContext:
-    """What a run gets besides its config."""
+    """Everything that a run needs besides its config.
 
-    run_dir: Path  # for checkpoints, sample sheets and scores; exists
-    models_dir: Path  # to publish to and load from
-    device: str  # to train on: auto, cpu, cuda or cuda:<index>
-    version: str  # of the model it publishes
-    resume: bool  # continue from the newest good checkpoint in run_dir, if any
+    Attributes:
+        run_dir: directory for checkpoints, sample sheets and scores; it exists.
+        models_dir: directory of published models, to load from and to publish to.
+        device: device to train on: auto, cpu, cuda or cuda:<index>.
+        version: version of the model that the run publishes.
+        resume: whether to continue from the newest good checkpoint in run_dir, if there is one.
+        reporter: reports progress and files.
+        stop: whether the run has to stop; check it after every step.
+        attempt: name of this attempt at the run, part of the name of an unpublished version.
+    """
+
+    run_dir: Path
+    models_dir: Path
+    device: str
+    version: str
+    resume: bool
     reporter: Reporter
-    stop: StopFlag  # look at it after every step
-    attempt: str = ""  # name of this attempt at the run, for what it is about to publish
+    stop: StopFlag
+    attempt: str = ""
 
     def inside(self, run: str, version: str, config: Dataclass) -> "RunContext":
-        """Those of a run that is a part of this one: a directory of its own below, which is made."""
+        """Returns the context of a run inside this one, and creates its directory ``run`` in this run's."""
         run_dir = self.run_dir / run
         resume = self.resume and run_dir.is_dir()
         run_dir.mkdir(exist_ok=True)
@@ -53,12 +64,17 @@ class RunContext:
         return dataclasses.replace(self, run_dir=run_dir, version=version, resume=resume)
 
     def file(self, path: str) -> Path:
-        """What an option names: a job, or one of its files as ``<job id>/<name>``; else the path as it is."""
-        given, runs_dir = Path(path).expanduser(), Paths.from_env().runs_dir
-        found = artefact_file(runs_dir, path) if "/" in path else latest_attempt(runs_dir, path)
-        if found or given.is_absolute():
-            return found or given
-        return runs_dir / given if (runs_dir / given).exists() else given
+        """Returns the path that an option refers to.
+
+        Args:
+            path: a job's id, for its directory; ``<job id>/<name>``, for one of its files; or a path,
+                relative to the folder of runs or to the current directory.
+        """
+        plain, runs_dir = Path(path).expanduser(), Paths.from_env().runs_dir
+        job_path = artefact_file(runs_dir, path) if "/" in path else latest_attempt(runs_dir, path)
+        if job_path or plain.is_absolute():
+            return job_path or plain
+        return runs_dir / plain if (runs_dir / plain).exists() else plain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +86,13 @@ class Published:
 
 
 def write_config(run_dir: Path, config: Dataclass) -> None:
-    """Puts a run's options into its directory."""
+    """Writes the options of a run to its directory."""
     (run_dir / CONFIG).write_text(json.dumps(stored_options(config), indent=1))
 
 
 class Stopped(Exception):
-    """Raised by a run that was asked to stop and has written its checkpoint."""
+    """Raised by a run that has stopped on request, after it has written a checkpoint."""
 
 
 class RunError(Exception):
-    """A run cannot go on, for a reason that one line tells in full: what, and how to cure it."""
+    """A run has failed for a known reason. Its message is one line with the problem and the remedy."""

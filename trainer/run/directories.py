@@ -1,8 +1,8 @@
-"""Where the files of a job lie: ``<runs>/<job id>/attempt-<token>/``, of its latest attempt.
+"""The directories of jobs: ``<runs>/<job id>/attempt-<token>/`` holds the files of the latest attempt.
 
-A new attempt takes the directory of the one before over by renaming it. What a worker that has lost the job
-still writes then goes to a path that is no more, and the file system refuses it. Nothing in here makes a
-directory's parents but `take_over`, and no run may, or a stalled one would have its directory back.
+A new attempt renames the directory of the attempt before it. If a worker has lost the job and still writes,
+its path no longer exists, and the file system refuses the write. So only `take_over` may create parent
+directories. If a run created them, the directory of a stalled attempt would come back.
 """
 
 import contextlib
@@ -16,15 +16,18 @@ from cgn.store.files import atomic_write
 CONFIG = "config.json"  # the options of the run
 LOG = "log.txt"
 _ATTEMPT = re.compile(r"attempt-(\d{1,19})")
-UNFINISHED = "*.part"  # names of files that are being written
+UNFINISHED = "*.part"  # the temporary files of `atomic_write`
 
 
 class Superseded(Exception):
-    """A later attempt at the same job has begun: this one must leave the job's directory alone."""
+    """A later attempt at the same job has started, so this attempt must not touch the job's directory."""
 
 
 def artefact_file(runs_dir: Path, path: str) -> Path | None:
-    """The file of an artefact's path, ``<job id>/<name>``; None if there is none, or it lies elsewhere."""
+    """Returns the file of an artefact's path, ``<job id>/<name>``.
+
+    Returns None if there is no such file, or if it lies outside the job's directory.
+    """
     job_id, _, name = path.partition("/")
     latest = latest_attempt(runs_dir, job_id)
     if not name or latest is None:
@@ -35,51 +38,51 @@ def artefact_file(runs_dir: Path, path: str) -> Path | None:
 
 
 def latest_attempt(runs_dir: Path, job_id: str) -> Path | None:
-    """The directory of a job's latest attempt; None if there is none."""
+    """Returns the directory of a job's latest attempt; None if there is none."""
     attempts = _attempts(runs_dir / job_id)
     return attempts[max(attempts)] if attempts else None
 
 
 def take_over(runs_dir: Path, job_id: str, token: int) -> Path:
-    """The directory of an attempt that begins, with all that earlier ones have left in it.
+    """Returns the directory of a new attempt, with all files of the attempts before it.
 
     Raises:
-        Superseded: a later attempt has begun.
-        OSError: the directory cannot be made, as on a full disk.
+        Superseded: a later attempt has started.
+        OSError: the directory cannot be created, for example because the disk is full.
     """
     job_dir = runs_dir / job_id
     job_dir.mkdir(parents=True, exist_ok=True)
-    mine = job_dir / f"attempt-{token}"
+    directory = job_dir / f"attempt-{token}"
     attempts = _attempts(job_dir)
     if attempts and max(attempts) > token:
         raise Superseded(job_id)
     for earlier in sorted(attempts, reverse=True):
-        with contextlib.suppress(FileNotFoundError):  # another attempt was quicker
-            attempts[earlier].rename(mine)
+        with contextlib.suppress(FileNotFoundError):  # another attempt has renamed it first
+            attempts[earlier].rename(directory)
             break
-    mine.mkdir(exist_ok=True)
+    directory.mkdir(exist_ok=True)
     for earlier, path in attempts.items():
-        if earlier < token:  # of a worker that began after it had lost the job
+        if earlier < token:  # of a worker that started after it had lost the job
             shutil.rmtree(path, ignore_errors=True)
-    remove_unfinished(mine)
-    log = mine / LOG
-    if log.is_file():  # a file of its own: the worker before may have it open still
+    remove_unfinished(directory)
+    log = directory / LOG
+    if log.is_file():  # copied, as the worker before may still have the file open
         with atomic_write(log) as copy:
             shutil.copy(log, copy)
-    return mine
+    return directory
 
 
 def leave_to_successor(runs_dir: Path, job_id: str, token: int) -> None:
-    """Removes the directory of an attempt that has lost its job, if a later attempt has no use for it."""
+    """Removes the directory of an attempt that has lost its job, if a later attempt has a directory."""
     attempts = _attempts(runs_dir / job_id)
     if token in attempts and max(attempts) > token:
         shutil.rmtree(attempts[token], ignore_errors=True)
 
 
 def remove_unpublished(models_dir: Path, version: str, token: int) -> None:
-    """Removes what this attempt and earlier ones were about to publish as a version.
+    """Removes the unpublished versions of this attempt and of earlier ones.
 
-    What later ones are about to stays: a worker that was stalled may come here at any time.
+    Those of later attempts stay: a stalled worker may call this function at any time.
     """
     for path in models_dir.glob(f"*/{UNPUBLISHED}{version}-attempt-*"):
         name = path.name.removeprefix(f"{UNPUBLISHED}{version}-")
@@ -88,7 +91,7 @@ def remove_unpublished(models_dir: Path, version: str, token: int) -> None:
 
 
 def remove_unfinished(directory: Path) -> None:
-    """Removes what a killed run was about to write."""
+    """Removes the temporary files of killed processes."""
     for path in directory.rglob(UNFINISHED):
         path.unlink(missing_ok=True)
 
@@ -98,5 +101,5 @@ def _attempts(job_dir: Path) -> dict[int, Path]:
         entries = list(job_dir.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    found = {path: _ATTEMPT.fullmatch(path.name) for path in entries}
-    return {int(match[1]): path for path, match in found.items() if match}
+    matches = {path: _ATTEMPT.fullmatch(path.name) for path in entries}
+    return {int(match[1]): path for path, match in matches.items() if match}

@@ -1,4 +1,4 @@
-"""What a kind of run declares about itself."""
+"""The declaration of a kind of run."""
 
 import importlib
 from collections.abc import Callable
@@ -18,9 +18,9 @@ class Kind:
     """A kind of run. As a job, it is a kind of job.
 
     Attributes:
-        name: of the kind, as in ``python -m trainer <name>`` and in the API.
+        name: name of the kind, in ``python -m trainer <name>`` and in the API.
         config: the dataclass of the run's options.
-        run: the function that carries it out, as ``module:function``. It is imported late: it may need torch.
+        run: the function that executes a run, as ``module:function``; imported late, as it may need torch.
         description: one sentence for people.
         publishes: whether the run publishes a version ``job-<id>`` of the model in its option model_name.
         uses_model: the two options that name a published model and its version; empty if there are none.
@@ -36,7 +36,7 @@ class Kind:
     family: str = ""
 
     def load(self) -> "Callable[[Any, RunContext], Published]":
-        """Imports the function that carries out a run."""
+        """Imports and returns the function that executes a run."""
         module, _, function = self.run.partition(":")
         run: Callable[[Any, RunContext], Published] = getattr(importlib.import_module(module), function)
         return run

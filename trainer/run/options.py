@@ -1,6 +1,6 @@
 """A run's options: frozen dataclasses whose fields state default, help text and allowed values once.
 
-A config is checked when it is made, so one that exists is valid. An option that may be absent has the type
+A config checks itself on construction, so every config is valid. An option that may be absent has the type
 ``int | None`` or ``float | None``. None stands for a value that is chosen elsewhere, such as the preset's;
 0 is a real 0. No torch in here: the trainer service validates jobs with these classes.
 """
@@ -45,21 +45,21 @@ C = TypeVar("C", bound=Dataclass)
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What a field's value may be. Bounds that are None do not bind."""
+    """The values that a field allows. A bound of None does not apply."""
 
     low: float | None = None  # lowest value
     above: float | None = None  # values are greater than this
     high: float | None = None  # highest value
-    zero: str = ""  # what 0 means where it is allowed below `low`
+    zero: str = ""  # meaning of 0, if 0 is allowed below `low`
     choices: tuple[str, ...] | tuple[int, ...] = ()  # the only values
     pattern: re.Pattern[str] | None = None  # the whole text matches it
     pattern_help: str = ""  # the pattern in words
-    empty: str = ""  # what an empty text means where it is allowed
+    empty: str = ""  # meaning of an empty text, if it is allowed
     absent: str = ""  # which value counts where the option is None
 
     @property
     def words(self) -> str:
-        """The rule in words, such as `1 to 1024`, without what None stands for."""
+        """The rule in words, such as `1 to 1024`, without the meaning of None."""
         if self.choices:
             text = "one of " + ", ".join(json.dumps(choice) for choice in self.choices)
         elif self.pattern:
@@ -79,6 +79,7 @@ class Rule:
         )
 
     def allows(self, value: Any) -> bool:
+        """Whether a value of the right type is allowed."""
         if isinstance(value, str):
             if value == "" and self.empty:
                 return True
@@ -99,7 +100,7 @@ class Rule:
 
 
 def option(default: Any, help: str, **rule: Any) -> Any:
-    """A dataclass field with its default, its help text (a noun phrase) and its Rule, given by keywords.
+    """Returns a dataclass field with its default, its help text (a noun phrase) and the keywords of its Rule.
 
     An option that may be absent has the default None, and ``absent`` in words: "the preset's".
     """
@@ -118,7 +119,7 @@ def absent_options(cls: type[Dataclass]) -> list[str]:
 
 
 def check_options(config: Dataclass) -> None:
-    """Raises FieldError for fields whose values are of the wrong type or against their rules."""
+    """Raises FieldError if a field has a value of the wrong type or one that its rule does not allow."""
     types = value_types(type(config))
     errors: list[FieldError] = []
     for field in dataclasses.fields(config):
@@ -142,7 +143,7 @@ def check_options(config: Dataclass) -> None:
 
 
 class DataOptions(Protocol):
-    """The options of every run that say what images it trains on."""
+    """The options that select the images of a run."""
 
     @property
     def dataset(self) -> str: ...
@@ -153,7 +154,7 @@ class DataOptions(Protocol):
 
 
 def check_data_options(config: DataOptions) -> None:
-    """Raises FieldError unless a folder is named for the data set "folder", and for no other."""
+    """Raises FieldError unless a folder is given for the data set "folder", and for no other data set."""
     if config.dataset == FOLDER and not config.folder:
         raise FieldError("folder", 'must be the path of your images where dataset is "folder", is empty')
     if config.dataset != FOLDER and config.folder:
@@ -172,7 +173,7 @@ def _show(value: object) -> str:
 
 
 def config_from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
-    """Makes a config; absent fields take their defaults. Raises FieldError, for unknown fields too."""
+    """Returns a config; absent fields take their defaults. Raises FieldError, also for unknown fields."""
     known = [field.name for field in dataclasses.fields(cls)]
     for name in values:
         if name not in known:
@@ -228,14 +229,14 @@ def add_arguments(parser: argparse._ActionsContainer, cls: type[Dataclass]) -> N
         parser.add_argument(
             "--" + field.name.replace("_", "-"),
             type=_parser(types[field.name], allowed),
-            default=None,  # absent, so that a config file's value is not overridden by the default
+            default=None,  # so that the default does not override the value of a config file
             help=words.replace("%", "%%"),
             metavar=types[field.name].__name__.upper(),
         )
 
 
 def _parser(kind: type, allowed: str) -> Callable[[str], Any]:
-    """Makes a value of a text of the command line; allowed: what it may be, for the error."""
+    """Returns a parser of command-line text; allowed: the allowed values in words, for the error."""
 
     def parse(text: str) -> Any:
         try:
@@ -247,5 +248,5 @@ def _parser(kind: type, allowed: str) -> Callable[[str], Any]:
 
 
 def given_arguments(names: Iterable[str], arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options among `names` that were given on the command line."""
+    """Returns the options of the command line, by name."""
     return {name: value for name in names if (value := getattr(arguments, name)) is not None}

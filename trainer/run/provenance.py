@@ -1,4 +1,4 @@
-"""Where a result comes from: what is written beside every number and every model."""
+"""The provenance of a result, which is stored with every number and every model."""
 
 import platform
 import shlex
@@ -14,7 +14,7 @@ from trainer.run.options import Dataclass
 
 
 def provenance(run: str, config: Dataclass, version: str) -> dict[str, Any]:
-    """The command line that repeats a run, its whole config, the commit and the machine, as plain JSON."""
+    """Returns the command line that repeats a run, its config, the commit and the machine, as plain JSON."""
     options = [
         f"--{f.name.replace('_', '-')} {shlex.quote(str(getattr(config, f.name)))}"
         for f in fields(config)
@@ -29,7 +29,7 @@ def provenance(run: str, config: Dataclass, version: str) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What a result was computed with, as plain JSON."""
+    """Returns processor, threads, bfloat16 support and version of torch, as plain JSON."""
     return {
         "cpu": torch.cpu.get_capabilities().get("cpu_name", platform.machine()),
         "threads": torch.get_num_threads(),
@@ -39,16 +39,16 @@ def machine() -> dict[str, Any]:
 
 
 def current_commit() -> str:
-    """Commit of the code, with "+" if files have changed since; empty without git or outside a checkout.
+    """Returns the commit of the code, with "+" if files have changed since.
 
-    Results are written into the checkout: that they have changed says nothing about the code.
+    It is empty without git and outside a checkout. Changes in docs do not count: results are written there.
     """
     commit = _git("rev-parse", "HEAD")
     return commit + "+" if commit and _git("diff", "HEAD", "--name-only", "--", ".", ":!docs") else commit
 
 
 def _git(*words: str) -> str:
-    """What git answers; empty if it cannot or there is none, as in the worker's image."""
+    """Returns the output of a git command; empty if it fails or git is missing, as in the worker's image."""
     try:
         answer = subprocess.run(["git", *words], capture_output=True, text=True, check=False, cwd=REPO)
     except OSError:

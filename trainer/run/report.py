@@ -1,17 +1,16 @@
-"""How a run tells of itself: progress for people, JSON lines for the worker; and how it is stopped.
+"""Reports of a run: progress for people, JSON lines for the worker, and metrics.jsonl in the run directory.
 
-Either way its progress is also kept in the run directory, as metrics.jsonl.
-
-A JSON line is one object on standard output, its `event` one of
+A JSON line is one object on standard output. Its `event` is one of
   progress  step, total_steps, step_seconds (median of the last steps), eta_seconds, values, mu_mask or null,
-            images_per_second (0: not said)
-  artefact  kind, path (below the run's directory; a model's below the models directory), bytes, digest
-            (sha256:..., empty of a directory)
+            images_per_second (0: unknown)
+  artefact  kind, path (relative to the run directory; for a model, to the models directory), bytes, digest
+            (sha256:..., empty for a directory)
   log       line
-  result    model_name, model_version (empty if none was published); of a good run
-  end       code, as the exit code; the last one (that of torchrun, between, would not tell)
+  result    model_name, model_version (empty if none was published); only of a successful run
+  end       code: the exit code, see trainer.run.exit_codes; the last event. The exit code of torchrun, which
+            may stand between run and worker, says less.
 
-Its exit codes are those of trainer.run.exit_codes. No torch in here: the worker reads all this, and has none.
+No torch in here: the worker reads the reports, and has no torch.
 """
 
 import hashlib
@@ -36,9 +35,13 @@ _STEPS_TIMED = 50
 
 
 class Reporter:
-    """Tells of a run's progress and files, as JSON lines (jsonl) or to people, on stderr.
+    """Reports the progress and files of a run.
 
-    A silent one, of a process that does not lead its team, tells nothing in JSON.
+    Args:
+        run_dir: directory of the run.
+        models_dir: directory of published models.
+        jsonl: write JSON lines to standard output, instead of text for people to stderr.
+        silent: write no JSON lines, as in processes other than the main one.
     """
 
     def __init__(self, run_dir: Path, models_dir: Path, *, jsonl: bool, silent: bool = False) -> None:
@@ -63,23 +66,29 @@ class Reporter:
         *,
         images_per_step: int = 0,
     ) -> None:
-        """Call when the first step is about to run, and again if the run starts again.
+        """Starts the clock. Call it just before the first step, and again if the run starts again.
 
         Args:
-            step: steps done already, in an earlier attempt.
-            total_steps: of the whole run.
-            work: what so many first steps take, in any unit of time; by default all steps take the same.
-            images_per_step: that are trained on or made; 0: it makes no sense to say.
+            step: steps that earlier attempts have done.
+            total_steps: steps of the whole run.
+            work: the work of the first so many steps, in any unit; by default all steps are equal.
+            images_per_step: images that a step trains on or draws; 0 if the number has no meaning.
         """
         self.close()
         self._step, self._total, self._stepped_at = step, total_steps, time.perf_counter()
-        self._reported_at = float("-inf")  # the first step is told at once, also that of a restart
+        self._reported_at = float("-inf")  # reports the first step at once, also after a restart
         self._work, self._images_per_step = work, images_per_step
         if not self._jsonl:
             self._shown = Progress(total_steps, step, self.log)
 
     def progress(self, step: int, values: Mapping[str, float], mu_mask: float | None = None) -> None:
-        """Call after a step; step: steps done. Reports at most twice a second, and the last step always."""
+        """Call this after every step. Reports at most twice a second, and always the last step.
+
+        Args:
+            step: steps done.
+            values: losses and measures by name.
+            mu_mask: mean mask value, 0 to 1; None if the run has no masks.
+        """
         now = time.perf_counter()
         if step > self._step:
             self._step_seconds.append((now - self._stepped_at) / (step - self._step))
@@ -92,7 +101,7 @@ class Reporter:
         step_seconds = statistics.median(self._step_seconds) if self._step_seconds else 0.0
         work_left = self._work(self._total) - self._work(step)
         eta_seconds = step_seconds * work_left / (self._work(step) - self._work(step - 1))
-        told: dict[str, object] = {
+        fields: dict[str, object] = {
             "step": step,
             "total_steps": self._total,
             "step_seconds": step_seconds,
@@ -101,17 +110,17 @@ class Reporter:
             "mu_mask": mu_mask,
             "images_per_second": self._images_per_step / step_seconds if step_seconds else 0.0,
         }
-        self._keep(json.dumps(told))
+        self._log_metrics(json.dumps(fields))
         if self._shown:
-            # What fits a terminal of 80 columns; metrics.jsonl has everything.
+            # As much as fits a terminal of 80 columns; metrics.jsonl has everything.
             shown = {} if mu_mask is None else {"mu_mask": mu_mask}
             shown |= dict(list(values.items())[:2])
             self._shown.tell(step, eta_seconds, [f"{name} {value:.3g}" for name, value in shown.items()])
         else:
-            self._emit("progress", **told)
+            self._emit("progress", **fields)
 
-    def _keep(self, line: str) -> None:
-        """Writes a line of metrics.jsonl. On a full disk it is lost: no reason to lose the run."""
+    def _log_metrics(self, line: str) -> None:
+        """Appends a line to metrics.jsonl. On a full disk the line is lost, and the run continues."""
         try:
             with (self._run_dir / "metrics.jsonl").open("a") as file:
                 file.write(line + "\n")
@@ -120,8 +129,11 @@ class Reporter:
                 raise
 
     def artefact(self, kind: str, path: Path) -> None:
-        """Tells of a finished file or directory; kind: checkpoint, sample_sheet, collapse_report,
-        model, scores, cell, dataset or shard.
+        """Reports a finished file or directory.
+
+        Args:
+            kind: checkpoint, sample_sheet, collapse_report, model, scores, cell, dataset or shard.
+            path: the file or directory, inside the run directory; a model inside the models directory.
         """
         root = self._models_dir if kind == "model" else self._run_dir
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
@@ -133,10 +145,15 @@ class Reporter:
         else:
             self.log(f"{kind}: {path}")
 
-    def write(self, kind: str, make: Callable[P, Path], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Has a file made that the run can do without, and tells of it; of a full disk if there is none."""
+    def write(self, kind: str, write: Callable[P, Path], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Writes a file and reports it. On a full disk it logs that, and the run continues without the file.
+
+        Args:
+            kind: see `artefact`.
+            write: writes the file with the other arguments, and returns its path.
+        """
         try:
-            path = make(*args, **kwargs)
+            path = write(*args, **kwargs)
         except OSError as error:
             if not disk_is_full(error):
                 raise
@@ -145,26 +162,26 @@ class Reporter:
             self.artefact(kind, path)
 
     def log(self, line: str) -> None:
-        """Tells one line of text."""
+        """Reports one line of text."""
         if self._jsonl:
             self._emit("log", line=line)
         else:
             tqdm.write(line, file=sys.stderr)
 
     def result(self, model_name: str, model_version: str) -> None:
-        """Tells that the run ended well; both empty if it published no model."""
+        """Reports success; both arguments are empty if the run published no model."""
         if self._jsonl:
             self._emit("result", model_name=model_name, model_version=model_version)
         elif model_name:
             self.log(f"published {model_name}, version {model_version}")
 
     def end(self, code: int) -> None:
-        """Tells the exit code."""
+        """Reports the exit code."""
         if self._jsonl:
             self._emit("end", code=code)
 
     def close(self) -> None:
-        """Ends the bar's line."""
+        """Ends the line of the progress bar."""
         if self._shown:
             self._shown.close()
 
