@@ -90,6 +90,8 @@ def means(root: Path) -> str:
     ]
     seeds = [len(row["seeds"]) for variant in table.values() for row in variant.values()]
     headings = ["trained on", *(f"{name[0].upper()}{name[1:]} MNIST" for name in _NAMES.values())]
+    if not seeds:
+        return "No classifier has been trained yet."
     note = f"Each number is the mean over {min(seeds)} to {max(seeds)} seeds, in per cent."
     return f"{markdown_table(headings, rows)}\n\n{note}"
 
