@@ -1,4 +1,4 @@
-# `make` lists the targets. The first one used makes .venv; PYTHON=... chooses the interpreter for it.
+# `make` lists the targets. The first target that you use creates .venv; PYTHON=... sets its interpreter.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -27,13 +27,13 @@ MINUTES ?=
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## Show it all: sheets of counterfactuals, a training job, metrics (1 to 5 minutes once installed)
+demo: $(STAMP) ## Demonstrate the whole system: counterfactuals, a training job, metrics (1 to 5 minutes once installed)
 	@$(PY) -m deploy.demo
 
-up: $(STAMP) ## Run the whole stack in the foreground; Ctrl-C stops it
+up: $(STAMP) ## Run all services in the foreground; Ctrl-C stops them
 	@$(PY) -m deploy.local
 
-test: $(STAMP) ## Run the quick tests; ARGS="-k name" picks some
+test: $(STAMP) ## Run the quick tests; ARGS="-k name" selects some
 	@$(PY) -m pytest -m "not long" $(ARGS)
 
 test-long: $(STAMP) ## Run the long tests
@@ -57,7 +57,7 @@ lint-docker: $(STAMP)
 lint-compose: $(STAMP)
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 
-# promtool comes with Prometheus, which pip cannot install; CI has it.
+# promtool is part of Prometheus, which pip cannot install. CI has it.
 lint-rules:
 	@if command -v promtool > /dev/null; then \
 	  promtool check config --lint-fatal deploy/prometheus/prometheus.yml > /dev/null && \
@@ -81,53 +81,53 @@ lint-lua:
 data: $(STAMP) ## Download the full MNIST and the textures of Wildlife MNIST into var/data
 	@$(PY) -m cgn.data.download
 
-import: $(STAMP) ## Make a model of the authors' weights; ARGS="--help" shows how
+import: $(STAMP) ## Import the authors' weights as a model; ARGS="--help" shows how
 	@$(PY) -m cgn.imports.import_weights $(ARGS)
 
-# As the worker sets it for its runs (trainer/worker/attempt.py).
+# The worker sets the same for its runs (trainer/worker/attempt.py).
 train reproduce: export OMP_WAIT_POLICY ?= passive
 
-train: $(STAMP) ## Train a CGN without any service; ARGS="--help" shows the settings
+train: $(STAMP) ## Train a CGN without the services; ARGS="--help" shows the options
 	@$(PY) -m trainer train_cgn $(ARGS)
 
-reproduce: $(STAMP) ## Make what is missing in docs/results; CELL=colored/cgn/0 that one again, MODEL=name with any CGN
+reproduce: $(STAMP) ## Compute missing results in docs/results; CELL=colored/cgn/0: one cell again; MODEL=name: with any CGN
 	@$(PY) -m trainer.reproduce $(if $(CELL),--cell '$(CELL)') $(if $(MODEL),--model '$(MODEL)') \
 	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(ARGS)
 
-reproduce-table: $(STAMP) ## Gather docs/results/table2.json from the results that are there
+reproduce-table: $(STAMP) ## Write docs/results/table2.json from the existing results
 	@$(PY) -m trainer.reproduce --table $(ARGS)
 
-ship: $(STAMP) ## Make the CGNs of the results the repository's models; ARGS="v3" is the version
+ship: $(STAMP) ## Ship the CGNs of the results as the repository's models; ARGS="v3" is their version
 	@$(PY) -m trainer.reproduce.ship $(ARGS)
 
-bench: $(if $(filter-out 5 5/%,$(ID)),$(STAMP),$(BENCH_STAMP)) ## Measure speed side by side (20 minutes); ID=4 runs one row
+bench: $(if $(filter-out 5 5/%,$(ID)),$(STAMP),$(BENCH_STAMP)) ## Measure speed beside other implementations (20 minutes); ID=4: one row
 	@$(PY) -m benchmarks $(if $(ID),--id '$(ID)') $(ARGS)
 
-bench-table: $(STAMP) ## Write the tables of speed and of costs from docs/results
+bench-table: $(STAMP) ## Write the tables of speed and cost from docs/results
 	@$(PY) -m benchmarks.page
 
-bench-cost: $(STAMP) ## Time the CGN training recipe beside the authors'
+bench-cost: $(STAMP) ## Time this CGN training recipe beside the authors'
 	@$(PY) -m benchmarks.training_cost $(ARGS)
 
-bench-banks: $(STAMP) ## What recombining banks of rows costs and saves; ARGS="--help" shows the settings
+bench-banks: $(STAMP) ## Measure cost and savings of recombining banks of rows; ARGS="--help" shows the options
 	@$(PY) -m benchmarks.recombination $(ARGS)
 
-chaos: $(STAMP) ## Disturb ROUNDS training jobs by faults at random moments; ARGS="--seed 1" draws others
+chaos: $(STAMP) ## Inject random faults into ROUNDS training jobs; ARGS="--seed 1" draws other faults
 	@$(PY) -m tests.chaos --rounds $(ROUNDS) $(ARGS)
 
-soak: $(STAMP) ## Mixed load with faults, and a ledger of every answer; MINUTES=60 sets how long (default 10)
+soak: $(STAMP) ## Run mixed load with faults and check every response; MINUTES=60 sets the duration (default 10)
 	@$(PY) -m benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 pictures: $(STAMP) ## Draw docs/images: data sets, mechanisms, counterfactuals, training
 	@CGN_DATA_DIR= $(PY) -m deploy.pictures $(ARGS)
 
-fuzz: $(STAMP) ## Send bad input to both servers; N=100000 is how much, ARGS="--seed 1" sends other
+fuzz: $(STAMP) ## Send invalid input to both servers; N=100000 sets the number, ARGS="--seed 1" draws other input
 	@$(PY) -m tests.fuzz $(N) $(ARGS)
 
-token: $(STAMP) ## Make a token for a caller; ARGS="name --role generate" >> tokens.toml
+token: $(STAMP) ## Create a token for a caller; ARGS="name --role generate" >> tokens.toml
 	@$(PY) -m services.edge.new_token $(ARGS)
 
-sheets: $(STAMP) ## Draw sheets of any model: mechanisms, counterfactuals; ARGS="wildlife_mnist --random 24"
+sheets: $(STAMP) ## Draw sheets of a model: mechanisms, counterfactuals; ARGS="wildlife_mnist --random 24"
 	@$(PY) -m deploy.sheets $(ARGS)
 
 protos: $(STAMP) ## Generate cgn_api/ from protos/
@@ -137,7 +137,7 @@ protos: $(STAMP) ## Generate cgn_api/ from protos/
 docs: $(STAMP) ## Generate docs/settings.md, the page of environment variables
 	@$(PY) -m deploy.settings_page
 
-# Of pip's output only the large packages, as they are fetched, and errors.
+# Of pip's output, only large downloads and errors are shown.
 $(STAMP): $(REQUIREMENTS)
 	@python="$(PYTHON)"; \
 	for candidate in python3.11 python3.12 python3 python; do \
@@ -152,7 +152,7 @@ $(STAMP): $(REQUIREMENTS)
 	  echo "error: PYTHON=$$python must run and be Python 3.11 or 3.12" >&2; exit 1; \
 	fi; \
 	if ! [ -x $(PY) ]; then \
-	  echo "making $(VENV) with $$("$$python" --version)" >&2; \
+	  echo "creating $(VENV) with $$("$$python" --version)" >&2; \
 	  "$$python" -m venv $(VENV); \
 	fi
 	@echo "installing the pinned packages into $(VENV); torch is large, the first time takes some minutes" >&2
@@ -160,11 +160,11 @@ $(STAMP): $(REQUIREMENTS)
 	  -r requirements.txt -r requirements-dev.txt \
 	  | awk '/^ *(Downloading|Using cached) .* MB\)/ { sub(/-.*/, "", $$2); print "  " $$0; fflush() } \
 	         /^Installing collected/ { print "  unpacking all of them"; fflush() }' >&2
-# So that the environment's Python finds the packages from any folder.
+# So that this environment's Python finds the project's packages from any folder.
 	@$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "cgn-serving.pth").write_text("$(CURDIR)\n")'
 	@touch $@
 
-# The servers that ours is compared to pin other versions of what we use. Torch and the like they share.
+# The compared servers pin other versions of our dependencies. They share torch and the other packages.
 $(BENCH_STAMP): $(STAMP) requirements-bench.txt
 	@$(PY) -m venv $(BENCH_VENV)
 	@$(PY) -c 'import pathlib, sysconfig; print(sysconfig.get_path("purelib"))' \

@@ -1,4 +1,4 @@
-"""A thin typed client of the CGN services. Needs numpy and grpcio, no torch."""
+"""A thin, typed client of the CGN services. It needs numpy and grpcio, not torch."""
 
 from cgn_client.channels import Tls
 from cgn_client.client import Client

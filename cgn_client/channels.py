@@ -1,7 +1,8 @@
-"""How a client reaches a server: plain or by TLS, with a token or a certificate, or neither.
+"""Channels to a server: with or without TLS, a token, a client certificate.
 
-What is not given is taken from the environment: CGN_TOKEN, CGN_TLS (1 or 0), CGN_TLS_CA, CGN_TLS_CLIENT_CERT,
-CGN_TLS_CLIENT_KEY, CGN_TLS_SERVER_NAME, CGN_INSECURE (1: a token may go to another machine without TLS).
+Arguments that are None come from the environment: CGN_TOKEN, CGN_TLS (1 or 0), CGN_TLS_CA,
+CGN_TLS_CLIENT_CERT, CGN_TLS_CLIENT_KEY, CGN_TLS_SERVER_NAME, CGN_INSECURE (1: a token may go to another
+machine without TLS).
 """
 
 import ipaddress
@@ -17,8 +18,7 @@ import grpc
 from cgn_client.errors import bad_value
 
 _OPTIONS = (
-    # A server that vanished without a word is noticed within 80 s of a call. Servers let clients ask once
-    # in 30 s.
+    # During a call, a lost server is noticed within 80 s. Servers allow one keepalive ping per 30 s.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 )
@@ -26,12 +26,12 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class Tls:
-    """What TLS is made with; files are PEM.
+    """Settings of a TLS connection. Files are PEM.
 
     Attributes:
-        ca: certificates to trust; None: those that grpc trusts by itself.
-        cert, key: this client's own certificate and its key, where the server asks for one.
-        server_name: the name to expect in the server's certificate; None: that of the address.
+        ca: file of certificates to trust; None: grpc's default root certificates.
+        cert, key: files of the client's certificate and its private key, for servers that require one.
+        server_name: name to expect in the server's certificate; None: the host of the address.
     """
 
     ca: str | Path | None = None
@@ -41,7 +41,7 @@ class Tls:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self | None:
-        """TLS as the environment says; None: plain. Raises CgnError."""
+        """Returns the TLS settings of the environment; None: no TLS. Raises CgnError."""
         flag = env.get("CGN_TLS") or ""
         values = [
             env.get(name) or None
@@ -54,10 +54,10 @@ class Tls:
         return cls(*values)
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """Raises CgnError for files that cannot be used."""
+        """Returns grpc's credentials. Raises CgnError for files that cannot be used."""
         if bool(self.cert) != bool(self.key):
-            there, absent = ("cert", "key") if self.cert else ("key", "cert")
-            raise bad_value(f"tls.{there}", f"is given without tls.{absent}; give both or neither")
+            present, absent = ("cert", "key") if self.cert else ("key", "cert")
+            raise bad_value(f"tls.{present}", f"is given without tls.{absent}; give both or neither")
         ca, key, cert = (
             _pem(f"tls.{name}", value)
             for name, value in (("ca", self.ca), ("key", self.key), ("cert", self.cert))
@@ -68,14 +68,14 @@ class Tls:
 def open_channel(
     address: str, token: str | None = None, tls: Tls | bool | None = None, env: Mapping[str, str] = os.environ
 ) -> grpc.Channel:
-    """A channel to host:port. token, tls None: as the environment says; tls True: Tls().
+    """Opens a channel to host:port. token, tls: None: from the environment; tls: True: Tls().
 
-    Raises CgnError for what cannot go together, and for what is no address.
+    Raises CgnError for a malformed address or token, and for a token that would travel without TLS.
     """
     if not isinstance(address, str) or not address or "://" in address:
         raise bad_value("address", f"must be HOST:PORT, such as 127.0.0.1:50051, is {address!r:.80}")
-    field, name = ("CGN_TOKEN", env.get("CGN_TOKEN")) if token is None else ("token", token)
-    token = (name or "").strip()
+    field, text = ("CGN_TOKEN", env.get("CGN_TOKEN")) if token is None else ("token", token)
+    token = (text or "").strip()
     if tls is None:
         tls = Tls.from_env(env)
     elif tls is True:
@@ -85,8 +85,8 @@ def open_channel(
     if token and not tls and not _is_local(address) and env.get("CGN_INSECURE") != "1":
         raise bad_value(
             field,
-            f"would go to {address} for everybody on the way to read; give tls (CGN_TLS_CA), or set "
-            "CGN_INSECURE=1",
+            f"would be sent to {address} unencrypted; give tls (CGN_TLS_CA), or set "
+            "CGN_INSECURE=1 to allow it",
         )
     if tls:
         named = (("grpc.ssl_target_name_override", tls.server_name),) if tls.server_name else ()
@@ -97,7 +97,7 @@ def open_channel(
 
 
 class _Details(NamedTuple):
-    """grpc asks for objects with these attributes, and offers none that can be made."""
+    """The attributes that grpc expects of call details; grpc offers no class to construct."""
 
     method: str
     timeout: float | None
@@ -108,7 +108,7 @@ class _Details(NamedTuple):
 
 
 class _Bearer(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[type-arg]
-    """Sends the token with every call. (grpc's own call credentials refuse to do so without TLS.)"""
+    """Sends the token with every call. grpc's own call credentials refuse to without TLS."""
 
     def __init__(self, token: str) -> None:
         self._header = ("authorization", f"Bearer {token}")
@@ -137,7 +137,7 @@ def _pem(field: str, path: str | Path | None) -> bytes | None:
     try:
         data = Path(path).expanduser().read_bytes()
     except OSError as error:
-        raise bad_value(field, f"{path}: {error.strerror}; name a file that can be read") from None
+        raise bad_value(field, f"{path}: {error.strerror}; name a readable file") from None
     if b"-----BEGIN " not in data:
         raise bad_value(field, f"{path}: is not PEM, which begins with -----BEGIN")
     return data

@@ -22,8 +22,8 @@ from cgn_client.fields import made, put
 from cgn_client.jobs import JobCalls
 from cgn_client.results import Result, results_of
 from cgn_client.streams import (
-    Cause,
     Chunk,
+    FactorLike,
     Policy,
     Samples,
     chunk_of,
@@ -34,16 +34,16 @@ from cgn_client.streams import (
 
 
 class Client(JobCalls):
-    """Talks to a generator and a trainer; connects at the first call. Safe to share among threads.
+    """Calls a generator and a trainer. It connects at the first call; threads may share it.
 
     Args:
         generator: host:port of GeneratorService.
         trainer: host:port of TrainerService.
-        timeout: seconds that a call may take (WatchJob: without limit).
-        token: shown to servers that ask who calls; None: CGN_TOKEN.
-        tls: True, or what TLS is made with; None: as CGN_TLS_CA and its kin say (cgn_client/channels.py).
+        timeout: seconds per call; watch() and endless streams have no limit.
+        token: identifies the caller; None: CGN_TOKEN.
+        tls: True, or TLS settings; None: from CGN_TLS and CGN_TLS_* (cgn_client/channels.py).
 
-    Making one and every method raise CgnError.
+    The constructor and every method raise CgnError.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Client(JobCalls):
         self.close()
 
     def close(self) -> None:
-        """Closes the connections; running calls are cancelled."""
+        """Closes the connections and cancels running calls."""
         self._closed = True
         for channel in self._channels:
             channel.close()
@@ -85,15 +85,19 @@ class Client(JobCalls):
         version: str = "",
         hard_mask: bool = False,
     ) -> list[Result]:
-        """Images of `composites`, which composite() makes, one Result each in their order.
+        """Generates images. Returns one Result per composite, in their order.
 
-        `version` empty: the newest. `hard_mask`: masks are cut at 1/2. The error of an answer
-        that would pass 4 MiB says how many fit.
+        Args:
+            composites: from composite().
+            version: empty: the newest.
+            hard_mask: whether masks are thresholded at 1/2.
+
+        A response above 4 MiB is an error whose message states how many composites fit.
         """
         if isinstance(composites, pb.Composite):
-            raise bad_value("composites", "is a single one; give a list")
+            raise bad_value("composites", "is one composite; give a list")
         request = pb.GenerateRequest(
-            composites=[checked(f"composites[{i}]", given) for i, given in enumerate(composites)],
+            composites=[checked(f"composites[{i}]", item) for i, item in enumerate(composites)],
             outputs=output_numbers(outputs),
             encoding=encoding_number(encoding),
         )
@@ -114,9 +118,9 @@ class Client(JobCalls):
         version: str = "",
         hard_mask: bool = False,
     ) -> Generator[Result]:
-        """The images on the way from one composite to another, both included, each as soon as it is made.
+        """Generates a sequence of images from one composite to another, both included.
 
-        What `end` leaves out, a mechanism or a seed, is the start's.
+        Yields each Result as soon as it arrives. A mechanism or seed that `end` lacks is taken from `start`.
         """
         request = self._interpolation(model, start, end, outputs, midpoints, path, version, hard_mask)
         request.encoding = encoding_number(encoding)
@@ -137,7 +141,7 @@ class Client(JobCalls):
         version: str = "",
         hard_mask: bool = False,
     ) -> bytes:
-        """The file of an animation from one composite to another; see interpolate()."""
+        """Returns the bytes of an animation file from one composite to another; see interpolate()."""
         request = self._interpolation(model, start, end, [output], midpoints, path, version, hard_mask)
         request.animation = animation_number(animation)
         put(request, "frames_per_second", frames_per_second)
@@ -167,9 +171,9 @@ class Client(JobCalls):
     def generate_product(
         self,
         model: str,
-        shapes: Iterable[Cause] = (),
-        textures: Iterable[Cause] = (),
-        backgrounds: Iterable[Cause] = (),
+        shapes: Iterable[FactorLike] = (),
+        textures: Iterable[FactorLike] = (),
+        backgrounds: Iterable[FactorLike] = (),
         outputs: Sequence[Output] = ("composite",),
         *,
         encoding: Encoding = "raw_uint8",
@@ -177,10 +181,10 @@ class Client(JobCalls):
         hard_mask: bool = False,
         start: int = 0,
     ) -> Generator[Chunk]:
-        """Every combination of sets of factors, each a label or a Factor, in chunks as they are made.
+        """Generates every combination of sets of factors; yields chunks of combinations as they arrive.
 
-        Backgrounds change fastest, shapes slowest. `start`: number of the first combination, to go on after a
-        break; give all seeds then.
+        Each factor is a label or a Factor. Backgrounds change fastest, shapes slowest. `start`: index of the
+        first combination, to resume after an interruption; all seeds must be given then.
         """
         request = pb.GenerateProductRequest(
             shapes=factors_of("shapes", shapes),
@@ -212,9 +216,9 @@ class Client(JobCalls):
         digest: str = "",
         hard_mask: bool = False,
     ) -> Generator[Samples]:
-        """Labelled random counterfactuals, batch by batch, without end unless there is a `stop`.
+        """Generates random labelled counterfactuals, in batches; endless without `stop`.
 
-        Sample i depends on the model's digest, the seed, the policy and i alone. For PyTorch:
+        Sample i depends only on the model's digest, the seed, the policy and i. For PyTorch see
         cgn_client.torch_data.
         """
         request = sample_request(
@@ -238,28 +242,28 @@ class Client(JobCalls):
                 yield samples_of(header, part.batch)
 
     def load_model(self, model: str, version: str = "") -> pb.Model:
-        """Loads a version into the generator's memory; returns when it is warm."""
+        """Loads a version into the generator's memory. Returns once the version is warmed up."""
         request = made(pb.LoadModelRequest(), model=model, version=version)
         return self._model(self._generator.LoadModel, request)
 
     def unload_model(self, model: str, version: str = "") -> pb.Model:
-        """Takes a version out of service until load_model()."""
+        """Unloads a version. It is not served again before load_model()."""
         request = made(pb.UnloadModelRequest(), model=model, version=version)
         return self._model(self._generator.UnloadModel, request)
 
     def delete_model(self, model: str, version: str) -> None:
-        """Removes a version from the generator's disk, for good."""
+        """Deletes a version from the generator's disk; this cannot be undone."""
         request = made(pb.DeleteModelRequest(), model=model, version=version)
         with clear_errors():
             self._generator.DeleteModel(request, timeout=self._timeout)
 
     def set_alias(self, model: str, alias: str, version: str) -> pb.Model:
-        """Points an alias, "stable", at a version; an empty version takes it away."""
+        """Points an alias, such as "stable", at a version; an empty version removes the alias."""
         request = made(pb.SetAliasRequest(), model=model, alias=alias, version=version)
         return self._model(self._generator.SetAlias, request)
 
     def list_models(self) -> list[pb.Model]:
-        """Every served model version, by name, newest first."""
+        """Returns every served model version, sorted by name, newest version first."""
         models: list[pb.Model] = []
         token = ""
         with clear_errors():
@@ -272,7 +276,7 @@ class Client(JobCalls):
                     return models
 
     def get_model(self, model: str, version: str = "") -> pb.Model:
-        """One model version; "latest" or empty: the newest, "stable": the one that was said to be good."""
+        """Returns one model version. "latest" or empty: the newest; "stable": the one its alias names."""
         request = made(pb.GetModelRequest(), model=model, version=version)
         return self._model(self._generator.GetModel, request)
 
@@ -283,7 +287,7 @@ class Client(JobCalls):
 
 
 def _parts(method: Any, request: Any, timeout: float | None = None) -> Iterator[Any]:
-    """The parts of a stream; a reader who stops early leaves no stream behind."""
+    """Yields the responses of a stream. Cancels the stream if the reader stops early."""
     with clear_errors():
         call = method(request, timeout=timeout)
         try:

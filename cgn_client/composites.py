@@ -1,4 +1,4 @@
-"""Asking for images: factors, composites, outputs, encodings."""
+"""The parts of a request for images: factors, composites, outputs, encodings."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,20 +12,20 @@ from cgn_client.fields import put
 Output = Literal["composite", "mask", "foreground", "background", "pre_mask", "reference"]
 Animation = Literal["gif", "webp", "mp4"]
 Encoding = Literal["raw_uint8", "raw_float32", "png", "jpeg", "webp"]
-Class = int | str  # index, name or the beginning of one, or WordNet id such as "n01518878"
-Label = Class | Mapping[Class, float]  # several classes by weight: a mixture
+Class = int | str  # class index, class name or its beginning, or WordNet ID such as "n01518878"
+Label = Class | Mapping[Class, float]  # a mapping is a mixture: weight by class
 
 _WORDNET_ID = re.compile(r"n\d{8}")
 
 
 @dataclass(frozen=True)
 class Way:
-    """Noise on the way from a factor's seed to another one.
+    """Interpolation between the noise of a factor's seed and the noise of another seed.
 
     Attributes:
         to_seed: the other seed, 0 to 2^64 - 1.
-        share: of the way, 0 to 1.
-        path: straight, or along the arc on which the noise stays as long as theirs.
+        share: interpolation parameter, 0 (the factor's seed) to 1 (to_seed).
+        path: linear, or spherical: along the arc between the two vectors, so that the norm stays typical.
     """
 
     to_seed: int
@@ -35,14 +35,13 @@ class Way:
 
 @dataclass(frozen=True)
 class Factor:
-    """One cause of an image.
+    """The label and noise of one mechanism.
 
     Attributes:
-        label: class index or name; classes and their weights, which sum to 1, for something between them.
+        label: class index or name, or a mixture: weights by class, which sum to 1.
         seed: of the noise, 0 to 2^64 - 1; None: drawn by the server.
-        way: where the noise goes from the seed's.
-        truncation: what the noise is scaled by, above 0, at most 1; None: not at all. Only of models that
-            have it.
+        way: interpolates the noise towards that of another seed; None: no interpolation.
+        truncation: factor that scales the noise, in (0, 1]; None: 1. Only for models that support it.
     """
 
     label: Label
@@ -58,37 +57,37 @@ def composite(
     *,
     seed: int | None = None,
 ) -> pb.Composite:
-    """One image to ask for.
+    """Describes one image of a request.
 
-    Each mechanism takes a label or a Factor; leave out those that no asked output needs. `seed` is used
-    where a factor has none of its own; without either the server draws one.
+    Each mechanism takes a label or a Factor. Omit mechanisms that no requested output needs. `seed` is the
+    seed of every factor without one; without either, the server draws a seed.
 
     Raises:
         CgnError: a value that cannot be sent.
     """
-    causes = {"shape": shape, "texture": texture, "background": background}
+    factors = {"shape": shape, "texture": texture, "background": background}
     return pb.Composite(
-        **{name: _factor(name, cause, seed) for name, cause in causes.items() if cause is not None}
+        **{name: _factor(name, factor, seed) for name, factor in factors.items() if factor is not None}
     )
 
 
-def checked(field: str, given: Any) -> pb.Composite:
-    """What composite() has made. Raises CgnError for anything else."""
-    if not isinstance(given, pb.Composite):
-        raise bad_value(field, f"must be made by composite(), is {given!r:.80}")
-    return given
+def checked(field: str, value: Any) -> pb.Composite:
+    """Returns the value if it is a Composite. Raises CgnError for anything else."""
+    if not isinstance(value, pb.Composite):
+        raise bad_value(field, f"must be made by composite(), is {value!r:.80}")
+    return value
 
 
-def _factor(mechanism: str, cause: Label | Factor, default_seed: int | None) -> pb.Factor:
-    factor = cause if isinstance(cause, Factor) else Factor(cause)
+def _factor(mechanism: str, value: Label | Factor, default_seed: int | None) -> pb.Factor:
+    factor = value if isinstance(value, Factor) else Factor(value)
     seed = default_seed if factor.seed is None else factor.seed
     message = pb.Factor()
     if isinstance(factor.label, Mapping):
         message.mixture.SetInParent()
-        for known, weight in factor.label.items():
+        for class_, weight in factor.label.items():
             part = message.mixture.classes.add()
             put(part, "weight", weight, f"{mechanism}.mixture.weight")
-            _set_class(part, f"{mechanism}.mixture", known)
+            _set_class(part, f"{mechanism}.mixture", class_)
     else:
         _set_class(message, mechanism, factor.label)
     put(message, "seed", seed, f"{mechanism}.seed")
@@ -100,43 +99,43 @@ def _factor(mechanism: str, cause: Label | Factor, default_seed: int | None) -> 
     return message
 
 
-def _set_class(message: pb.Factor | pb.WeightedClass, field: str, known: Class) -> None:
-    if not isinstance(known, str):
+def _set_class(message: pb.Factor | pb.WeightedClass, field: str, class_: Class) -> None:
+    if not isinstance(class_, str):
         name = "label_index"
-    elif _WORDNET_ID.fullmatch(known):
+    elif _WORDNET_ID.fullmatch(class_):
         name = "wordnet_id"
     else:
         name = "label_name"
-    put(message, name, known, f"{field}.{name}")
+    put(message, name, class_, f"{field}.{name}")
 
 
 def output_numbers(outputs: Sequence[Output]) -> list[pb.Output]:
-    """The enum values of output names."""
+    """Returns the enum values of output names. Raises CgnError."""
     if isinstance(outputs, str):
         raise bad_value("outputs", f"{outputs!r} is one name; give a list of names")
     return [number_of(pb.Output, "outputs", "OUTPUT_", name) for name in outputs]
 
 
 def encoding_number(encoding: Encoding) -> pb.Encoding:
-    """The enum value of an encoding name."""
+    """Returns the enum value of an encoding's name. Raises CgnError."""
     number: pb.Encoding = number_of(pb.Encoding, "encoding", "ENCODING_", encoding)
     return number
 
 
 def path_number(path: str) -> pb.Path:
-    """The enum value of a path's name."""
+    """Returns the enum value of a path's name. Raises CgnError."""
     number: pb.Path = number_of(pb.Path, "path", "PATH_", path)
     return number
 
 
 def animation_number(animation: Animation) -> pb.Animation:
-    """The enum value of an animation's name."""
+    """Returns the enum value of an animation's name. Raises CgnError."""
     number: pb.Animation = number_of(pb.Animation, "animation", "ANIMATION_", animation)
     return number
 
 
 def number_of(enum: Any, field: str, prefix: str, name: str) -> Any:
-    """The value of an enum that a name stands for, without its prefix and in lower case."""
+    """Returns the enum value of a lower-case name without the prefix. Raises CgnError for an unknown name."""
     numbers = {key.removeprefix(prefix).lower(): number for key, number in enum.items() if number}
     if name not in numbers:
         raise bad_value(field, f"{name!r} is unknown; use {', '.join(numbers)}")

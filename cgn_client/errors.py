@@ -1,4 +1,4 @@
-"""Rich statuses as one exception."""
+"""The one exception of the client, made from gRPC statuses and their details."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from grpc_status import rpc_status
 
 @dataclass(frozen=True)
 class Violation:
-    """One field that is wrong, such as ``composites[3].texture.label_index``, and how to cure it."""
+    """An invalid field, such as ``composites[3].texture.label_index``, and how to correct it."""
 
     field: str
     description: str
@@ -24,10 +24,10 @@ class CgnError(Exception):
     Attributes:
         code: gRPC status, such as "INVALID_ARGUMENT" or "UNAVAILABLE".
         reason: constant per kind of error, such as "MODEL_NOT_FOUND"; empty if no CGN server answered.
-        message: one line for people.
-        violations: the fields at fault; empty if it is not the request's fault.
-        retry_seconds: when to try again, None if the server did not say.
-        request_id: under which the server's log tells of it; empty if no CGN server answered.
+        message: one readable line.
+        violations: invalid fields; empty if the request is valid.
+        retry_seconds: seconds to wait before a retry; None if the server gave none.
+        request_id: identifies the request in the server's log; empty if no CGN server answered.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CgnError(Exception):
 
 
 def bad_value(field: str, description: str) -> CgnError:
-    """The error of a value that cannot even be sent."""
+    """Returns the error for a value that cannot be sent."""
     violation = Violation(field, description)
     return CgnError("INVALID_ARGUMENT", "INVALID_FIELD", f"{field}: {description}", (violation,))
 
@@ -77,11 +77,13 @@ def _from_call(call: Any) -> CgnError:
         elif detail.Unpack(wait):
             retry = wait.retry_delay.ToTimedelta().total_seconds()
     message = call.details() or ""
-    if call.code() is grpc.StatusCode.UNAVAILABLE and not reason:  # no server has spoken
+    if call.code() is grpc.StatusCode.UNAVAILABLE and not reason:  # no CGN server answered
         message = (
-            "cannot reach the service; is it running (`make up`), the address right, and TLS (CGN_TLS_CA) "
-            f"as the server has it? ({message})"
+            "cannot reach the service: check that it runs (`make up`), that the address is right, and that "
+            f"TLS (CGN_TLS_CA) is set as on the server ({message})"
         )
     if call.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not reason:
-        message = "the client's timeout is over; allow more, Client(timeout=...), or ask for less at once"
+        message = (
+            "the client's timeout has expired; raise it with Client(timeout=...), or ask for less at once"
+        )
     return CgnError(call.code().name, reason, message, violations, retry, request_id)

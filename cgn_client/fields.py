@@ -1,4 +1,4 @@
-"""Scalar fields of messages, set so that a value which cannot be sent is told with what can."""
+"""Sets scalar fields of messages. An error names the values that the field can hold."""
 
 from typing import Any, TypeVar
 
@@ -19,10 +19,9 @@ _TYPES = {
 
 
 def put(message: Any, name: str, value: Any, field: str = "") -> None:
-    """Sets a scalar field; None leaves it out. field: what the error calls it, if not by its name.
+    """Sets a scalar field; None leaves it unset. Raises CgnError for a value of the wrong type.
 
-    Of a number that can be sent the server says whether it is allowed, so no range is kept twice. Raises
-    CgnError.
+    field: the field's name in the error; empty: `name`. Ranges are checked by the server alone.
     """
     if value is None:
         return
@@ -34,7 +33,7 @@ def put(message: Any, name: str, value: Any, field: str = "") -> None:
 
 
 def made(message: M, **values: Any) -> M:
-    """The message, with these scalar fields. Raises CgnError."""
+    """Sets scalar fields of a message and returns the message. Raises CgnError."""
     for name, value in values.items():
         put(message, name, value)
     return message

@@ -1,4 +1,4 @@
-"""The client's half for jobs: queue them, look, watch, stop, take up again, and fetch what they made."""
+"""The client's methods for jobs: submit, list, watch, cancel, resume, retry; and fetch their files."""
 
 import hashlib
 import os
@@ -13,6 +13,7 @@ from cgn_client.composites import number_of
 from cgn_client.errors import CgnError, bad_value, clear_errors
 from cgn_client.fields import made, put
 
+# For type checkers; a test compares it with JobSpec in trainer.proto.
 JobKind = Literal[
     "train_cgn",
     "train_classifier",
@@ -32,8 +33,8 @@ JobKind = Literal[
 State = Literal["pending", "running", "cancelling", "succeeded", "failed", "cancelled"]
 EventKind = Literal["state_change", "progress", "artefact", "log_line"]
 
-# What tells one job from another at a glance, of the kinds that have it.
-_TELLING = (
+# Fields of the specs that describe() shows.
+_SHOWN = (
     "model_name",
     "dataset",
     "variant",
@@ -46,13 +47,14 @@ _TELLING = (
     "images_seen",
     "images",
 )
-_BACK_SECONDS = 1.0  # between two tries to reach a server that has gone
-# After so long a stream is asked for anew from where it was: one that says nothing may have been lost.
+_KINDS = [field.name for field in pb.JobSpec.DESCRIPTOR.oneofs_by_name["kind"].fields]
+_RECONNECT_SECONDS = 1.0  # between two attempts to reach a server
+# A stream is reopened after this time at its last event: a silent stream may have lost its connection.
 _STREAM_SECONDS = 60.0
 
 
 class JobCalls:
-    """The methods of Client that ask the trainer. Every one raises CgnError."""
+    """The methods of Client that call the trainer. Every method raises CgnError."""
 
     _timeout: float
     _trainer: Any
@@ -75,12 +77,18 @@ class JobCalls:
     ) -> pb.Job:
         """Queues a job: `submit("train_cgn", model_name="digits", dataset="colored_mnist", steps=500)`.
 
-        The answer has the whole spec, defaults and all; describe() tells it in a line.
+        Args:
+            job_id: name of the job; empty: chosen by the server.
+            job_labels: labels to find the job by, see list_jobs().
+            cpu_threads, gpus: resources of the job; None: the server's defaults.
+            priority: higher runs first.
+            time_limit_seconds: the job is stopped after that time.
+            keep_days: days until the ended job is deleted.
+            request_id: UUID that makes a repeated call idempotent; empty: a new one.
+            validate_only: check the spec and return it with all defaults, without queueing a job.
+            spec: fields of the kind's message, such as TrainCgnSpec; omitted fields have their defaults.
 
-        job_id: of your choice; empty: the server's. job_labels: to find it by. spec: fields of the kind's
-        message, such as TrainCgnSpec; those left out take the server's defaults. request_id: a UUID that
-        makes a repeated call harmless; empty: a fresh one. validate_only: only check, and return the spec
-        with all defaults.
+        Returns the job; its spec contains every default. describe() formats it as one line.
         """
         message = pb.JobSpec(labels=_labels("spec.labels", job_labels))
         for name, value in (("cpu_threads", cpu_threads), ("gpus", gpus)):
@@ -94,7 +102,7 @@ class JobCalls:
         return self._job(self._trainer.SubmitJob, request)
 
     def get_job(self, job_id: str) -> pb.Job:
-        """A job as it stands."""
+        """Returns a job in its current state."""
         return self._job(self._trainer.GetJob, made(pb.GetJobRequest(), job_id=job_id))
 
     def list_jobs(
@@ -106,11 +114,14 @@ class JobCalls:
         parent: str = "",
         owner: str = "",
     ) -> list[pb.Job]:
-        """Every job that is in one of these states, of one of these kinds, with all of these labels, and so
-        on, newest first; what is empty does not bind."""
+        """Returns the jobs that match every filter, newest first; an empty filter matches every job.
+
+        states, kinds: the job has one of them. job_labels: the job has all of them. parent: the job that the
+        job resumes or retries. owner: name of the caller who submitted the job.
+        """
         jobs: list[pb.Job] = []
         if isinstance(states, str):
-            raise bad_value("states", f"{states!r} is a single one; give a list")
+            raise bad_value("states", f"{states!r} is one state; give a list")
         numbers = [number_of(pb.JobState, "states", "JOB_STATE_", name) for name in states]
         request = pb.ListJobsRequest(states=numbers, kinds=kinds, labels=_labels("labels", job_labels))
         made(request, parent=parent, owner=owner)
@@ -123,23 +134,23 @@ class JobCalls:
                     return jobs
 
     def cancel(self, job_id: str) -> pb.Job:
-        """Asks a job to stop; it keeps its last checkpoint."""
+        """Asks a job to stop. The job keeps its last checkpoint."""
         return self._job(self._trainer.CancelJob, made(pb.CancelJobRequest(), job_id=job_id))
 
     def resume(self, job_id: str, *, new_job_id: str = "", request_id: str = "") -> pb.Job:
-        """Queues a job that goes on from the last checkpoint of a failed or cancelled one."""
+        """Queues a job that continues from the last checkpoint of a failed or cancelled job."""
         request = pb.ResumeJobRequest()
         made(request, job_id=job_id, new_job_id=new_job_id, request_id=_request_id(request_id))
         return self._job(self._trainer.ResumeJob, request)
 
     def retry(self, job_id: str, *, new_job_id: str = "", request_id: str = "") -> pb.Job:
-        """Queues a job that does the same as an ended one, from the beginning."""
+        """Queues a job with the spec of an ended job; it starts from the beginning."""
         request = pb.RetryJobRequest()
         made(request, job_id=job_id, new_job_id=new_job_id, request_id=_request_id(request_id))
         return self._job(self._trainer.RetryJob, request)
 
     def delete_job(self, job_id: str) -> None:
-        """Forgets an ended job, its log and its files; models that it published stay."""
+        """Deletes an ended job, its log and its files. Models that the job published stay."""
         request = made(pb.DeleteJobRequest(), job_id=job_id)
         with clear_errors():
             self._trainer.DeleteJob(request, timeout=self._timeout)
@@ -152,10 +163,12 @@ class JobCalls:
         kinds: Sequence[EventKind] = (),
         patience: float = 300.0,
     ) -> Iterator[pb.JobEvent]:
-        """A job's events, the past ones first (those after `after_event_id`), until the job has ended.
+        """Yields a job's events, past events first, until the job has ended.
 
-        kinds: only these; none given: all. patience: seconds for which a server that goes away meanwhile is
-        waited for; the history goes on without a break then.
+        Args:
+            after_event_id: yield only later events; empty: all.
+            kinds: kinds of events to yield; empty: all.
+            patience: seconds to keep trying if the server becomes unreachable. No event is lost or repeated.
         """
         names: dict[str, Any] = {
             name: pb.EventKind.Value(f"EVENT_KIND_{name.upper()}") for name in get_args(EventKind)
@@ -176,28 +189,28 @@ class JobCalls:
                             yield event
                         return
                     finally:
-                        call.cancel()  # a watcher who stops early leaves no stream behind
+                        call.cancel()  # if the reader stops early
             except CgnError as error:
                 if error.code == "DEADLINE_EXCEEDED":
                     give_up_at = time.monotonic() + patience
                     continue
-                # A server that goes away may cancel its streams.
+                # A server that shuts down may cancel its streams.
                 gone = error.code in ("UNAVAILABLE", "CANCELLED") and not self._closed
-                never_heard = not request.after_event_id
-                if not gone or never_heard or time.monotonic() >= give_up_at:
+                no_event_yet = not request.after_event_id
+                if not gone or no_event_yet or time.monotonic() >= give_up_at:
                     raise
-                time.sleep(_BACK_SECONDS)
+                time.sleep(_RECONNECT_SECONDS)
 
     def tail(self, job_id: str, *, patience: float = 300.0) -> Iterator[str]:
-        """The lines of a job's log, the past ones first, until the job has ended. patience: see watch()."""
+        """Yields the lines of a job's log, past lines first, until the job ends. patience: see watch()."""
         for event in self.watch(job_id, kinds=["log_line"], patience=patience):
             if event.HasField("log_line"):
                 yield event.log_line
 
     def fetch(self, job_id: str, path: str, target: str | os.PathLike[str]) -> pb.Artefact:
-        """Writes a job's file, by the path that the job's artefacts have, to `target`, and says what it is.
+        """Downloads a job's file to `target`. path: as in the job's artefacts. Returns the artefact.
 
-        The file is there when all of it has come and its digest is right, else CgnError (DATA_LOSS).
+        `target` appears only when the file is complete and its digest matches; else CgnError (DATA_LOSS).
         """
         target = Path(target)
         scratch = target.with_name(f".{target.name}.part")
@@ -212,7 +225,7 @@ class JobCalls:
                     file.write(part.data)
             if artefact.digest != f"sha256:{digest.hexdigest()}":
                 raise CgnError(
-                    "DATA_LOSS", "ARTEFACT_CHANGED", f"{path} has changed while it came; ask again"
+                    "DATA_LOSS", "ARTEFACT_CHANGED", f"{path} changed during the download; try again"
                 )
             scratch.replace(target)
         finally:
@@ -226,40 +239,40 @@ class JobCalls:
 
 
 def state_of(job: pb.Job) -> State:
-    """A job's state as a word, as list_jobs() takes it."""
+    """Returns a job's state as a word, such as "running"; list_jobs() accepts the same words."""
     word: State = pb.JobState.Name(job.state).removeprefix("JOB_STATE_").lower()  # type: ignore[assignment]
     return word
 
 
 def describe(job: pb.Job) -> str:
-    """One line of what a job is to do, such as "job 1f0e: train_cgn, model_name digits, steps 500"."""
+    """Describes a job in one line, such as "job 1f0e: train_cgn, model_name digits, steps 500"."""
     kind = job.spec.WhichOneof("kind")
     if kind is None:
-        return f"job {job.job_id}, of a kind that this client does not know"
-    told: dict[str, Any] = {field.name: value for field, value in getattr(job.spec, kind).ListFields()}
-    words = [kind, *(f"{name} {told[name]}" for name in _TELLING if told.get(name))]
+        return f"job {job.job_id}, of a kind unknown to this client"
+    fields: dict[str, Any] = {field.name: value for field, value in getattr(job.spec, kind).ListFields()}
+    words = [kind, *(f"{name} {fields[name]}" for name in _SHOWN if fields.get(name))]
     return (f"job {job.job_id}: " if job.job_id else "") + ", ".join(words)
 
 
-def _request_id(given: str) -> str:
-    return given or str(uuid.uuid4())
+def _request_id(request_id: str) -> str:
+    return request_id or str(uuid.uuid4())
 
 
-def _labels(field: str, given: Mapping[str, str] | None) -> Mapping[str, str]:
-    for key, value in (given or {}).items():
+def _labels(field: str, labels: Mapping[str, str] | None) -> Mapping[str, str]:
+    for key, value in (labels or {}).items():
         if not (isinstance(key, str) and isinstance(value, str)):
-            raise bad_value(field, f"must be texts by texts, has {key!r:.40}: {value!r:.40}")
-    return given or {}
+            raise bad_value(field, f"keys and values must be text, has {key!r:.40}: {value!r:.40}")
+    return labels or {}
 
 
 def _fill(message: pb.JobSpec, kind: JobKind, fields: Mapping[str, Any]) -> None:
-    if kind not in get_args(JobKind):
-        raise bad_value("kind", f"{kind!r} is unknown; use {', '.join(get_args(JobKind))}")
+    if kind not in _KINDS:
+        raise bad_value("kind", f"{kind!r} is unknown; use {', '.join(_KINDS)}")
     spec: Any = getattr(message, kind)
-    spec.SetInParent()  # so that a spec of defaults alone still says its kind
+    spec.SetInParent()  # else a spec without fields would have no kind
     known = [field.name for field in spec.DESCRIPTOR.fields]
     for name, value in fields.items():
         field = f"spec.{kind}.{name}"
         if name not in known:
-            raise bad_value(field, f"is no field; the fields are {', '.join(known)}")
+            raise bad_value(field, f"is unknown; the fields are {', '.join(known)}")
         put(spec, name, value, field)

@@ -1,4 +1,4 @@
-"""Answers as numpy arrays."""
+"""Responses as numpy arrays."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,14 +13,14 @@ _RAW_TYPES: dict[int, str] = {pb.ENCODING_RAW_UINT8: "u1", pb.ENCODING_RAW_FLOAT
 
 @dataclass(frozen=True)
 class ResolvedFactor:
-    """A factor as it was used.
+    """A factor as the server used it.
 
     Attributes:
-        label: class index; None of a mixture. label_name: class name; empty of a mixture.
-        seed: of the noise, the server's if none was given.
-        cache_hit: True if no forward pass was run for it.
-        mixture: weights of the classes of a mixture by index; empty of a plain label.
-        truncation: what the noise was scaled by.
+        label, label_name: class index and name; None and empty for a mixture.
+        seed: of the noise; drawn by the server if the request had none.
+        cache_hit: whether the row came from a cache instead of a forward pass.
+        mixture: weight by class index; empty for a plain label.
+        truncation: factor that scaled the noise, in (0, 1].
     """
 
     label: int | None
@@ -33,14 +33,14 @@ class ResolvedFactor:
 
 @dataclass(frozen=True)
 class Result:
-    """One composite's answer.
+    """The images of one composite.
 
     Attributes:
-        model, version, digest: what made it.
-        shape, texture, background, reference: the factors as used; None where no asked output needed them.
-        mu_mask: mean mask value, 0 to 1; None where no asked output needed the mask.
+        model, version, digest: the model that generated them.
+        shape, texture, background, reference: the factors used; None if no requested output needed them.
+        mu_mask: mean mask value, 0 to 1; None if no requested output needed the mask.
         images: by output name, read-only HWC arrays: uint8, or float32 (masks in [0, 1], others in
-            [-1, 1]). With png, jpeg or webp: the file's bytes.
+            [-1, 1]). For png, jpeg and webp: the file's bytes.
     """
 
     model: str
@@ -54,12 +54,12 @@ class Result:
     images: dict[str, Any] = field(repr=False)
 
     def __getitem__(self, output: str) -> Any:
-        """The image of an output, `result["composite"]`."""
+        """Returns the image of an output, such as `result["composite"]`."""
         return self.images[output]
 
 
 def results_of(response: pb.GenerateResponse) -> list[Result]:
-    """One Result per composite, in the order asked."""
+    """Returns one Result per composite, in the order of the request."""
     return [
         Result(
             model=response.model,
@@ -77,12 +77,12 @@ def results_of(response: pb.GenerateResponse) -> list[Result]:
 
 
 def output_name(output: pb.Output) -> str:
-    """The name of an output's enum value."""
+    """Returns the name of an output's enum value."""
     return pb.Output.Name(output).removeprefix("OUTPUT_").lower()
 
 
 def array_of(data: bytes, encoding: int, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Raw data as a read-only array."""
+    """Returns raw data as a read-only array."""
     array: NDArray[Any] = np.frombuffer(data, _RAW_TYPES[encoding])
     return array.reshape(shape)
 

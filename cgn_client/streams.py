@@ -1,4 +1,4 @@
-"""Asking for streams, products of factors and endless samples, and their parts as numpy arrays."""
+"""Streamed products of factors and random samples: requests, and responses as numpy arrays."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from cgn_client.errors import bad_value
 from cgn_client.fields import made, put
 from cgn_client.results import array_of, output_name
 
-Cause = Label | Factor
+FactorLike = Label | Factor
 
 _VARY: dict[str, pb.Vary] = {
     "texture+background": pb.VARY_TEXTURE_AND_BACKGROUND,
@@ -25,19 +25,19 @@ _VARY: dict[str, pb.Vary] = {
 
 @dataclass(frozen=True)
 class Policy:
-    """What samples are drawn by. The label of a sample is that of its shape.
+    """How samples are drawn. The label of a sample is the label of its shape.
 
     Attributes:
-        vary: mechanisms with a label and a seed of their own; the others have the shape's.
-        labels: of the mechanisms that vary: drawn from all classes, or permuted within balanced groups.
-        agreement: instead of `labels`: the share of samples, 0 to 1, whose label is the shape's, for each
-            mechanism that varies; the others have any other class.
-        cf_ratio: counterfactuals in a row that share a shape.
-        bank_masks, bank_textures, bank_backgrounds: rows to recombine, at least one per class; 0: fresh
-            ones. Samples of banks are far cheaper.
-        jitter: change every sample's mask and colours a little at random, as data for classifiers profit
-            from.
-        truncation: what all noise is scaled by, above 0, at most 1; only of models that have it.
+        vary: mechanisms with their own label and seed; the other mechanisms use the shape's.
+        labels: of the mechanisms that vary: drawn uniformly from all classes, or permuted within balanced
+            groups.
+        agreement: instead of `labels`: probability, 0 to 1, that a varying mechanism has the shape's label.
+            Otherwise its label is drawn from the other classes.
+        cf_ratio: consecutive counterfactuals that share a shape.
+        bank_masks, bank_textures, bank_backgrounds: number of precomputed rows to recombine, at least one per
+            class; 0: compute a new row per sample. Banks make samples far cheaper.
+        jitter: whether each sample's mask and colours change slightly at random, which helps classifiers.
+        truncation: factor that scales all noise, in (0, 1]; only for models that support it.
     """
 
     vary: Literal["texture+background", "texture", "background", "none"] = "texture+background"
@@ -51,7 +51,7 @@ class Policy:
     truncation: float | None = None
 
     def message(self) -> pb.SamplePolicy:
-        """The policy as it is sent. Raises CgnError."""
+        """Returns the policy as a message. Raises CgnError."""
         labels = "agreement" if self.agreement is not None else self.labels
         if self.vary not in _VARY:
             raise bad_value("policy.vary", f"{self.vary!r} is unknown; use {', '.join(_VARY)}")
@@ -67,13 +67,14 @@ class Policy:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Neighbouring combinations of a product.
+    """Consecutive combinations of a product.
 
     Attributes:
-        header: what all chunks have in common: model, digest, factors with their seeds, combinations.
-        start: number of the first one. count: how many they are.
-        mu_mask: mean mask value of each, 0 to 1; empty where no asked output needed the mask.
-        images: by output name, arrays of shape (count, H, W, channels); with png, jpeg or webp: lists of
+        header: shared by all chunks: model, digest, factors with their seeds, number of combinations.
+        start: index of the first combination.
+        count: number of combinations.
+        mu_mask: mean mask value of each, 0 to 1, (count,); empty if no requested output needed the mask.
+        images: by output name, arrays of shape (count, H, W, channels); for png, jpeg and webp: lists of
             files.
     """
 
@@ -84,18 +85,18 @@ class Chunk:
     images: dict[str, Any] = field(repr=False)
 
     def __getitem__(self, output: str) -> Any:
-        """The images of an output, `chunk["composite"]`."""
+        """Returns the images of an output, such as `chunk["composite"]`."""
         return self.images[output]
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Neighbouring samples of a stream.
+    """Consecutive samples of a stream.
 
     Attributes:
-        header: what all batches have in common: model, version, digest, seed.
-        start: number of the first one.
-        labels: their own, which are those of their shapes, (N,) int64.
+        header: shared by all batches: model, version, digest, seed.
+        start: index of the first sample.
+        labels: of the samples, which are the labels of their shapes, (N,) int64.
         texture_labels, background_labels: of the other mechanisms, (N,) int64.
         seeds: of the noise, by mechanism, (N,) uint64.
         images: by output name, uint8 arrays of shape (N, H, W, channels).
@@ -113,20 +114,20 @@ class Samples:
         return len(self.labels)
 
     def __getitem__(self, output: str) -> NDArray[np.uint8]:
-        """The images of an output, `samples["composite"]`."""
+        """Returns the images of an output, such as `samples["composite"]`."""
         return self.images[output]
 
 
-def factors_of(field_name: str, causes: Iterable[Cause]) -> list[pb.Factor]:
-    """A set of factors as it is sent; each is a label or a Factor. Raises CgnError."""
-    if isinstance(causes, str):
-        raise bad_value(field_name, f"{causes!r} is a single one; give a list")
-    # Of whichever mechanism: their factors are of one kind.
-    return [composite(shape=cause).shape for cause in causes]
+def factors_of(field_name: str, factors: Iterable[FactorLike]) -> list[pb.Factor]:
+    """Returns labels or Factors as messages. Raises CgnError."""
+    if isinstance(factors, str):
+        raise bad_value(field_name, f"{factors!r} is one label; give a list")
+    # The message of a factor is the same for every mechanism.
+    return [composite(shape=factor).shape for factor in factors]
 
 
 def chunk_of(header: pb.ProductHeader, chunk: pb.ProductChunk) -> Chunk:
-    """A part of a product."""
+    """Returns a response of GenerateProduct as a Chunk."""
     images: dict[str, Any] = {}
     for batch in chunk.images:
         shape = chunk.count, batch.height, batch.width, batch.channels
@@ -136,7 +137,7 @@ def chunk_of(header: pb.ProductHeader, chunk: pb.ProductChunk) -> Chunk:
 
 
 def samples_of(header: pb.SampleHeader, batch: pb.SampleBatch) -> Samples:
-    """A part of a stream of samples."""
+    """Returns a response of Sample as Samples."""
     count = len(batch.shape_labels)
     return Samples(
         header,
@@ -171,7 +172,7 @@ def sample_request(
     digest: str,
     hard_mask: bool,
 ) -> pb.SampleRequest:
-    """A request for samples. Raises CgnError for what cannot be sent."""
+    """Builds a SampleRequest. Raises CgnError for values that cannot be sent."""
     if not isinstance(policy, Policy):
         raise bad_value("policy", f"must be a Policy, is {policy!r:.80}")
     request = pb.SampleRequest(policy=policy.message(), outputs=output_numbers(outputs))

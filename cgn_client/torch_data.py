@@ -1,10 +1,10 @@
-"""Counterfactuals from a running generator as a PyTorch data set: an extra, for it alone needs torch.
+"""Counterfactuals from a running generator as a PyTorch data set. Only this module of the client needs torch.
 
     data = Counterfactuals("colored_mnist", policy=Policy(bank_masks=5000, jitter=True), batch=32)
     for images, labels, position in DataLoader(data, batch_size=None, num_workers=2):
         ...
 
-To go on later where a training has stopped, make the data set with `start=position` of its last batch.
+To resume a training, create the data set with `start=position` of the last batch.
 """
 
 import time
@@ -19,17 +19,17 @@ from cgn_client.client import Client
 from cgn_client.errors import CgnError
 from cgn_client.streams import Policy, Samples
 
-_PASSING = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")  # trouble of the server that passes
+_TEMPORARY = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 _WAIT_SECONDS = 1.0
 
 
 class Batch(NamedTuple):
-    """Neighbouring samples.
+    """Consecutive samples.
 
     Attributes:
-        images: composites (N, 3, H, W), float32 in [-1, 1].
-        labels: of their shapes, (N,) int64.
-        position: number of the sample after the last one, in the stream as a whole.
+        images: composites, (N, 3, H, W) float32 in [-1, 1].
+        labels: of the shapes, (N,) int64.
+        position: index in the whole stream of the sample after the last one.
     """
 
     images: torch.Tensor
@@ -40,26 +40,26 @@ class Batch(NamedTuple):
 class Counterfactuals(IterableDataset[Batch]):
     """A stream of labelled counterfactuals, batch by batch.
 
-    For `DataLoader(..., batch_size=None, num_workers=W)`: each worker asks for every W-th batch over a
-    connection of its own, and the loader puts them in turns, so that the batches are the same, in the same
-    order, whatever W is. None is lost or comes twice.
+    Use it with `DataLoader(..., batch_size=None, num_workers=W)`. Each worker requests every W-th batch over
+    its own connection, and the loader alternates between workers. Batches and their order are the same for
+    every W; no batch is lost or repeated.
 
-    Sample i is a function of the model's digest, the seed, the policy and i. The digest is looked up when the
-    data set is made and holds for good: a version published later changes nothing.
+    Sample i is a function of the model's digest, the seed, the policy and i. The digest is looked up once,
+    when the data set is created: a version published later changes nothing.
 
     Args:
         model: name of the model.
-        policy: what samples are drawn by.
+        policy: how samples are drawn.
         generator: host:port of GeneratorService.
         version: of the model, or "latest" or "stable"; empty: the newest.
-        seed: of all that is drawn, 0 to 2^64 - 1.
-        start: number of the first sample.
-        stop: number of the first sample that does not come any more; None: the stream has no end.
-        batch: samples of a batch.
-        patience: seconds that a server may be away, or busy, between two batches before that is an error.
-        **connection: what Client takes besides, such as token and tls.
+        seed: of all random draws, 0 to 2^64 - 1.
+        start: index of the first sample.
+        stop: index after the last sample; None: the stream is endless.
+        batch: samples per batch.
+        patience: seconds to retry while the server is unreachable or busy, before the error is raised.
+        **connection: further arguments of Client, such as token and tls.
 
-    Making one and reading from it raise CgnError.
+    The constructor and iteration raise CgnError.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Counterfactuals(IterableDataset[Batch]):
         with Client(**self._connection) as client:
             card = client.get_model(model, version)
             self._model, self._version, self._digest = card.name, card.version, card.digest
-            # Whatever is wrong with the request is told here, and not by a worker.
+            # So that an invalid request fails here, not in a worker process.
             with closing(self._stream(client, start, batch)) as first:
                 next(first, None)
 
@@ -92,16 +92,16 @@ class Counterfactuals(IterableDataset[Batch]):
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         position = self._start + number * self._batch
         stride = workers * self._batch
-        last_heard = time.monotonic()
+        last_batch_at = time.monotonic()
         with Client(**self._connection) as client:
             while self._stop is None or position < self._stop:
                 try:
                     for samples in self._stream(client, position, stride):
                         yield _tensors(samples)
                         position = samples.start + stride
-                        last_heard = time.monotonic()
+                        last_batch_at = time.monotonic()
                 except CgnError as error:
-                    if error.code not in _PASSING or time.monotonic() - last_heard > self._patience:
+                    if error.code not in _TEMPORARY or time.monotonic() - last_batch_at > self._patience:
                         raise
                     time.sleep(error.retry_seconds or _WAIT_SECONDS)
 

@@ -1,4 +1,4 @@
-"""How far something long has got, for people: a bar on a terminal, else a line per tenth of the steps."""
+"""Progress of a long task for people: a bar on a terminal, else a line per tenth of the steps."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -10,9 +10,9 @@ _TENTHS = 10
 
 
 class Progress:
-    """Shown from when it is made until it is closed.
+    """A progress display, visible from its creation until close().
 
-    total: steps in all. done: steps done already. write: shows a line where there is no bar.
+    total: all steps. done: steps done already. write: prints a line if there is no terminal for a bar.
     """
 
     def __init__(self, total: int, done: int, write: Callable[[str], None]) -> None:
@@ -24,12 +24,12 @@ class Progress:
             self._bar = tqdm(total=total, initial=done, dynamic_ncols=True, bar_format=form)
 
     def move(self, step: int) -> None:
-        """Moves the bar; step: steps done, also fewer than before if something has begun again."""
+        """Moves the bar to `step` steps done; fewer than before if the task has restarted."""
         if self._bar is not None:
             self._bar.update(step - self._bar.n)
 
-    def tell(self, step: int, eta_seconds: float, words: Sequence[str]) -> None:
-        """Moves the bar and shows the time left and the words beside it; few enough for 80 columns."""
+    def show(self, step: int, eta_seconds: float, words: Sequence[str]) -> None:
+        """Moves the bar and shows the remaining time and `words` beside it, within 80 columns."""
         words = [f"{tqdm.format_interval(eta_seconds)} left", *words]
         if self._bar is not None:
             self._bar.set_postfix_str("  ".join(words), refresh=False)
@@ -39,7 +39,7 @@ class Progress:
             self._write(f"step {step} of {self._total}, {'  '.join(words)}")
 
     def close(self) -> None:
-        """Ends the bar's line."""
+        """Removes the bar from further output."""
         if self._bar is not None:
             self._bar.close()
 

@@ -1,1 +1,1 @@
-"""How the services are run: as local processes, in containers, watched by Prometheus; and the demo."""
+"""Runs the services: as local processes, in containers, monitored by Prometheus; and the demo."""

@@ -1,7 +1,6 @@
 """Reads docker-compose.yml: what each service runs, with which environment, ports, folders and files.
 
-Only what this project's file uses is understood; anything else raises ComposeError rather than being
-passed over in silence.
+Only the features that this project's file uses are supported; anything else raises ComposeError.
 """
 
 import re
@@ -23,7 +22,7 @@ _RESTART = {"no": False, "unless-stopped": True}
 
 
 class ComposeError(ValueError):
-    """The compose file has something that cannot be understood; the message is one line."""
+    """The compose file contains something unsupported; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Healthcheck:
 
     command: tuple[str, ...]
     timeout: float
-    patience: float  # from the start until a service that is still unhealthy has failed
+    patience: float  # after the start; a service that is unhealthy for longer has failed
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Service:
     depends_on: tuple[str, ...]
     healthcheck: Healthcheck
     stop_seconds: float  # from SIGTERM to SIGKILL
-    restart: bool  # whether it is started again when it ends by itself
+    restart: bool  # whether it is restarted when it ends
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Stack:
 
 
 def read_stack(variables: Mapping[str, str], path: Path = COMPOSE_FILE) -> Stack:
-    """The services that run without any profile, with `variables` put in for each ${NAME:-default}."""
+    """Returns the services without a profile. `variables` replace each ${NAME:-default}."""
     raw = yaml.safe_load(path.read_text())
     document = _substitute(raw, variables)
     configs = {name: path.parent / entry["file"] for name, entry in document.get("configs", {}).items()}
@@ -92,7 +91,7 @@ def _service(
     configs: Mapping[str, Path],
     variables: Mapping[str, str],
 ) -> Service:
-    # A variable named without a value is handed through from the caller's environment, if it is there.
+    # A variable without a value is taken from the caller's environment, if it is set there.
     environment = {
         key: variables[key] if value is None else str(value)
         for key, value in entry.get("environment", {}).items()
@@ -129,7 +128,7 @@ def _healthcheck(name: str, entry: Mapping[str, Any]) -> Healthcheck:
 
 
 def _port(port: str, raw: str) -> Port:
-    """127.0.0.1:<host>:<container>; `raw` is the same before substitution, and names the variable."""
+    """Parses 127.0.0.1:<host>:<container>. `raw` is the text before substitution, with the variable."""
     address, host, container = _words(port, ":", 3, 3)
     variable = _VARIABLE.search(raw)
     if address != "127.0.0.1" or variable is None or not variable["name"]:
@@ -158,7 +157,7 @@ def _seconds(text: str) -> float:
 
 
 def _substitute(value: Any, variables: Mapping[str, str]) -> Any:
-    """`value` with ${NAME}, ${NAME:-default} and $$ replaced in every string of it."""
+    """Replaces ${NAME}, ${NAME:-default} and $$ in every string of `value`."""
 
     def replace(match: re.Match[str]) -> str:
         if match["name"]:
@@ -177,7 +176,7 @@ def _substitute(value: Any, variables: Mapping[str, str]) -> Any:
 
 
 def _in_start_order(services: list[Service]) -> list[Service]:
-    """Every service after those it depends on, otherwise in the file's order."""
+    """Sorts services so that each follows its dependencies; otherwise keeps the file's order."""
     waiting = list(services)
     started: list[Service] = []
     while waiting:
@@ -185,7 +184,7 @@ def _in_start_order(services: list[Service]) -> list[Service]:
         ready = next((service for service in waiting if names.issuperset(service.depends_on)), None)
         if ready is None:
             circle = ", ".join(service.name for service in waiting)
-            raise ComposeError(f"depends_on: {circle} wait for each other or for a service of a profile")
+            raise ComposeError(f"depends_on: {circle} depend on each other or on a service with a profile")
         waiting.remove(ready)
         started.append(ready)
     return started

@@ -1,4 +1,4 @@
-"""Asks a generator for a sheet of counterfactuals: its mechanisms one by one, then recombined."""
+"""Requests a sheet of counterfactuals from a generator: its mechanisms one by one, then recombined."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -13,21 +13,21 @@ from cgn_client.composites import Output
 Labels = tuple[int, int, int]  # of shape, texture, background
 
 _PARTS: tuple[Output, ...] = ("mask", "foreground", "background", "composite")
-_SEED = 180  # every shipped model draws plain digits by it, which no model does by every seed
-_HELD: Labels = (3, 1, 8)  # the labels that stay while one of them varies, as far as there are so many
-_MOST_CLASSES = 16  # that a sheet shows
+_SEED = 180  # with it every shipped model draws clear digits; no model does so with every seed
+_HELD: Labels = (3, 1, 8)  # the labels that stay fixed while one varies; modulo the number of classes
+_MAX_CLASSES = 16  # columns of a sheet
 _MIXED_ROWS = 3
 
 
 def counterfactual_sheet(client: Client, model: str, version: str = "") -> Image.Image:
-    """A picture of a model's mechanisms, and of what they make when recombined.
+    """Returns a picture of a model's mechanisms and of their recombinations.
 
-    Above: a column per class, with one label and one seed for all three mechanisms. Below: the very same
-    masks, textures and backgrounds in other combinations, which cost the generator no forward pass.
-    Raises CgnError.
+    Upper rows: a column per class, with one label and one seed for all three mechanisms. Lower rows: the same
+    masks, textures and backgrounds in other combinations, which cost the generator no forward pass. Raises
+    CgnError.
     """
     described = client.get_model(model, version)
-    classes = min(described.classes, _MOST_CLASSES)
+    classes = min(described.classes, _MAX_CLASSES)
     factors = [Factor(label, _SEED + label) for label in range(classes)]
     same = [composite(factor, factor, factor) for factor in factors]
     plain = client.generate(model, same, _PARTS, version=described.version)
@@ -43,7 +43,7 @@ def counterfactual_sheet(client: Client, model: str, version: str = "") -> Image
 
 
 def _combinations(classes: int) -> Iterator[tuple[str, Sequence[Labels]]]:
-    """Title and labels of each row: one label varies in the first three, all of them in the rest."""
+    """Yields title and labels of each row: one label varies in the first three rows, then all of them."""
     shape, texture, background = (label % classes for label in _HELD)
     yield "all shapes", [(label, texture, background) for label in range(classes)]
     yield "all textures", [(shape, label, background) for label in range(classes)]
@@ -54,7 +54,7 @@ def _combinations(classes: int) -> Iterator[tuple[str, Sequence[Labels]]]:
 
 
 def _mixed(draw: random.Random, classes: int) -> list[Labels]:
-    """Every class once as shape, texture and background, and every digit to be seen."""
+    """Returns labels in which every class occurs once per mechanism and every digit is visible."""
     while True:
         columns = [draw.sample(range(classes), classes) for _ in range(3)]
         labels = list(zip(*columns, strict=True))
@@ -63,5 +63,5 @@ def _mixed(draw: random.Random, classes: int) -> list[Labels]:
 
 
 def _alike(texture: int, background: int) -> bool:
-    """True if Double-Colored MNIST has the same colour for both, so that the digit is invisible."""
+    """Whether Double-Colored MNIST uses the same colour for both, which makes the digit invisible."""
     return (texture - background) % 10 == 6

@@ -1,6 +1,6 @@
-"""`make demo`: counterfactuals from every shipped model, a training job, its model served, the metrics.
+"""`make demo`: counterfactuals of every shipped model, a training job, the served result, and metrics.
 
-Everything runs in a stack of its own, in a temporary folder and on free ports.
+The demo starts its own services, in a temporary folder and on free ports.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from deploy.local import LocalStack, StackError, sigterm_as_ctrl_c
 
 VARIANTS = ("colored_mnist", "double_colored_mnist", "wildlife_mnist")
 SERVICES = ("redis-jobs", "redis-cache", "generator", "trainer", "worker")
-# A job that is short, and still ends with digits to be seen. It is published even if a class's masks are not
-# cut out clean yet, which its log and the model's card then say.
+# A short job after which digits are recognisable. publish_collapsed: the model is published even if the masks
+# of a class fail the collapse check so early; its log and the model's card report that.
 TRAINING: dict[str, Any] = {
     "model_name": "demo",
     "dataset": "colored_mnist",
@@ -35,18 +35,18 @@ TRAINING: dict[str, Any] = {
 }
 OUTPUT = REPO / "out" / "demo"
 _SERVED_WITHIN_SECONDS = 60.0
-_COUNTED_WITHIN_SECONDS = 10.0  # the trainer counts its jobs every few seconds
+_COUNTED_WITHIN_SECONDS = 10.0  # the trainer updates its job metrics every few seconds
 
 
 class DemoError(RuntimeError):
-    """The demo cannot go on; the message says why."""
+    """The demo cannot continue; the message states why."""
 
 
 def demo(folder: Path) -> None:
-    """The whole demo, with the stack's data in `folder`. Raises DemoError, CgnError, StackError, OSError."""
+    """Runs the demo; the services' data is in `folder`. Raises DemoError, CgnError, StackError, OSError."""
     began = time.monotonic()
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    _say("starting the services")
+    _say("1. Starting the services")
     with LocalStack(apart=folder, services=SERVICES) as stack:
         _say(stack.table())
         with Client(stack.address("generator"), stack.address("trainer")) as client:
@@ -58,14 +58,14 @@ def demo(folder: Path) -> None:
                 _draw(client, name, version, OUTPUT / "trained.png")
                 _show_metrics(stack)
             except (CgnError, OSError, ValueError):  # ValueError: a call on the closed client
-                stack.check()  # a service that has ended is the better explanation
+                stack.check()  # if a service has ended, its error is the better explanation
                 raise
-        _say("\nstopping the services")
-    _say(f"done in {time.monotonic() - began:.0f} s; look at {_shown(OUTPUT)}/*.png")
+        _say("\nStopping the services")
+    _say(f"Done in {time.monotonic() - began:.0f} s. The pictures are in {_shown(OUTPUT)}/*.png")
 
 
 def _end_calls_of_a_lost_stack(stack: LocalStack, client: Client) -> None:
-    """Without this, watching a job whose worker has ended would last for ever."""
+    """Closes the client when a service ends. Otherwise watch() would wait forever for an ended worker."""
     with contextlib.suppress(StackError):
         while True:
             stack.check()
@@ -74,7 +74,7 @@ def _end_calls_of_a_lost_stack(stack: LocalStack, client: Client) -> None:
 
 
 def _draw_shipped_models(client: Client) -> None:
-    _say("\nasking for counterfactuals of every variant")
+    _say("\n2. Drawing counterfactuals of every shipped model")
     for variant in VARIANTS:
         _draw(client, variant, "", OUTPUT / f"{variant}.png")
 
@@ -85,9 +85,10 @@ def _draw(client: Client, model: str, version: str, path: Path) -> None:
 
 
 def _train(client: Client) -> tuple[str, str]:
-    """Trains a CGN as a job; name and version of the model that it published."""
+    """Trains a CGN as a job. Returns name and version of the published model."""
     job = client.submit("train_cgn", **TRAINING)
-    _say("\n" + fitted(f"queued {describe(job)}"))
+    _say("\n3. Training a model of your own; this takes a few minutes")
+    _say(fitted(f"  queued {describe(job)}"))
     with JobProgress() as progress:
         for event in client.watch(job.job_id):
             progress.show(event)
@@ -105,11 +106,11 @@ def _await_served(client: Client, name: str, version: str) -> None:
             seconds = f"{_SERVED_WITHIN_SECONDS:.0f} s"
             raise DemoError(f"the generator does not serve {name}/{version} after {seconds}")
         time.sleep(0.5)
-    _say(f"\nthe generator serves the new model {name}/{version}, without a restart")
+    _say(f"\n4. The generator serves the new model {name}/{version}, without a restart")
 
 
 def _show_metrics(stack: LocalStack) -> None:
-    _say("\nmetrics, as Prometheus would scrape them")
+    _say("\n5. Metrics, from the pages that Prometheus reads")
     generator = Metrics.read(stack.address("generator", 9101))
     deadline = time.monotonic() + _COUNTED_WITHIN_SECONDS
     while True:
@@ -132,19 +133,19 @@ def _say(line: str) -> None:
 def main(arguments: Sequence[str] = ()) -> int:
     argparse.ArgumentParser(
         prog="python -m deploy.demo",
-        description="Shows it all in a stack of its own: counterfactuals from every shipped model, a "
-        "training job, its model served, the metrics. The pictures are written to out/demo/.",
+        description="Demonstrates the whole system: counterfactuals of every shipped model, a training job, "
+        "the trained model served, and metrics. It starts its own services and writes pictures to out/demo/.",
     ).parse_args(arguments)
     sigterm_as_ctrl_c()
     folder = Path(tempfile.mkdtemp(prefix="cgn-demo-"))
     try:
         demo(folder)
     except KeyboardInterrupt:
-        _say("\nstopped")
+        _say("\nStopped")
         shutil.rmtree(folder, ignore_errors=True)
         return 130
     except (DemoError, CgnError, StackError, ComposeError, OSError) as error:
-        print(f"error: {error}\nthe services' logs are in {folder / 'log'}", file=sys.stderr)
+        print(f"error: {error}\nThe services' logs are in {folder / 'log'}", file=sys.stderr)
         return 1
     shutil.rmtree(folder, ignore_errors=True)
     return 0

@@ -1,4 +1,4 @@
-"""The few numbers that say how a stack has been doing, from its /metrics pages."""
+"""The main metrics of a stack, summarised from its /metrics pages."""
 
 import urllib.request
 from collections.abc import Iterator
@@ -26,40 +26,40 @@ class Metrics:
         return cls(tuple((sample.name, sample.labels, sample.value) for sample in samples))
 
     def total(self, name: str, **labels: str) -> float:
-        """Sum of the samples of this name that have these labels; 0 if there are none."""
-        return sum(value for found, value in self._of(name) if labels.items() <= found.items())
+        """Returns the sum of a metric's samples with these labels; 0 without any."""
+        return sum(value for own, value in self._of(name) if labels.items() <= own.items())
 
     def values_of(self, name: str, label: str) -> list[str]:
-        """The values that a label takes, sorted."""
-        return sorted({found[label] for found, _ in self._of(name)})
+        """Returns the values of a label, sorted."""
+        return sorted({labels[label] for labels, _ in self._of(name)})
 
     def _of(self, name: str) -> Iterator[tuple[Labels, float]]:
-        return ((labels, value) for found, labels, value in self.samples if found == name)
+        return ((labels, value) for sample, labels, value in self.samples if sample == name)
 
 
 def generator_lines(metrics: Metrics) -> list[str]:
-    """What a generator has done, one fact a line."""
+    """Returns the main metrics of a generator, one per line."""
     images = metrics.total("cgn_images_total")
     generate = "/cgn_api.v1.GeneratorService/Generate"
     seconds = metrics.total("cgn_request_seconds_sum", method=generate)
     rows, computed = metrics.total("cgn_rows_total"), metrics.total("cgn_rows_total", source="computed")
     lines = [
-        f"images served       {images:.0f}, {_ratio(images, seconds):.0f} per second of Generate",
-        f"rows from a cache   {_ratio(rows - computed, rows):.0%} of {rows:.0f}",
+        f"images served       {images:.0f}, {_ratio(images, seconds):.0f} per second spent in Generate",
+        f"rows from cache     {_ratio(rows - computed, rows):.0%} of {rows:.0f}",
     ]
     for mechanism in metrics.values_of("cgn_forward_seconds_count", "mechanism"):
         passes = metrics.total("cgn_forward_seconds_count", mechanism=mechanism)
         mean = _ratio(metrics.total("cgn_forward_seconds_sum", mechanism=mechanism), passes)
-        lines.append(f"forward pass        {mechanism}: {1000 * mean:.1f} ms, mean of {passes:.0f}")
+        lines.append(f"forward pass        {mechanism}: {1000 * mean:.1f} ms, mean over {passes:.0f}")
     for model in metrics.values_of("cgn_mu_mask_count", "model"):
         masks = metrics.total("cgn_mu_mask_count", model=model)
         mean = _ratio(metrics.total("cgn_mu_mask_sum", model=model), masks)
-        lines.append(f"mean mask           {model}: {mean:.3f}, of {masks:.0f} masks")
+        lines.append(f"mean mask           {model}: {mean:.3f}, mean over {masks:.0f} masks")
     return lines
 
 
 def trainer_lines(metrics: Metrics) -> list[str]:
-    """What a trainer has on record, one fact a line."""
+    """Returns the main metrics of a trainer, one per line."""
     counts = {
         state: metrics.total("cgn_jobs", state=state) for state in metrics.values_of("cgn_jobs", "state")
     }

@@ -1,4 +1,4 @@
-"""Shows a job's events as they come, within the terminal's width; where there is no terminal, 80 columns."""
+"""Shows a job's events as they arrive, wrapped to the terminal's width (80 columns without a terminal)."""
 
 import shutil
 import sys
@@ -13,10 +13,10 @@ from common.progress import Progress
 
 
 class JobProgress:
-    """Progress of one job, from entering the context to leaving it."""
+    """Shows the progress of one job while its context is entered."""
 
     def __init__(self) -> None:
-        self._shown: Progress | None = None  # made at the first progress event, which knows the total
+        self._bar: Progress | None = None  # created at the first progress event, which has the total
 
     def __enter__(self) -> Self:
         return self
@@ -27,8 +27,8 @@ class JobProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._shown:
-            self._shown.close()
+        if self._bar:
+            self._bar.close()
 
     def show(self, event: trainer_pb2.JobEvent) -> None:
         """Shows one event."""
@@ -46,15 +46,15 @@ class JobProgress:
                 self._write(event.log_line)
 
     def _show_progress(self, progress: trainer_pb2.Progress) -> None:
-        self._shown = self._shown or Progress(progress.total_steps, 0, self._write)
+        self._bar = self._bar or Progress(progress.total_steps, 0, self._write)
         words = [f"mean mask {progress.mu_mask:.3f}"] if progress.HasField("mu_mask") else []
-        self._shown.tell(progress.step, progress.eta_seconds, words)
+        self._bar.show(progress.step, progress.eta_seconds, words)
 
     def _write(self, line: str) -> None:
-        tqdm.write(fitted(f"  {line}"), file=sys.stdout)  # keeps clear of the bar
+        tqdm.write(fitted(f"  {line}"), file=sys.stdout)  # does not overwrite the bar
         sys.stdout.flush()
 
 
 def fitted(line: str) -> str:
-    """A line broken so that it fits the terminal."""
+    """Wraps a line to the terminal's width."""
     return textwrap.fill(line, shutil.get_terminal_size().columns, subsequent_indent="    ")

@@ -1,9 +1,9 @@
-// Load on a generator by a stock tool, k6, which finds the API by reflection:
+// Load on a generator with k6, which discovers the API by reflection:
 //
 //   k6 run -e ADDRESS=127.0.0.1:50051 -e MODEL=wildlife_mnist -e RATE=20 -e SECONDS=30 deploy/k6_load.js
 //
-// RATE: requests per second, sent at that rate whether the answers keep up or not. IMAGES: of a request.
-// TOKEN, and TLS=1, for a server that asks for them. Fails if a request fails.
+// RATE: requests per second, sent at that rate even if responses are late. IMAGES: images per request.
+// TOKEN and TLS=1: for a server that requires them. The run fails if a request fails.
 import { check } from "k6";
 import { randomBytes } from "k6/crypto";
 import grpc from "k6/net/grpc";
@@ -38,7 +38,7 @@ export default function () {
     });
     connected = true;
   }
-  // Fresh seeds, so that no cache answers.
+  // New seeds, so that no cache has the rows.
   const seeds = new Uint32Array(randomBytes(12 * images));
   const factor = (i) => ({ label_index: seeds[i] % classes, seed: String(seeds[i]) });
   const composites = Array.from({ length: images }, (_, i) => ({

@@ -1,7 +1,7 @@
 """Runs the services of docker-compose.yml as local processes: `python -m deploy.local`, or `make up`.
 
-The compose file stays the only definition of the stack: a service's command, environment, ports,
-folders, healthcheck and order of start come from there.
+The compose file is the only definition of the stack: it gives each service's command, environment, ports,
+folders and healthcheck, and the order of start.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from deploy.process import Process
 __all__ = ["LocalStack", "ServiceEndedError", "StackError", "sigterm_as_ctrl_c"]
 
 _POLL_SECONDS = 0.3
-# A service that ends more often than this is not helped by starting it again.
+# If a service ends more often than this, restarting does not help.
 _RESTARTS = 3
 _RESTARTS_WITHIN_SECONDS = 60.0
 _REDIS_STARTS = re.compile(
@@ -40,25 +40,25 @@ _REDIS_STARTS = re.compile(
 
 
 class ServiceEndedError(StackError):
-    """A service has ended by itself. log_end: the last lines of its log; summary: one line, how it ended."""
+    """A service has ended unexpectedly. log_end: last lines of its log; summary: one line, how it ended."""
 
-    def __init__(self, process: Process, often: str = "") -> None:
+    def __init__(self, process: Process, repeated: str = "") -> None:
         lines = (part for line in process.last_lines() for part in as_text(line).split("\n"))
-        self.log_end = "".join([f"{process.log} ends with", *(f"\n  {line}" for line in lines)])
-        self.summary = f"{process.name} ended ({process.end()}){often}"
+        self.log_end = "".join([f"The last lines of {process.log}:", *(f"\n  {line}" for line in lines)])
+        self.summary = f"{process.name} ended ({process.end()}){repeated}"
         super().__init__(f"{self.log_end}\n{self.summary}")
 
 
 class LocalStack:
-    """The stack as local processes, from entering the context to leaving it.
+    """The stack as local processes; they run while the context is entered.
 
         with LocalStack(apart=folder) as stack:
             channel = grpc.insecure_channel(stack.address("generator"))
 
-    apart: keep everything the stack writes in this folder and listen on free ports, so that it never
-    meets another stack's data or ports (tests, the demo); None: the repository's var/ and models/, and
-    the ports of the compose file. services: run only these; None: all whose programs are installed.
-    environment: variables on top of the caller's. say: shows a line of news.
+    apart: folder for everything that the stack writes; the stack listens on free ports, so that it shares no
+    data or ports with another stack (tests, the demo). None: the repository's var/ and models/, and the ports
+    of the compose file. services: run only these; None: all whose programs are installed. environment:
+    variables added to the caller's. say: prints a progress message.
     """
 
     def __init__(
@@ -75,10 +75,12 @@ class LocalStack:
         known = self._local.stack.services
         for name in services or ():
             if name not in {service.name for service in known}:
-                raise StackError(f"{name}: no such service; there are {', '.join(s.name for s in known)}")
-        wanted = [service for service in known if services is None or service.name in services]
-        self._services = [service for service in wanted if is_installed(service)]
-        self._left_out = [service for service in wanted if not is_installed(service)]
+                raise StackError(
+                    f"{name}: no such service; the services are {', '.join(s.name for s in known)}"
+                )
+        requested = [service for service in known if services is None or service.name in services]
+        self._services = [service for service in requested if is_installed(service)]
+        self._left_out = [service for service in requested if not is_installed(service)]
         if services is not None and self._left_out:
             raise StackError(f"{self._left_out[0].command[0]} is not on PATH: install it")
         self._processes: dict[str, Process] = {}
@@ -101,19 +103,19 @@ class LocalStack:
 
     @property
     def names(self) -> list[str]:
-        """Services that this stack runs, in the order of their start."""
+        """Names of the services, in the order of their start."""
         return [service.name for service in self._services]
 
     def address(self, name: str, port: int | None = None) -> str:
-        """host:port at which a service's container port is reached; None: its first port."""
+        """Returns host:port of a service's container port; None: its first port."""
         return self._local.address(name, port)
 
     def folder(self, volume: str) -> Path:
-        """Where a volume of the compose file lies."""
+        """Returns the local folder of a volume of the compose file."""
         return self._local.folder(volume)
 
     def process(self, name: str) -> Process:
-        """A running service's process; tests kill it to see what the others do."""
+        """Returns the process of a running service; tests kill it."""
         return self._processes[name]
 
     def check(self) -> None:
@@ -123,11 +125,11 @@ class LocalStack:
                 raise ServiceEndedError(process)
 
     def follow(self, write: Callable[[str], None]) -> NoReturn:
-        """Writes the services' log lines behind their services' names; starts again what ends.
+        """Writes the services' log lines, each after its service's name, and restarts services that end.
 
-        What every Redis says as it starts, also on how to set up a server's kernel, is in its log file alone.
-        ServiceEndedError once a service ends whose `restart` in the compose file does not ask for that,
-        or one that was started again too often.
+        Messages of a starting Redis, also about kernel settings, stay in its log file. Raises
+        ServiceEndedError if a service ends that the compose file does not restart, or that was restarted too
+        often.
         """
         width = max(map(len, self._processes))
         starts: dict[str, deque[float]] = {name: deque(maxlen=_RESTARTS) for name in self._processes}
@@ -143,25 +145,25 @@ class LocalStack:
                         for part in as_text(line).split("\n"):
                             write(f"{name:<{width}} | {part}")
                 for service in ended:
-                    self._start_again(service, starts[service.name], write)
+                    self._restart(service, starts[service.name], write)
                 time.sleep(_POLL_SECONDS)
 
-    def _start_again(self, service: Service, starts: deque[float], write: Callable[[str], None]) -> None:
-        """starts: when it was started again, the last _RESTARTS times."""
+    def _restart(self, service: Service, starts: deque[float], write: Callable[[str], None]) -> None:
+        """Restarts a service. starts: times of its last restarts, at most _RESTARTS."""
         process = self._processes[service.name]
         now = time.monotonic()
         if not service.restart:
             raise ServiceEndedError(process)
         if len(starts) == _RESTARTS and now - starts[0] < _RESTARTS_WITHIN_SECONDS:
-            often = f", {_RESTARTS + 1} times within {_RESTARTS_WITHIN_SECONDS:.0f} s"
-            raise ServiceEndedError(process, often)
+            repeated = f", {_RESTARTS + 1} times within {_RESTARTS_WITHIN_SECONDS:.0f} s"
+            raise ServiceEndedError(process, repeated)
         starts.append(now)
-        write(f"{service.name} ended ({process.end()}); starting it again")
-        process.kill()  # what it left of its group would hold its port
+        write(f"{service.name} ended ({process.end()}); restarting it")
+        process.kill()  # other processes of its group may hold its port
         self._run(service, keep_log=True)
 
     def table(self) -> str:
-        """Name, address and state of every service, one a line."""
+        """Returns a table: name, addresses and state of every service."""
         rows = [("SERVICE", "ADDRESS", "METRICS", "STATE")]
         for service in self._services:
             columns = {False: "", True: ""}
@@ -177,7 +179,7 @@ class LocalStack:
         return "\n".join(line.rstrip() for line in lines)
 
     def stop(self) -> None:
-        """Stops all services, the last started first. A Ctrl-C meanwhile kills the rest at once."""
+        """Stops all services in reverse order of their start. Ctrl-C meanwhile kills the rest at once."""
         running = list(reversed(self._processes.values()))
         try:
             for process in running:
@@ -192,13 +194,13 @@ class LocalStack:
             for port in service.ports:
                 if not _is_free(port.host):
                     raise StackError(
-                        f"port {port.host} ({service.name}) is in use: stop what listens there, or set "
+                        f"port {port.host} ({service.name}) is in use: stop the program that uses it, or set "
                         f"{port.variable} to another port"
                     )
         for service in self._left_out:
             self._say(
-                f"{service.command[0]} is not on PATH, {service.name} is left out: "
-                "read the metrics at the addresses below"
+                f"{service.command[0]} is not on PATH, so {service.name} is not started; "
+                "the METRICS addresses below work without it"
             )
         for service in self._services:
             for needed in self._services:
@@ -221,7 +223,7 @@ class LocalStack:
         )
 
     def _await_healthy(self, service: Service) -> None:
-        """Runs the service's healthcheck until it succeeds; StackError once its patience is over."""
+        """Repeats the service's healthcheck until it succeeds. Raises StackError after its patience."""
         check = service.healthcheck
         command = self._local.command(service, check.command)
         environment = self._local.environment(service)
@@ -246,7 +248,7 @@ class LocalStack:
 
 
 def _whole_lines(log: BinaryIO) -> Iterator[str]:
-    """The lines from here to the log's end; one that is still being written waits for the next call."""
+    """Yields the complete lines up to the log's end; an incomplete line is left for the next call."""
     while line := log.readline():
         if not line.endswith(b"\n"):
             log.seek(-len(line), os.SEEK_CUR)
@@ -269,7 +271,7 @@ def _is_free(port: int) -> bool:
 
 
 def sigterm_as_ctrl_c() -> None:
-    """Lets SIGTERM unwind the program as Ctrl-C does, so that the services are stopped."""
+    """Makes SIGTERM raise KeyboardInterrupt, as Ctrl-C does, so that the services are stopped."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -282,9 +284,11 @@ def main() -> int:
         prog="python -m deploy.local",
         description="Runs the services of docker-compose.yml as local processes.",
     )
-    parser.add_argument("services", nargs="*", help="run only these; default: all that are installed")
     parser.add_argument(
-        "--apart", type=Path, metavar="FOLDER", help="keep all data in FOLDER and listen on free ports"
+        "services", nargs="*", help="services to run; default: all whose programs are installed"
+    )
+    parser.add_argument(
+        "--apart", type=Path, metavar="FOLDER", help="write all data to FOLDER and listen on free ports"
     )
     args = parser.parse_args()
 
@@ -295,18 +299,18 @@ def main() -> int:
     try:
         apart = args.apart and args.apart.absolute()
         with LocalStack(apart=apart, services=args.services or None, say=say) as stack:
-            say(f"\n{stack.table()}\n\nlogs are in {stack.logs}; Ctrl-C stops everything\n")
+            say(f"\n{stack.table()}\n\nAll services run. Logs: {stack.logs}. Ctrl-C stops everything.\n")
             try:
                 stack.follow(say)
             except KeyboardInterrupt:
-                say("\nstopping (Ctrl-C again kills at once)")
-        say("stopped")
+                say("\nStopping; press Ctrl-C again to kill at once")
+        say("Stopped")
     except KeyboardInterrupt:
-        say("stopped")
+        say("Stopped")
     except ServiceEndedError as error:
         print(
             f"{error.log_end}\n\nerror: {error.summary}; all services were stopped. "
-            "Queued jobs are kept and go on at the next start (`make up`)",
+            "Queued jobs are kept and continue at the next start (`make up`)",
             file=sys.stderr,
         )
         return 1

@@ -1,4 +1,4 @@
-"""Translates what a compose file says for containers into what holds for local processes."""
+"""Translates a compose file's services from containers to local processes."""
 
 import os
 import re
@@ -16,18 +16,18 @@ LOCALHOST = "127.0.0.1"
 
 
 class StackError(RuntimeError):
-    """The stack cannot start or has lost a service; the message says which, why and what cures it."""
+    """The stack cannot start or a service has ended; the message states which, why, and the cure."""
 
 
 class Localiser:
-    """Commands, environments, addresses and folders of a stack's services, as local processes have them.
+    """Commands, environments, addresses and folders of a stack's services as local processes.
 
-    Service hosts become 127.0.0.1, container ports the published ones, container paths local folders,
-    program names the programs of this machine.
+    Service hosts become 127.0.0.1, container ports become the published ports, container paths become local
+    folders, and program names become this machine's programs.
 
-    apart: a folder for everything the stack writes; its ports are then free ones. None: the
-    repository's var/ and models/, and the ports of the compose file. extra: variables on top of the
-    caller's environment.
+    apart: folder for everything that the stack writes; the stack then listens on free ports. None: the
+    repository's var/ and models/, and the ports of the compose file. extra: variables added to the caller's
+    environment.
     """
 
     def __init__(self, apart: Path | None, extra: Mapping[str, str]) -> None:
@@ -47,35 +47,35 @@ class Localiser:
         }
 
     def address(self, name: str, port: int | None = None) -> str:
-        """host:port at which a service's container port is reached; None: its first port."""
+        """Returns host:port of a service's container port; None: its first port."""
         for service in self.stack.services:
             if service.name == name:
                 return self._local_address[f"{name}:{port or service.ports[0].container}"]
         raise KeyError(name)
 
     def folder(self, volume: str) -> Path:
-        """Where a volume of the compose file lies; made if it is not there."""
+        """Returns the local folder of a volume; creates it if necessary."""
         usual = REPO / Path(self.stack.volumes[volume]).expanduser()
         folder = self._apart / volume if self._apart else usual
         if not folder.exists() and usual.is_dir() and not usual.is_relative_to(REPO / "var"):
-            shutil.copytree(usual, folder)  # shipped content, which the image seeds the volume with
+            shutil.copytree(usual, folder)  # shipped models, which the image also copies into the volume
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def command(self, service: Service, command: Sequence[str]) -> list[str]:
-        """A command of a service (its own or its healthcheck's)."""
+        """Translates a command of a service (its own or its healthcheck's)."""
         program, *words = command
         local = self._local_names(service)
         return [_program(program) or program, *(_replace(word, local) for word in words)]
 
     def environment(self, service: Service) -> dict[str, str]:
-        """The caller's environment, and over it the service's own."""
+        """Returns the caller's environment, overridden by the service's own variables."""
         local = self._local_names(service)
         own = {name: _replace(value, local) for name, value in service.environment.items()}
         return {**self._variables, **own}
 
     def _local_names(self, service: Service) -> dict[str, str]:
-        """What stands for what in a service's words. Its folders and files are made at the first call."""
+        """Returns the replacements for a service's words; the first call creates its folders and files."""
         if service.name not in self._names:
             self._names[service.name] = self._make_local(service)
         return self._names[service.name]
@@ -87,8 +87,7 @@ class Localiser:
             named = source in self.stack.volumes
             local[target] = str(self.folder(source) if named else REPO / Path(source).expanduser())
         for target, file in service.files.items():
-            # A container finds its files below one root; so does the local process, in a copy whose
-            # addresses are local ones.
+            # The local process reads a copy of the file in which addresses are local.
             copy = self._files_root(service) / target.lstrip("/")
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(_replace(file.read_text(), local))
@@ -100,9 +99,9 @@ class Localiser:
 
 
 def is_installed(service: Service) -> bool:
-    """True if this machine has the programs of the service's command and healthcheck.
+    """Whether this machine has the programs of the service's command and healthcheck.
 
-    Redis, which every stack needs, is not left out: StackError if a program of it is missing.
+    Every stack needs Redis: raises StackError if one of its programs is missing.
     """
     return all(_program(command[0]) for command in (service.command, service.healthcheck.command))
 
@@ -120,26 +119,26 @@ def _redis_program(name: str) -> str:
         server = Path(redis_server())
     except FileNotFoundError as error:
         raise StackError(str(error)) from None
-    # The server's own first, so that the two are of one version.
-    found = shutil.which(name, path=str(server.parent)) or shutil.which(name)
-    if not found:
+    # First beside the server, so that both have the same version.
+    program = shutil.which(name, path=str(server.parent)) or shutil.which(name)
+    if not program:
         raise StackError(f"{name} is neither beside {server} nor on PATH: apt-get install redis-tools")
-    return found
+    return program
 
 
 def _replace(text: str, local: Mapping[str, str]) -> str:
-    """`text` with every whole word of `local` replaced, in one pass and the longest first."""
+    """Replaces every whole word of `local` in `text`, in one pass, the longest first."""
     words = "|".join(re.escape(word) for word in sorted(local, key=len, reverse=True))
     return re.sub(rf"(?<![\w.-])(?:{words})(?![\w.-])", lambda match: local[match[0]], text)
 
 
 def _names_a_place(variable: str) -> bool:
-    """True for a variable by which the caller's environment points to another stack's data or servers."""
+    """Whether a variable points to data or servers of another stack."""
     return bool(re.fullmatch(r"CGN_\w+_(PORT|URL|DIR)", variable)) and variable != "CGN_DATA_DIR"
 
 
 def _free_ports(variables: Sequence[str]) -> dict[str, str]:
-    """A free port for each variable; all are held open until the last is found, so that no two are alike."""
+    """Returns a free port per variable. All sockets stay open until the last, so that the ports differ."""
     sockets = [socket.create_server((LOCALHOST, 0)) for _ in variables]
     try:
         return {name: str(s.getsockname()[1]) for name, s in zip(variables, sockets, strict=True)}

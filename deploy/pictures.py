@@ -31,32 +31,32 @@ from deploy import overview_picture
 Pixels = NDArray[np.uint8]
 
 OUTPUT = REPO / "docs" / "images"
-COLUMNS = 10  # classes on a sheet, at most
-TRAINING_CLASSES = (2, 3, 8)  # shown as they are learnt
-TRAINING_STEPS = 8  # of a run's sample sheets, at most
+COLUMNS = 10  # most classes on a sheet
+TRAINING_CLASSES = (2, 3, 8)  # shown during training
+TRAINING_STEPS = 8  # most steps shown of a run
 WILDLIFE = "wildlife_mnist"
-# What a variant's images are made of besides the digit, by the letters that captions use.
+# Factors of a variant besides the digit, by the letter in the captions.
 FACTORS = {
     "colored_mnist": {"c": "colour"},
     "double_colored_mnist": {"c": "colour", "b": "background"},
     WILDLIFE: {"t": "texture", "b": "background"},
 }
-DATA_ROWS = 4  # images of each class and split
+DATA_ROWS = 4  # images per class and split
 ALONE: tuple[tuple[str, Mechanism], ...] = (
     ("masks", "shape"),
     ("foregrounds", "texture"),
     ("backgrounds", "background"),
 )
-ALONE_ROWS = 4  # noises of each mechanism
-# By how much the labels of texture and background are ahead of the shape's, row by row. Texture minus
-# background is never 6: those two have one colour in double-colored MNIST, and the digit would not be seen.
+ALONE_ROWS = 4  # noises per mechanism
+# Offsets of the texture's and the background's label from the shape's, by row. Texture minus background is
+# never 6: in Double-Colored MNIST both would have the same colour, and the digit would be invisible.
 AHEAD = ((1, 2), (2, 5), (3, 8), (4, 1), (5, 6), (6, 3), (7, 9), (8, 4))
 
 
 def data_sheet(variant: str) -> tuple[Image.Image, bool]:
-    """Training images of a variant above test images, a column a digit; and whether photographs are in it.
+    """Draws training images of a variant above test images, one column per digit.
 
-    Raises DataError.
+    Returns the sheet, and whether it contains photographs. Raises DataError.
     """
     train = make_variant(variant, "train", limit=50 * COLUMNS)
     test = make_variant(variant, "test", limit=50 * COLUMNS)
@@ -84,7 +84,7 @@ def _caption(letters: Iterable[str], labels: Iterable[int]) -> str:
 
 
 def mechanism_sheet(model: CGN) -> Image.Image:
-    """What each mechanism draws alone: a column a class, a row a noise."""
+    """Draws each mechanism's output alone: one column per class, one row per noise."""
     classes = model.card.class_names[:COLUMNS]
     rows: list[SheetRow] = []
     for title, mechanism in ALONE:
@@ -96,7 +96,7 @@ def mechanism_sheet(model: CGN) -> Image.Image:
 
 
 def counterfactual_sheet(model: CGN) -> Image.Image:
-    """Counterfactuals: a column a shape's class, textures and backgrounds of other classes, new noises."""
+    """Draws counterfactuals: one column per shape class; textures and backgrounds of other classes."""
     classes = len(model.card.class_names)
     shapes = range(min(classes, COLUMNS))
     rows = []
@@ -118,15 +118,15 @@ def counterfactual_sheet(model: CGN) -> Image.Image:
 
 
 def _draw(model: CGN, mechanism: Mechanism, labels: Sequence[int], noise: int) -> list[Pixels]:
-    """Rows of one mechanism as pixels; every label and noise has a seed of its own."""
+    """Returns rows of one mechanism as pixels; each label and noise has its own seed."""
     factors = [Factor(label, seed=1_000 * noise + label) for label in labels]
     return [to_uint8(row.permute(1, 2, 0).numpy()) for row in model.rows(mechanism, factors)]
 
 
 def training_sheet(run_dir: Path) -> tuple[str, Image.Image]:
-    """A run's data set, and what its mechanisms drew of a few classes as training went on.
+    """Draws samples of a few classes during a run's training, the same noise in every row.
 
-    The noise is the same in all rows. Raises CgnInputError if the folder is no run with samples.
+    Returns the data set's name and the sheet. Raises CgnInputError if the folder has no samples.
     """
     try:
         dataset = str(json.loads((run_dir / "config.json").read_text())["dataset"])
@@ -134,12 +134,12 @@ def training_sheet(run_dir: Path) -> tuple[str, Image.Image]:
         raise CgnInputError(
             "run", f"{run_dir} has no config.json with a dataset; name a run directory"
         ) from None
-    found = {int(path.stem.removeprefix("step-")): path for path in run_dir.glob("samples/step-*.npz")}
-    if not found:
+    sheets = {int(path.stem.removeprefix("step-")): path for path in run_dir.glob("samples/step-*.npz")}
+    if not sheets:
         raise CgnInputError("run", f"{run_dir} has no samples/step-*.npz; train with a smaller sample_every")
     rows: list[SheetRow] = []
-    for step in _spread(sorted(found), TRAINING_STEPS):
-        with np.load(found[step], allow_pickle=False) as samples:
+    for step in _spread(sorted(sheets), TRAINING_STEPS):
+        with np.load(sheets[step], allow_pickle=False) as samples:
             m, f, b = samples["mask"], samples["foreground"], samples["background"]
         shown = [label for label in TRAINING_CLASSES if label < len(m)]
         images = [part for i in shown for part in (m[i], f[i], b[i], compose_uint8(m[i], f[i], b[i]))]
@@ -150,16 +150,16 @@ def training_sheet(run_dir: Path) -> tuple[str, Image.Image]:
 
 
 def _spread(steps: Sequence[int], count: int) -> list[int]:
-    """At most `count` of the sorted steps, the first and the last among them, evenly by their logarithms."""
+    """Chooses at most `count` sorted steps, evenly on a logarithmic scale, including first and last."""
     if len(steps) <= count:
         return list(steps)
     first, last = math.log(steps[0]), math.log(steps[-1])
-    wanted = [first + (last - first) * i / (count - 1) for i in range(count)]
-    return sorted({min(steps, key=lambda step: abs(math.log(step) - aim)) for aim in wanted})
+    targets = [first + (last - first) * i / (count - 1) for i in range(count)]
+    return sorted({min(steps, key=lambda step: abs(math.log(step) - target)) for target in targets})
 
 
 def draw_all(out: Path, models_dir: Path, models: Sequence[str], runs: Sequence[Path]) -> Iterator[Path]:
-    """Writes the pictures one by one. Raises CgnInputError, OSError."""
+    """Writes the pictures and yields their paths. Raises CgnInputError, OSError."""
     out.mkdir(parents=True, exist_ok=True)
 
     def write(name: str, sheet: Image.Image) -> Path:
@@ -189,19 +189,24 @@ def draw_all(out: Path, models_dir: Path, models: Sequence[str], runs: Sequence[
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Names each picture as it is written, and returns the exit code."""
+    """Prints each picture's path when it is written. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--out", type=Path, default=OUTPUT, help="folder to write to (default: docs/images)")
-    parser.add_argument("--models-dir", type=Path, help="where models are (default: CGN_MODELS_DIR)")
+    parser.add_argument("--models-dir", type=Path, help="directory of models (default: CGN_MODELS_DIR)")
     parser.add_argument(
         "--models",
         nargs="*",
         default=VARIANTS,
         metavar="NAME",
-        help="models to draw (default: the shipped ones)",
+        help="models to draw (default: the shipped models)",
     )
     parser.add_argument(
-        "--runs", type=Path, nargs="*", default=[], metavar="DIR", help="run directories of CGNs in training"
+        "--runs",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="DIR",
+        help="run directories of train_cgn, for the samples during training",
     )
     arguments = parser.parse_args(argv)
     try:

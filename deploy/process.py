@@ -1,4 +1,4 @@
-"""One service as a local process: a process group, a log file, and an end that leaves nothing behind."""
+"""A service as a local process: a process group, a log file, and a stop that leaves no process behind."""
 
 import contextlib
 import os
@@ -27,21 +27,21 @@ class Process:
         *,
         keep_log: bool = False,
     ) -> None:
-        """folder: where it runs. stop_seconds: from SIGTERM to SIGKILL. keep_log: do not empty it first."""
+        """folder: working directory. stop_seconds: from SIGTERM to SIGKILL. keep_log: append to the log."""
         self.name = name
         self.log = log
         self._stop_seconds = stop_seconds
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab" if keep_log else "wb") as output:
             self._popen = subprocess.Popen(
-                # Should we be killed without a chance to stop it, the kernel does.
+                # The kernel kills the process if this one is killed before it can stop it.
                 [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *command],
                 env=environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # A session of its own: the terminal's Ctrl-C reaches only us, and we stop all in order.
+                # Own session: Ctrl-C reaches only this process, which then stops all services in order.
                 start_new_session=True,
             )
 
@@ -50,22 +50,22 @@ class Process:
         return self._popen.pid
 
     def exit_code(self) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        """Returns the exit code; None while the process runs; -N if signal N ended it."""
         return self._popen.poll()
 
     def end(self) -> str:
-        """How it ended, such as "exit code 1" or "killed by SIGKILL"."""
+        """Describes how the process ended, such as "exit code 1" or "killed by SIGKILL"."""
         code = self._popen.wait()
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def last_lines(self, count: int = 15) -> list[str]:
-        """The end of its log."""
+        """Returns the last lines of the log."""
         with self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - _TAIL_BYTES))
             return file.read().decode(errors="replace").splitlines()[-count:]
 
     def stop(self) -> None:
-        """SIGTERM, time to end well, then SIGKILL to whatever is left of its group."""
+        """Sends SIGTERM, waits up to stop_seconds, then sends SIGKILL to the rest of the process group."""
         try:
             self._popen.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -74,7 +74,7 @@ class Process:
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to its whole group."""
+        """Sends SIGKILL to the process group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()

@@ -1,7 +1,7 @@
-"""Sheets of any published model: `make sheets ARGS="wildlife_mnist"`.
+"""Draws sheets of a published model: `make sheets ARGS="wildlife_mnist"`.
 
-Of every class asked for what the mechanisms draw of one cause each, a column a noise (figures 8 to 19 of the
-paper); counterfactuals of given labels (figure 24, and figure 7 of its reproduction), and of random ones.
+For each class, the output of each mechanism, one column per noise (figures 8 to 19 of the paper).
+Counterfactuals of given labels (figure 24 of the paper, figure 7 of its reproduction) and of random labels.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from cgn.store import checkpoint
 from common.settings import REPO, Paths
 
 OUTPUT = REPO / "out" / "sheets"
-FEW_CLASSES = 20  # of which all are shown unasked
+FEW_CLASSES = 20  # up to so many, all are shown by default
 FIGURES_TRUNCATION = 0.5  # of the paper's figures
 
 
 @contextmanager
 def _option(name: str) -> Iterator[None]:
-    """Lets what is wrong with its value name the option."""
+    """Makes errors of an option's value name the option."""
     try:
         yield
     except CgnInputError as error:
@@ -40,23 +40,25 @@ def _option(name: str) -> Iterator[None]:
         raise CgnInputError(name, str(error)) from None
 
 
-def shown_classes(model: CGN, asked: Sequence[str]) -> list[int]:
-    """Labels of the classes asked for; of none: all of a few, of ImageNet's thousand the paper's.
+def shown_classes(model: CGN, requested: Sequence[str]) -> list[int]:
+    """Returns the labels of the requested classes. Without a request: all, or the paper's for ImageNet.
 
     Raises CgnInputError.
     """
     names = model.card.class_names
-    if asked:
-        return [parse_class(model.card, text) for text in asked]
+    if requested:
+        return [parse_class(model.card, text) for text in requested]
     if len(names) <= FEW_CLASSES:
         return list(range(len(names)))
     if missing := [name for name in FIGURES_8_TO_19 if name not in names]:
-        raise CgnInputError("classes", f"must name some of the {len(names)}, as there is no {missing[0]!r}")
+        raise CgnInputError(
+            "classes", f"must name some of the {len(names)} classes, as there is no {missing[0]!r}"
+        )
     return [names.index(name) for name in FIGURES_8_TO_19]
 
 
 def given_triples(model: CGN, text: str) -> tuple[int, list[Labels]]:
-    """How many in a row, and labels, of a preset or of "shape,texture,background; ...".
+    """Returns the columns and the labels of a preset or of "shape,texture,background; ...".
 
     Raises CgnInputError.
     """
@@ -76,12 +78,12 @@ def given_triples(model: CGN, text: str) -> tuple[int, list[Labels]]:
 
 
 def draw(model: CGN, arguments: argparse.Namespace) -> Iterator[tuple[str, Image.Image]]:
-    """The sheets that the command line asks for, and names for their files. Raises CgnInputError."""
+    """Yields file name and picture of each requested sheet. Raises CgnInputError."""
     card, truncation = model.card, arguments.truncation
     if truncation is None:
         truncation = FIGURES_TRUNCATION if model.network.truncated else 1.0
     if truncation != 1 and not model.network.truncated:
-        raise CgnInputError("--truncation", f"models of family {card.family} have none; leave it out")
+        raise CgnInputError("--truncation", f"models of family {card.family} do not support it; omit it")
     reference = arguments.reference and "reference" in model.network.mechanisms
     seeds = range(arguments.seed, arguments.seed + arguments.noises)
     if not (arguments.triples or arguments.random) or arguments.classes:
@@ -113,7 +115,7 @@ def draw(model: CGN, arguments: argparse.Namespace) -> Iterator[tuple[str, Image
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Names each picture as it is written, and returns the exit code."""
+    """Prints each picture's path when it is written. Returns the exit code."""
     arguments = _parser().parse_args(argv)
     try:
         name, _, version = arguments.model.partition(":")
@@ -135,16 +137,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make sheets", description=__doc__, allow_abbrev=False)
-    parser.add_argument("model", metavar="NAME[:VERSION]", help="published model, of CGN_MODELS_DIR")
+    parser.add_argument("model", metavar="NAME[:VERSION]", help="published model in CGN_MODELS_DIR")
     parser.add_argument(
         "--classes",
         nargs="*",
         default=[],
         metavar="CLASS",
-        help="names or their beginnings, WordNet ids, indices (default: all of a few, else figures 8 to 19, "
-        "but none beside --triples or --random)",
+        help="class names or their beginnings, WordNet IDs, indices (default: all classes of small models, "
+        "those of figures 8 to 19 for ImageNet, none with --triples or --random)",
     )
-    parser.add_argument("--noises", type=_count, default=8, help="columns of a class (default: %(default)s)")
+    parser.add_argument("--noises", type=_count, default=8, help="columns per class (default: %(default)s)")
     parser.add_argument(
         "--triples",
         action="append",
@@ -158,11 +160,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--truncation",
         type=_truncation,
-        help="of the noise, above 0, at most 1 (default: 0.5, as the paper's)",
+        help="factor that scales the noise, in (0, 1] (default: 0.5, as in the paper)",
     )
-    parser.add_argument("--reference", action="store_true", help="show the unconstrained cGAN's pictures too")
-    parser.add_argument("--seed", type=_seed, default=0, help="of the first noise (default: %(default)s)")
-    parser.add_argument("--models-dir", type=Path, help="where models are (default: CGN_MODELS_DIR)")
+    parser.add_argument(
+        "--reference", action="store_true", help="also show the images of the unconstrained cGAN"
+    )
+    parser.add_argument(
+        "--seed", type=_seed, default=0, help="seed of the first noise (default: %(default)s)"
+    )
+    parser.add_argument("--models-dir", type=Path, help="directory of models (default: CGN_MODELS_DIR)")
     parser.add_argument("--out", type=Path, default=OUTPUT, help="folder to write to (default: out/sheets)")
     return parser
 

@@ -1,7 +1,7 @@
-"""Errors of the API, and the rich statuses that they are sent as.
+"""Errors of the API and their rich statuses.
 
-Every error carries google.rpc.ErrorInfo (domain "cgn", and the request's id in its metadata); one that is
-the request's fault also carries google.rpc.BadRequest with a violation per field.
+Every error carries google.rpc.ErrorInfo: domain "cgn", and the request id in its metadata. An error caused by
+the request also carries google.rpc.BadRequest with a violation per field.
 """
 
 import math
@@ -13,8 +13,8 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 DOMAIN = "cgn"
-# A status travels in HTTP/2 trailers, which clients refuse above 8 KiB; base64 adds a third, and the
-# message is in there twice.
+# A status travels in HTTP/2 trailers, which clients refuse above 8 KiB. base64 adds a third, and the trailers
+# contain the message twice.
 _LONGEST_MESSAGE = 800
 _LONGEST_DESCRIPTION = 400
 _LONGEST_FIELD = 200
@@ -24,10 +24,10 @@ Violation = tuple[str, str]
 
 
 class ApiError(Exception):
-    """What a handler raises to end its RPC with a rich status.
+    """Raised by a handler to end its RPC with a rich status.
 
     code: gRPC status. reason: UPPER_SNAKE_CASE, constant per kind of error. violations: (field path,
-    description) pairs. retry_seconds: when to try again, for overload.
+    description) pairs. retry_seconds: seconds after which a retry may succeed, for overload.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class ApiError(Exception):
 
 
 def invalid(field: str, description: str, reason: str = "INVALID_FIELD") -> ApiError:
-    """INVALID_ARGUMENT for one field; description names the allowed range and the cure."""
+    """Returns INVALID_ARGUMENT for one field. The description states the allowed range and the cure."""
     return invalid_fields([(field, description)], reason)
 
 
 def invalid_fields(violations: Sequence[Violation], reason: str = "INVALID_FIELD") -> ApiError:
-    """INVALID_ARGUMENT for one or more fields. The message repeats the first violation."""
+    """Returns INVALID_ARGUMENT for one or more fields. The message repeats the first violation."""
     field, description = violations[0]
     more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
     message = f"{field}: {description}{more}"
@@ -60,14 +60,14 @@ def invalid_fields(violations: Sequence[Violation], reason: str = "INVALID_FIELD
 
 
 def _clip(text: str, length: int) -> str:
-    """The text, or its beginning that takes `length` bytes as grpc writes a message: %XX but for ASCII."""
+    """Clips a text to `length` bytes in grpc's percent-encoding, where each non-ASCII byte takes three."""
     if len(text) * 12 <= length:
         return text
-    taken = 0
-    for place, letter in enumerate(text):
-        taken += 1 if " " <= letter <= "~" else 3 * len(letter.encode(errors="replace"))
-        if taken > length:
-            return text[: max(0, place - 3)] + "..."
+    size = 0
+    for i, letter in enumerate(text):
+        size += 1 if " " <= letter <= "~" else 3 * len(letter.encode(errors="replace"))
+        if size > length:
+            return text[: max(0, i - 3)] + "..."
     return text
 
 
@@ -78,10 +78,10 @@ def _pack(status: status_pb2.Status, detail: Any) -> None:
 
 
 def to_status(error: ApiError, request_id: str) -> status_pb2.Status:
-    """The google.rpc.Status of an error, with as many of its violations as trailers can carry."""
+    """Returns the google.rpc.Status of an error, with as many violations as trailers can carry."""
     status = status_pb2.Status(code=error.code.value[0], message=_clip(error.message, _LONGEST_MESSAGE))
-    known_by = {"request_id": request_id}
-    _pack(status, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=known_by))
+    metadata = {"request_id": request_id}
+    _pack(status, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata))
     if error.retry_seconds is not None:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(math.ceil(error.retry_seconds * 1000))

@@ -1,4 +1,4 @@
-"""The life of a gRPC server: bind, serve with health and reflection, drain, stop."""
+"""Runs a gRPC server: bind, serve with health and reflection, drain, stop."""
 
 import asyncio
 import contextlib
@@ -23,23 +23,24 @@ from services.edge.tls import server_credentials
 from services.edge.tracing import Tracing
 from services.in_flight import InFlight
 
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # grpc's own default for receivers, so every stock client can read us
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # the default limit of grpc clients
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),  # else a second server would share the port unseen
-    # A client that vanished without a word (a machine lost, a cable cut) is noticed within 80 s, and what it
-    # holds, such as a watched job, is let go.
+    ("grpc.so_reuseport", 0),  # else a second server could share the port unnoticed
+    # A client whose machine or network is lost is noticed within 80 s. Its streams, such as WatchJob, end
+    # then.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    # Clients may look for us as often, also between calls; grpc's own limit is once in 5 minutes, and it
-    # ends the connection of those who ask more often.
+    # Clients may send keepalive pings every 30 s, also between calls. grpc's default is one per 5 minutes,
+    # and it closes the connections of clients that ping more often.
     ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # Balancers spread connections, not RPCs: a client that stays on one for ever never meets a new server.
-    # Without a grace, as a stream of this API may rightly last for hours; it ends its connection with itself.
+    # Load balancers distribute connections, not RPCs: a client that never reconnects never reaches a new
+    # server. There is no grace limit, because a stream of this API may last for hours; the connection closes
+    # after it.
     ("grpc.max_connection_age_ms", 1_800_000),
 )
 
@@ -47,14 +48,14 @@ log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """What a server's health says: SERVING or NOT_SERVING, for "" and each of its services."""
+    """A server's health: SERVING or NOT_SERVING, for "" and each of its services."""
 
     def __init__(self, servicer: Any, names: Sequence[str]) -> None:
         self._servicer = servicer
         self._names = ("", *names)
 
     async def set(self, ready: bool) -> None:
-        """Shows all services as SERVING (True) or NOT_SERVING (False); no effect once draining."""
+        """Reports all services as SERVING (True) or NOT_SERVING (False); no effect while draining."""
         states = health_pb2.HealthCheckResponse
         for name in self._names:
             await self._servicer.set(name, states.SERVING if ready else states.NOT_SERVING)
@@ -62,13 +63,13 @@ class Readiness:
 
 def _cannot_bind(name: str, variable: str, host: str, port: int) -> SystemExit:
     return SystemExit(
-        f"error: {name} cannot listen on {host}:{port}: it is in use or not this machine's address; "
-        f"stop what listens there, or set {variable} (port) or CGN_HOST (address)"
+        f"error: {name} cannot listen on {host}:{port}: port in use, or not this machine's address; "
+        f"stop the process that listens there, or set {variable} (port) or CGN_HOST (address)"
     )
 
 
 def _check_free(name: str, variable: str, host: str, port: int) -> None:
-    """Raises SystemExit if the port cannot be bound; asked of the system first, as grpc logs noise."""
+    """Raises SystemExit if the port cannot be bound. grpc would log several lines of noise first."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as trial:
@@ -90,13 +91,13 @@ def _interceptor(
     return RpcInterceptor(metrics, in_flight, access, Limits(edge), rules, tracing)
 
 
-def _say_how_open(edge: EdgeSettings, metrics: RpcMetrics) -> None:
-    """Shows what CGN_INSECURE lets through."""
-    for what in ("tls", "callers"):
-        metrics.insecure.labels(what).set(what in edge.missing)
+def _report_insecurity(edge: EdgeSettings, metrics: RpcMetrics) -> None:
+    """Reports in the log and a metric which protection CGN_INSECURE switches off."""
+    for protection in ("tls", "callers"):
+        metrics.insecure.labels(protection).set(protection in edge.missing)
     if edge.missing:
         log.warning(
-            "open to other machines, as CGN_INSECURE says; docs/security.md shows how to close it",
+            "open to other machines because CGN_INSECURE=1; docs/security.md shows how to protect the server",
             extra={"missing": ", ".join(edge.missing)},
         )
 
@@ -114,15 +115,16 @@ async def serve(
     tracing: Tracing | None = None,
     grace_seconds: float = 10.0,
 ) -> None:
-    """Serves until SIGTERM or SIGINT, then drains: NOT_SERVING, no new RPCs, `grace_seconds` for the rest.
+    """Serves until SIGTERM or SIGINT. Then drains: NOT_SERVING, no new RPCs, `grace_seconds` for the others.
 
-    name: role, as in CGN_<NAME>_PORT. add_services: adds the servicers, returns the full service names.
+    name: name of the process, as in CGN_<NAME>_PORT. add_services: adds the servicers, returns the full
+        service names.
     rules: role and counted images of each RPC of those services; an RPC without a rule needs "admin".
-    run: a coroutine that lives beside the server (a watcher, a sweeper) and says by its Readiness when
-    the server is ready; without one the server is ready at once. If it ends by an exception, the server
-    stops and the exception is raised. draining: set when draining begins, for RPCs that would not end by
-    themselves. tracing: None if traces are off. Raises SystemExit with a one-line message if a port is taken,
-    SettingsError for certificates or a tokens file that cannot be used.
+    run: a coroutine that runs beside the server (a watcher, a sweeper) and sets its Readiness; without it the
+    server is ready at once. If it raises, the server stops and the exception is raised. draining: set when
+    draining begins, to end RPCs that have no end of their own. tracing: None if traces are off. Raises
+    SystemExit with a one-line message if a port is taken, SettingsError for certificates or a tokens file
+    that cannot be used.
     """
     host = edge.host
     port_variable = f"CGN_{name.upper()}_PORT"
@@ -159,11 +161,11 @@ async def serve(
         loop.add_signal_handler(signum, stop.set)
     await server.start()
     log.info("listening", extra={"address": f"{host}:{port}", "metrics": f"{host}:{metrics_port}"})
-    _say_how_open(edge, metrics)
+    _report_insecurity(edge, metrics)
 
-    beside = asyncio.ensure_future(run(readiness)) if run else None
-    if beside:
-        beside.add_done_callback(lambda _: stop.set())
+    companion = asyncio.ensure_future(run(readiness)) if run else None
+    if companion:
+        companion.add_done_callback(lambda _: stop.set())
     await stop.wait()
 
     log.info("draining", extra={"grace_seconds": grace_seconds})
@@ -172,11 +174,11 @@ async def serve(
         draining.set()
     await in_flight.drain(grace_seconds)
     await server.stop(0)
-    if beside:
-        if not beside.done():
-            beside.cancel()
+    if companion:
+        if not companion.done():
+            companion.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await beside
+            await companion
     if tracing:
         await asyncio.to_thread(tracing.close)
     log.info("stopped")

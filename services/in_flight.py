@@ -1,4 +1,4 @@
-"""RPCs that are being answered, so that a server which stops loses none of them."""
+"""Counts unanswered RPCs, so that a server that stops finishes them first."""
 
 import asyncio
 import logging
@@ -9,16 +9,15 @@ import grpc
 
 from services.errors import ApiError
 
-# An answer counts as given once its last byte is with the operating system. The connection must outlive that
-# moment: to close it while the client's own messages lie unread resets it, and what the client has not
-# read by then is lost.
+# An RPC has ended once its last byte is with the operating system. The connection must stay open longer:
+# closing it while messages of the client are unread resets it, and the client loses what it has not read yet.
 _LINGER_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
 
 class InFlight:
-    """Counts RPCs until their answers are sent, and refuses new ones while it drains."""
+    """Counts RPCs until their responses are sent, and refuses new RPCs while it drains."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -33,7 +32,7 @@ class InFlight:
             raise ApiError(
                 grpc.StatusCode.UNAVAILABLE,
                 "SHUTTING_DOWN",
-                "the server is shutting down; try again, or another server",
+                "the server is shutting down; try again, or use another server",
             )
         self._count += 1
         self._empty.clear()
@@ -46,11 +45,11 @@ class InFlight:
             self._empty.set()
 
     async def drain(self, seconds: float) -> None:
-        """Refuses new RPCs and waits, at most `seconds`, until those in flight have been answered."""
+        """Refuses new RPCs and waits at most `seconds` for those in flight."""
         self._draining = True
         try:
             await asyncio.wait_for(self._empty.wait(), seconds)
         except TimeoutError:
-            log.warning("the grace has ended before all RPCs", extra={"rpcs": self._count})
+            log.warning("shutdown grace period ended before all RPCs", extra={"rpcs": self._count})
             return
         await asyncio.sleep(self._last_end + _LINGER_SECONDS - time.monotonic())

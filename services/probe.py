@@ -1,8 +1,8 @@
 """Health probe: `python -m services.probe HOST:PORT` exits 0 if the server there is SERVING, else 1.
 
-It is made to run beside the server, with the server's own environment: where CGN_TLS_CERT is set it uses
-TLS, trusts CGN_TLS_CA or else what is in CGN_TLS_CERT, expects the name CGN_TLS_SERVER_NAME or else that of
-the address, and shows the server's own certificate where clients have to show one.
+It runs beside the server with the server's environment. If CGN_TLS_CERT is set, the probe uses TLS. It trusts
+CGN_TLS_CA, else CGN_TLS_CERT. It expects the name CGN_TLS_SERVER_NAME, else the host of the address. If the
+server requires client certificates, the probe presents the server's own certificate.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from common.settings import EdgeSettings, SettingsError
 
 
 def probe(address: str, seconds: float, env: Mapping[str, str] = os.environ) -> str:
-    """The health of the server at host:port: SERVING, NOT_SERVING, or the gRPC status of the failure.
+    """Returns the health of the server at host:port: SERVING, NOT_SERVING, or the gRPC status of the failure.
 
-    Raises SettingsError.
+    seconds: timeout. Raises SettingsError.
     """
     with _channel(address, env) as channel:
         try:
@@ -37,10 +37,10 @@ def _channel(address: str, env: Mapping[str, str]) -> grpc.Channel:
     if edge.tls_cert is None or edge.tls_key is None:
         return grpc.insecure_channel(address)
     roots = Path(env.get("CGN_TLS_CA") or edge.tls_cert).read_bytes()
-    shown = (edge.tls_key.read_bytes(), edge.tls_cert.read_bytes()) if edge.tls_client_ca else (None, None)
+    own = (edge.tls_key.read_bytes(), edge.tls_cert.read_bytes()) if edge.tls_client_ca else (None, None)
     name = env.get("CGN_TLS_SERVER_NAME")
     options = [("grpc.ssl_target_name_override", name)] if name else []
-    return grpc.secure_channel(address, grpc.ssl_channel_credentials(roots, *shown), options)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(roots, *own), options)
 
 
 def main() -> int:

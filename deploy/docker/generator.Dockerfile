@@ -1,14 +1,14 @@
-# The generator: gRPC front, engine, shipped models.
+# The generator: gRPC server, engine, shipped models.
 FROM python:3.11.13-slim-bookworm
 
-# Where torch comes from: the CPU build by default, https://pypi.org/simple for the CUDA build.
+# Package index of torch: the CPU build by default; https://pypi.org/simple for the CUDA build.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 
 WORKDIR /srv/cgn
 COPY requirements.txt constraints.txt ./
-# torch alone from its own index; what it needs, and the rest of the role, at the pinned versions from PyPI.
+# torch comes from its own index; its dependencies and all other packages come from PyPI, at pinned versions.
 RUN pip install --no-deps --index-url "$TORCH_INDEX" -c requirements.txt torch \
     && pip install -c requirements.txt \
         torch numpy safetensors pillow av pytorch-pretrained-biggan scipy \
@@ -21,7 +21,7 @@ COPY common common
 COPY services services
 COPY models models
 
-# The user owns the folders that volumes take the place of, so that the volumes are writable.
+# The user owns the folders where volumes are mounted, so that new volumes are writable.
 RUN useradd --uid 10001 --no-create-home cgn && mkdir -p models runs && chown -R cgn:cgn models runs
 USER 10001
 

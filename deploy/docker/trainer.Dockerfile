@@ -1,4 +1,4 @@
-# The trainer: accepts, lists and shows jobs. It runs none of them and needs no torch.
+# The trainer: accepts and lists jobs. It does not run jobs and needs no torch.
 FROM python:3.11.13-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -15,7 +15,7 @@ COPY common common
 COPY services services
 COPY trainer trainer
 
-# The user owns the folders that volumes take the place of, so that the volumes are writable.
+# The user owns the folders where volumes are mounted, so that new volumes are writable.
 RUN useradd --uid 10001 --no-create-home cgn && mkdir -p models runs && chown -R cgn:cgn models runs
 USER 10001
 

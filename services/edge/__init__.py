@@ -1,1 +1,1 @@
-"""What stands between the network and every server's handlers: TLS, callers and roles, limits, traces."""
+"""The layer between the network and every server's handlers: TLS, callers and roles, limits, traces."""

@@ -1,6 +1,6 @@
-"""Who makes an RPC, and what they may do.
+"""The caller of an RPC and the caller's roles.
 
-A handler asks by `caller()`, in its own task or in anything that has copied its context
+A handler gets its caller from `caller()`. This works in the RPC's task and wherever its context is copied
 (asyncio.create_task, asyncio.to_thread; not run_in_executor):
 
     quota.check(caller().name)
@@ -10,19 +10,20 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+# The roles that a tokens file can grant. All servers read the same file, so the list is shared.
 Role = Literal["generate", "train", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True)
 class Caller:
-    """An identity of the tokens file, or of a client's certificate.
+    """An identity from the tokens file or from a client certificate.
 
     Attributes:
-        name: unique, stays the same when the caller's token is renewed.
-        roles: what they may do; "admin" may do everything.
-        rpcs_per_second, images_per_second, images_per_request: limits of this caller instead of the
-            server's; None: the server's, 0: none.
+        name: unique; it stays the same when the caller's token is renewed.
+        roles: roles of the caller; "admin" includes every role.
+        rpcs_per_second, images_per_second, images_per_request: limits of this caller; None: the server's
+            limit applies; 0: no limit.
     """
 
     name: str
@@ -32,21 +33,21 @@ class Caller:
     images_per_request: int | None = None
 
     def may(self, role: Role) -> bool:
-        """Whether they may call what needs a role."""
+        """Whether the caller has a role."""
         return role in self.roles or "admin" in self.roles
 
 
-# Everybody, where the server asks nobody who they are. All of them count as one caller.
+# The caller of every RPC on a server that does not identify callers. Its limits are shared by all clients.
 ANYONE = Caller("anyone")
 
 _caller: ContextVar[Caller] = ContextVar("caller", default=ANYONE)
 
 
 def caller() -> Caller:
-    """The caller of the RPC that this code runs for; ANYONE where callers are not asked who they are."""
+    """Returns the caller of the current RPC; ANYONE if the server does not identify callers."""
     return _caller.get()
 
 
 def set_caller(who: Caller) -> None:
-    """Says who the caller is, for the rest of this task. For the interceptor, and for tests of handlers."""
+    """Sets the caller for the rest of this task. For the interceptor, and for tests of handlers."""
     _caller.set(who)

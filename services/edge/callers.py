@@ -1,20 +1,21 @@
-"""The tokens file: who may call, by the hash of a token or by the name in a client's certificate.
+"""The tokens file: callers, each identified by the hash of a token or the name in a client certificate.
 
-TOML, one table per credential; a caller has several while a token is being replaced:
+TOML, one table per credential. A caller has two credentials while a token is being replaced:
 
     [[caller]]
     name = "lab"
     roles = ["generate", "train"]
-    token_sha256 = "9f86d081..."      # of the token; `make token` makes both
-    expires = 2027-06-30              # or a date and time; left out: never
-    images_per_second = 5000          # limits of this caller instead of the server's
+    token_sha256 = "9f86d081..."      # SHA-256 of the token; `make token` creates both
+    expires = 2027-06-30              # or a date and time; omitted: never
+    images_per_second = 5000          # replaces the server's limit for this caller
 
     [[caller]]
     name = "gateway"
     roles = ["generate"]
-    certificate = "gateway.example"   # common name, or one of the alternative names
+    certificate = "gateway.example"   # common name or an alternative name
 
-A changed file is read at the next RPC. One with a fault changes nothing but the log and a metric.
+A changed file is read at the next RPC. A faulty file is ignored: the previous credentials stay in use, and
+the log and a metric report the fault.
 """
 
 import hashlib
@@ -41,11 +42,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Credential:
-    """One way in: a token's hash or a certificate's name, whose it is, and when it ends to be good."""
+    """A credential (token hash or certificate name), its owner and its expiry."""
 
     caller: Caller
-    token_hash: bytes  # SHA-256; empty of a certificate
-    certificate: str  # empty of a token
+    token_hash: bytes  # SHA-256; empty for a certificate
+    certificate: str  # empty for a token
     expires: datetime | None
 
     @property
@@ -54,20 +55,20 @@ class Credential:
 
 
 def token_hash(token: str) -> bytes:
-    """What the file holds of a token. Tokens are long and random, so a fast hash keeps them."""
+    """Returns the SHA-256 of a token. Tokens are long and random, so a fast hash is safe."""
     return hashlib.sha256(token.encode()).digest()
 
 
 class Callers:
-    """The credentials of a file, as it is now.
+    """The credentials of the tokens file, reread when it changes.
 
     Args:
         path: the file.
-        certificates: whether clients show certificates.
-        on_fault: told True when a changed file cannot be used, False when one can again.
+        certificates: whether TLS requires client certificates.
+        on_fault: called with True when a changed file is faulty, with False when it is valid again.
 
     Raises:
-        SettingsError: the file has a fault when the server starts.
+        SettingsError: the file is faulty when the server starts.
     """
 
     def __init__(
@@ -80,19 +81,19 @@ class Callers:
         self._credentials = self._read()
 
     def by_token(self, token: str) -> Credential | None:
-        """The credential of a token. Takes as long for one that nearly fits as for one that does not."""
+        """Returns the credential of a token, or None. Compares in constant time, against timing attacks."""
         self._refresh()
-        presented, found = token_hash(token), None
+        presented, match = token_hash(token), None
         for credential in self._credentials:
             if hmac.compare_digest(presented, credential.token_hash):
-                found = credential
-        return found
+                match = credential
+        return match
 
     def by_certificate(self, names: Collection[str]) -> Credential | None:
-        """The credential of a certificate that the TLS handshake has proved; the first that is good."""
+        """Returns the credential of a verified certificate, if possible an unexpired one; else None."""
         self._refresh()
-        fitting = [c for c in self._credentials if c.certificate and c.certificate in names]
-        return next((c for c in fitting if not c.expired), fitting[0] if fitting else None)
+        matches = [c for c in self._credentials if c.certificate and c.certificate in names]
+        return next((c for c in matches if not c.expired), matches[0] if matches else None)
 
     def _read_stamp(self) -> tuple[int, int, int] | None:
         try:
@@ -102,7 +103,7 @@ class Callers:
         return status.st_ino, status.st_size, status.st_mtime_ns
 
     def _refresh(self) -> None:
-        """Reads the file again if it has changed since."""
+        """Rereads the file if it has changed."""
         stamp = self._read_stamp()
         if stamp == self._stamp:
             return
@@ -111,7 +112,7 @@ class Callers:
             self._credentials = self._read()
         except SettingsError as error:
             self._on_fault(True)
-            log.error("tokens file not taken", extra={"error": str(error), "in_use": "the one before"})
+            log.error("tokens file ignored", extra={"error": str(error), "in_use": "the previous one"})
             return
         self._on_fault(False)
         log.info("tokens file read", extra={"credentials": len(self._credentials)})
@@ -120,14 +121,14 @@ class Callers:
         try:
             entries = tomllib.loads(self._path.read_text())
         except (OSError, ValueError) as error:
-            raise self._fault(f"{error}; mend the file, `make token` shows an entry") from None
+            raise self._fault(f"{error}; correct the file; `make token` prints an example entry") from None
         callers = entries.pop("caller", [])
         if entries or not isinstance(callers, list) or not callers:
             raise self._fault("must hold [[caller]] tables, at least one, and nothing else")
         credentials = [self._credential(number, entry) for number, entry in enumerate(callers, start=1)]
         hashes = [c.token_hash for c in credentials if c.token_hash]
         if len(set(hashes)) < len(hashes):
-            raise self._fault("two callers have the same token; give each its own")
+            raise self._fault("two entries have the same token; give each caller its own")
         return credentials
 
     def _credential(self, number: int, entry: Any) -> Credential:
@@ -149,12 +150,12 @@ class Callers:
             raise bad("token_sha256", "give either this or certificate")
         if digest and not (isinstance(digest, str) and _HASH.fullmatch(digest)):
             raise bad(
-                "token_sha256", "must be 64 hexadecimal digits; `make token` makes a token and its hash"
+                "token_sha256", "must be 64 hexadecimal digits; `make token` creates a token and its hash"
             )
         if certificate and not isinstance(certificate, str):
-            raise bad("certificate", "must be a name as the certificate states it")
+            raise bad("certificate", "must be a name in the certificate, as text")
         if certificate and not self._certificates:
-            raise bad("certificate", "clients show none: set CGN_TLS_CLIENT_CA, or give token_sha256")
+            raise bad("certificate", "clients present none: set CGN_TLS_CLIENT_CA, or give token_sha256")
         limits = {limit: entry.get(limit) for limit in _LIMITS}
         for limit, value in limits.items():
             if value is not None and (type(value) is not int or value < 0):
@@ -162,8 +163,8 @@ class Callers:
         caller = Caller(name, frozenset(roles), **limits)
         return Credential(caller, bytes.fromhex(digest), certificate, _expiry(entry.get("expires"), bad))
 
-    def _fault(self, what: str) -> SettingsError:
-        return SettingsError(f"CGN_TOKENS_FILE={self._path}: {' '.join(what.split())}")
+    def _fault(self, problem: str) -> SettingsError:
+        return SettingsError(f"CGN_TOKENS_FILE={self._path}: {' '.join(problem.split())}")
 
 
 def _expiry(value: Any, bad: Callable[[str, str], SettingsError]) -> datetime | None:
@@ -172,5 +173,8 @@ def _expiry(value: Any, bad: Callable[[str, str], SettingsError]) -> datetime | 
     if isinstance(value, date):
         return datetime.combine(value, time(), UTC)
     if value is not None:
-        raise bad("expires", "must be a date such as 2027-06-30, without quotes; the token ends as it begins")
+        raise bad(
+            "expires",
+            "must be a date such as 2027-06-30, without quotes; the token expires at its start, UTC",
+        )
     return None

@@ -1,4 +1,4 @@
-"""What happens around every RPC: its id, its caller, its limits, its error, its count, its trace."""
+"""Wraps every RPC: request id, caller, limits, errors, metrics, trace."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ from services.in_flight import InFlight
 
 REQUEST_ID = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-# Probes have no token, and what they learn is no secret.
+# Health checks need no token: probes have none, and health is not secret.
 _OPEN = "/grpc.health."
 _RETRY_SECONDS = 1.0
 
@@ -37,12 +37,13 @@ log = logging.getLogger(__name__)
 
 
 class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Lets RPCs in, gives handlers their parsed request, and ends those that raise.
+    """Admits RPCs, parses their requests, calls their handlers, and turns exceptions into statuses.
 
-    ApiError becomes its rich status, any other exception INTERNAL with a log line. CancelledError is
-    always raised again: an aio handler that swallows it leaks memory in grpc. The request is parsed here,
-    as grpc would answer UNKNOWN to one that is no message. The servers' own health and reflection methods
-    are neither counted nor limited, so that probes do not hide the error rate; health needs no caller.
+    ApiError becomes its rich status; any other exception becomes INTERNAL and a log line. CancelledError is
+    always raised again: an aio handler that swallows it leaks memory in grpc. Requests are parsed here
+        because
+    grpc would answer UNKNOWN to a malformed message. Health and reflection are neither counted nor limited,
+    so that probes do not dilute the error rate; health needs no caller.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         write = handler.response_serializer
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary, parse, write))
-        if iscoroutinefunction(handler.unary_stream):  # health's Watch writes to the context itself
+        if iscoroutinefunction(handler.unary_stream):  # Watch of health writes to the context itself
             writing = self._writing(method, handler.unary_stream, parse)
             return grpc.unary_stream_rpc_method_handler(writing, response_serializer=write)
         if handler.unary_stream:
@@ -83,7 +84,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if handler.stream_stream:  # reflection
             both = self._both(method, handler.stream_stream, parse)
             return grpc.stream_stream_rpc_method_handler(both, response_serializer=write)
-        raise NotImplementedError(f"{method}: client streams are not intercepted")
+        raise NotImplementedError(f"{method}: streams of requests are not supported")
 
     def _unary(
         self, method: str, behaviour: Callable[..., Awaitable[Any]], parse: Parse, write: Write
@@ -136,7 +137,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     @asynccontextmanager
     async def _around(self, method: str, context: Any) -> AsyncIterator[Caller]:
-        """From an RPC's arrival to its end; gives the caller."""
+        """Surrounds an RPC from its arrival to its end; yields the caller."""
         began = time.monotonic()
         metadata = dict(context.invocation_metadata() or ())
         request_id = _request_id(metadata)
@@ -165,13 +166,13 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             await self._abort(method, context, error, request_id)
         except asyncio.CancelledError:
             remaining = context.time_remaining()
-            # The client cancels at its deadline too, and may be a moment ahead of this server's clock.
+            # A client cancels at its deadline, which may be a moment before this server's clock reaches it.
             expired = remaining is not None and remaining < 0.05
             code = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
             raise
-        except grpc.aio.AbortError:  # health's own way to end an RPC
+        except grpc.aio.AbortError:  # raised by health
             raise
-        except NotImplementedError:  # the generated servicer's own answer to what it lacks
+        except NotImplementedError:  # raised by generated servicers for missing methods
             code = grpc.StatusCode.UNIMPLEMENTED
             why = f"{method} is not implemented by this server"
             await self._abort(method, context, ApiError(code, "NOT_IMPLEMENTED", why), request_id)
@@ -191,7 +192,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 self._tracing.end_rpc(span, code, caller.name)
 
     async def _abort(self, method: str, context: Any, error: ApiError, request_id: str) -> None:
-        """Ends an RPC with a rich status; raises grpc's own AbortError."""
+        """Ends an RPC with a rich status. Raises grpc's AbortError."""
         self._metrics.errors.labels(method, error.reason).inc()
         rich = rpc_status.to_status(to_status(error, request_id))
         trailing = (*rich.trailing_metadata, (REQUEST_ID, request_id))
@@ -199,26 +200,29 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
 
 def _request_id(metadata: Mapping[str, Any]) -> str:
-    """The client's id of the request if it is short and plain, else a fresh one."""
-    given = metadata.get(REQUEST_ID, "")
-    return given if isinstance(given, str) and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    """Returns the client's request id if it is valid, else a new one."""
+    request_id = metadata.get(REQUEST_ID, "")
+    valid = isinstance(request_id, str) and _REQUEST_ID.fullmatch(request_id)
+    return request_id if valid else uuid.uuid4().hex
 
 
 def _failure(error: Exception, request_id: str) -> ApiError:
-    """What is told of an exception that is no ApiError."""
-    # A thread needs memory too, for its stack.
+    """Returns the ApiError that is sent for any other exception."""
+    # Starting a thread needs memory for its stack.
     if isinstance(error, MemoryError) or "can't start new thread" in str(error):
-        why = "the server has no memory for this request now; try again later, or ask for less at once"
+        why = (
+            "the server has not enough memory for this request now; try again later, or ask for less at once"
+        )
         code = grpc.StatusCode.RESOURCE_EXHAUSTED
         return ApiError(code, "OUT_OF_MEMORY", why, retry_seconds=_RETRY_SECONDS)
-    why = f"the server failed on this request; its log says why, under request_id {request_id}"
+    why = f"the server failed on this request; its log has the cause under request_id {request_id}"
     return ApiError(grpc.StatusCode.INTERNAL, "INTERNAL", why)
 
 
 async def _send(context: Any, message: bytes) -> None:
-    """Raises CancelledError if the client has gone while its connection had no room for the message.
+    """Sends a message. Raises CancelledError if the client disconnected meanwhile.
 
-    Grpc tells of that by an error of its own, which it would log with its traceback as the server's.
+    grpc raises InternalError then, and would log its traceback as an error of the server.
     """
     try:
         await context.write(message)
@@ -227,7 +231,7 @@ async def _send(context: Any, message: bytes) -> None:
 
 
 def _written(response: Any, write: Write) -> bytes:
-    """Raises MemoryError for a response that cannot be written: its size has been checked before."""
+    """Serialises a response. Raises MemoryError if that fails: sizes have been checked before."""
     try:
         return write(response)
     except EncodeError as error:
@@ -235,12 +239,12 @@ def _written(response: Any, write: Write) -> bytes:
 
 
 def _parsed(raw: bytes, parse: Parse) -> Any:
-    """Raises ApiError, INVALID_ARGUMENT, for bytes that are no message of the type."""
+    """Parses a request. Raises ApiError, INVALID_ARGUMENT, for malformed bytes."""
     try:
         return parse(raw)
     except DecodeError as error:
         raise ApiError(
             grpc.StatusCode.INVALID_ARGUMENT,
             "MALFORMED_REQUEST",
-            f"the request is not a message of this method ({error}); make it with the stubs of protos/",
+            f"the request is not a valid message of this method ({error}); use stubs generated from protos/",
         ) from None

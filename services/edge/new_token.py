@@ -1,4 +1,4 @@
-"""Makes a token: prints its entry for the tokens file to stdout, and the token itself, once, to stderr."""
+"""Creates a token. Prints its entry for the tokens file to stdout, and the token, once, to stderr."""
 
 import argparse
 import secrets
@@ -16,8 +16,14 @@ def main() -> int:
         description=__doc__,
     )
     parser.add_argument("name", help="the caller's name")
-    parser.add_argument("--role", action="append", choices=ROLES, required=True, help="may be given again")
-    parser.add_argument("--days", type=int, default=365, help="how long it is good; default 365")
+    parser.add_argument(
+        "--role",
+        action="append",
+        choices=ROLES,
+        required=True,
+        help="role of the caller; repeat it for several",
+    )
+    parser.add_argument("--days", type=int, default=365, help="days until the token expires; default 365")
     args = parser.parse_args()
     token = f"cgn_{secrets.token_urlsafe(32)}"
     expires = (datetime.now(UTC) + timedelta(days=args.days)).date()
@@ -26,7 +32,7 @@ def main() -> int:
         f'[[caller]]\nname = "{args.name}"\nroles = [{roles}]\n'
         f'token_sha256 = "{token_hash(token).hex()}"\nexpires = {expires}\n'
     )
-    print(f"the token, which nobody can show again: {token}", file=sys.stderr)
+    print(f"the token; store it now, it cannot be shown again: {token}", file=sys.stderr)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""TLS of a server: its certificate, whose clients' certificates it takes, and the names in those."""
+"""TLS of a server: its certificate, verification of client certificates, and the names in them."""
 
 import logging
 import ssl
@@ -13,9 +13,9 @@ log = logging.getLogger(__name__)
 
 
 def server_credentials(settings: EdgeSettings) -> grpc.ServerCredentials | None:
-    """Credentials that follow their files: a renewed certificate is shown from the next handshake on.
+    """Returns credentials that follow their files: a renewed certificate is used from the next handshake on.
 
-    None if no certificate is set. Raises SettingsError if the files do not fit each other.
+    Returns None if no certificate is set. Raises SettingsError if certificate and key do not match.
     """
     cert, key = settings.tls_cert, settings.tls_key
     if cert is None or key is None:
@@ -28,30 +28,30 @@ def server_credentials(settings: EdgeSettings) -> grpc.ServerCredentials | None:
 
 
 class _Files:
-    """The PEM files, read again when one has changed."""
+    """The PEM files, reread when one changes."""
 
     def __init__(self, cert: Path, key: Path, client_ca: Path | None) -> None:
         self._cert, self._key, self._client_ca = cert, key, client_ca
         self._stamps = self._read_stamps()
 
     def read(self) -> Any:
-        """Raises SettingsError."""
+        """Returns grpc's configuration of the files. Raises SettingsError."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            # grpc takes any text, and would then fail at every handshake. No password: never prompt.
+            # grpc accepts any text and would then fail at every handshake. password="": never prompt for one.
             context.load_cert_chain(self._cert, self._key, password="")
         except (ssl.SSLError, OSError, ValueError) as error:
             raise SettingsError(
                 f"CGN_TLS_CERT={self._cert}, CGN_TLS_KEY={self._key}: must be a PEM certificate and the "
-                f"PEM key that it was made for, without a password ({error})"
+                f"private key that belongs to it, without a password ({error})"
             ) from None
         if self._client_ca:
             try:
                 context.load_verify_locations(self._client_ca)
             except (ssl.SSLError, OSError) as error:
                 raise SettingsError(
-                    f"CGN_TLS_CLIENT_CA={self._client_ca}: must hold the PEM certificates that clients' own "
-                    f"are signed by ({error})"
+                    f"CGN_TLS_CLIENT_CA={self._client_ca}: must hold the PEM certificates that signed the "
+                    f"clients' certificates ({error})"
                 ) from None
         roots = self._client_ca.read_bytes() if self._client_ca else None
         return grpc.ssl_server_certificate_configuration(
@@ -59,7 +59,7 @@ class _Files:
         )
 
     def changed(self) -> Any:
-        """The new configuration if a file has changed since; else, or if they are no good, None."""
+        """Returns the new configuration if a file has changed and all are valid, else None."""
         stamps = self._read_stamps()
         if stamps == self._stamps:
             return None
@@ -67,7 +67,7 @@ class _Files:
         try:
             configuration = self.read()
         except SettingsError as error:
-            log.error("certificate not taken", extra={"error": str(error), "in_use": "the one before"})
+            log.error("certificate ignored", extra={"error": str(error), "in_use": "the previous one"})
             return None
         log.info("certificate read")
         return configuration
@@ -84,8 +84,8 @@ class _Files:
 
 
 def certificate_names(context: Any) -> tuple[str, ...]:
-    """Names in the certificate that a client has shown: the common name first; empty if it showed none."""
-    found = context.auth_context()
+    """Returns the names in the client's certificate, the common name first; empty without a certificate."""
+    properties = context.auth_context()
     fields = ("x509_common_name", "x509_subject_alternative_name")
-    names = [value.decode(errors="replace") for field in fields for value in found.get(field, ())]
+    names = [value.decode(errors="replace") for field in fields for value in properties.get(field, ())]
     return tuple(dict.fromkeys(names))

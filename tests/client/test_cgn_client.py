@@ -53,7 +53,7 @@ COUNT = "an integer of 0 or more, below 2^32"
         (lambda: train(dataset=3), "spec.train_cgn.dataset: must be text, is 3"),
         (lambda: train(gpus=-1), f"spec.resources.gpus: must be {COUNT}, is -1"),
         (lambda: train(priority="high"), "spec.priority: must be an integer, -2^31 to 2^31 - 1, is 'high'"),
-        (lambda: train(job_labels={"run": 7}), "spec.labels: must be texts by texts, has 'run': 7"),
+        (lambda: train(job_labels={"run": 7}), "spec.labels: keys and values must be text, has 'run': 7"),
         (lambda: Client(timeout=0), "timeout: must be seconds, more than 0, is 0"),
         (lambda: Client(timeout=cast(Any, "long")), "timeout: must be seconds, more than 0, is 'long'"),
         (lambda: ask("generate", "any", ["a"]), "composites[0]: must be made by composite(), is 'a'"),
@@ -62,8 +62,8 @@ COUNT = "an integer of 0 or more, below 2^32"
         (lambda: sample("x"), "policy: must be a Policy, is 'x'"),
         (lambda: ask("get_job", 3), "job_id: must be text, is 3"),
         (lambda: ask("list_jobs", ["dream"]), "states: 'dream' is unknown; use pending, running"),
-        (lambda: ask("list_jobs", "running"), "states: 'running' is a single one; give a list"),
-        (lambda: train(step=5), "spec.train_cgn.step: is no field; the fields are model_name, dataset"),
+        (lambda: ask("list_jobs", "running"), "states: 'running' is one state; give a list"),
+        (lambda: train(step=5), "spec.train_cgn.step: is unknown; the fields are model_name, dataset"),
     ],
 )
 def test_a_value_that_cannot_be_sent_is_named_with_what_can(call: Callable[[], Any], says: str) -> None:

@@ -22,7 +22,7 @@ def pem(tmp_path: Path) -> str:
     ("given", "env", "field", "cure"),
     [
         ({"token": "abc"}, {}, "token", "give tls (CGN_TLS_CA), or set CGN_INSECURE=1"),
-        ({}, {"CGN_TOKEN": "abc"}, "CGN_TOKEN", "would go to cgn.example:1 for everybody"),
+        ({}, {"CGN_TOKEN": "abc"}, "CGN_TOKEN", "would be sent to cgn.example:1 unencrypted"),
         ({"token": "abc", "tls": False}, {"CGN_TLS": "1"}, "token", "give tls"),
         ({"token": "two words"}, {}, "token", "without spaces"),
         ({"token": "line\nbreak"}, {}, "token", "printable ASCII"),

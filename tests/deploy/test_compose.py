@@ -64,7 +64,8 @@ def test_a_lost_service_is_named_with_the_end_of_its_log(tmp_path: Path) -> None
         os.kill(stack.process("redis-cache").pid, signal.SIGKILL)
         wait_for("the end of redis-cache", lambda: stack.process("redis-cache").exit_code() is not None)
         with pytest.raises(
-            StackError, match=r"(?s)redis-cache.log ends with\n.*\nredis-cache ended \(killed by SIGKILL\)$"
+            StackError,
+            match=r"(?s)The last lines of .*redis-cache.log:\n.*\nredis-cache ended \(killed by SIGKILL\)$",
         ):
             stack.check()
 
@@ -89,7 +90,7 @@ def test_a_port_in_use_is_named_with_the_variable_that_changes_it(tmp_path: Path
 
 
 def test_an_unknown_service_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match="gateway: no such service; there are redis-jobs, "):
+    with pytest.raises(StackError, match="gateway: no such service; the services are redis-jobs, "):
         LocalStack(apart=tmp_path, services=["gateway"])
 
 
@@ -110,7 +111,7 @@ def test_make_up_stops_everything_at_the_end(tmp_path: Path, end: signal.Signals
         services = children(command.process.pid)
         assert len(services) == 2
         assert command.stop(end) == 0
-        assert command.log().endswith("stopped\n")
+        assert command.log().endswith("Stopped\n")
         assert "oO0OoO0OoO0Oo" in (tmp_path / "log/redis-jobs.log").read_text()
         assert "redis-jobs  |" not in command.log() and "overcommit" not in command.log()
     assert not [pid for pid in services if alive(pid)]
@@ -144,7 +145,7 @@ def test_make_up_starts_again_what_died(tmp_path: Path) -> None:
         wait_for("redis-cache", lambda: pongs(table["redis-cache"]))
         wait_for("the worker", lambda: answers(table["worker"]))
         for name in ("redis-cache", "worker"):
-            assert f"\n{name} ended (killed by SIGKILL); starting it again\n" in command.log()
+            assert f"\n{name} ended (killed by SIGKILL); restarting it\n" in command.log()
         # The new worker's lines are shown too, and are for reading; the files keep the JSON.
         ready = re.compile(
             r"^worker      \| \d\d:\d\d:\d\d ready worker=\S+ threads=\d+ gpus=0 memory_mb=\d+$", re.MULTILINE

@@ -28,4 +28,4 @@ def test_the_demo_runs_and_leaves_its_pictures(
         colours = picture.convert("RGB").getcolors(picture.width * picture.height)
         assert colours and len(colours) > 100
     assert re.search(r"serves the new model demo/job-\w+, without a restart", said.out)
-    assert "steps 3" in said.out and "metrics, as Prometheus would scrape them" in said.out
+    assert "steps 3" in said.out and "5. Metrics, from the pages that Prometheus reads" in said.out

@@ -115,7 +115,7 @@ class Reporter:
             # As much as fits a terminal of 80 columns; metrics.jsonl has everything.
             shown = {} if mu_mask is None else {"mu_mask": mu_mask}
             shown |= dict(list(values.items())[:2])
-            self._shown.tell(step, eta_seconds, [f"{name} {value:.3g}" for name, value in shown.items()])
+            self._shown.show(step, eta_seconds, [f"{name} {value:.3g}" for name, value in shown.items()])
         else:
             self._emit("progress", **fields)
 

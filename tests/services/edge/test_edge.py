@@ -91,7 +91,7 @@ def test_a_caller_may_have_a_new_token_beside_the_old(tmp_path: Path) -> None:
         ("other = 1\n" + ENTRY, "and nothing else"),
         ("caller = 3", "must hold [[caller]] tables"),
         ("caller = [3]", "must hold [[caller]] tables"),
-        (ENTRY + ENTRY, "two callers have the same token"),
+        (ENTRY + ENTRY, "two entries have the same token"),
         (ENTRY.replace('"lab"', '"two words"'), "caller 1: name: must be 1 to 64"),
         (
             ENTRY.replace('["generate"]', '["paint"]'),
@@ -102,7 +102,7 @@ def test_a_caller_may_have_a_new_token_beside_the_old(tmp_path: Path) -> None:
         (ENTRY + 'certificate = "lab"', "caller 1: token_sha256: give either this or certificate"),
         (
             ENTRY.replace("token_sha256", "certificate"),
-            "certificate: clients show none: set CGN_TLS_CLIENT_CA",
+            "certificate: clients present none: set CGN_TLS_CLIENT_CA",
         ),
         (ENTRY + 'expires = "2027-01-01"', "caller 1: expires: must be a date such as"),
         (ENTRY + "rpcs_per_second = -1", "caller 1: rpcs_per_second: must be a whole number"),
@@ -143,7 +143,7 @@ def test_certificate_and_key_that_do_not_fit_are_refused(tmp_path: Path) -> None
     junk = tmp_path / "junk.pem"
     junk.write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
     edge = EdgeSettings.from_env({"CGN_TLS_CERT": str(junk), "CGN_TLS_KEY": str(junk)})
-    with pytest.raises(SettingsError, match="must be a PEM certificate and the PEM key that it was made for"):
+    with pytest.raises(SettingsError, match="must be a PEM certificate and the private key that belongs"):
         server_credentials(edge)
 
 

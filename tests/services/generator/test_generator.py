@@ -332,4 +332,4 @@ def test_ended_calls_do_not_hold_the_shutdown(models_dir: Path) -> None:
                 stub.GetModel(pb.GetModelRequest(model="no_such"))
             stub.GetModel(pb.GetModelRequest(model="tiny"))
         assert generator.stop() == 0
-        assert "the grace has ended" not in generator.log()
+        assert "shutdown grace period ended" not in generator.log()
