@@ -1,1 +1,1 @@
-"""What services and trainer share: settings, logs, metrics. Imports nothing else of this project."""
+"""Shared by services and trainer: settings, logs, metrics, Redis. Imports nothing else of this project."""

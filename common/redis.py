@@ -1,4 +1,4 @@
-"""Redis clients with bounded waits, and one line that says what to do when Redis is not there."""
+"""Redis clients with timeouts, and a one-line error for an unreachable Redis."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,43 +12,46 @@ from redis.retry import Retry
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 5.0
 
-# No retries: a command whose answer was lost may have been carried out, and only the caller knows
-# whether doing it again is harmless. Connections that the server has closed are renewed all the same,
-# but with protocol 2 only: under 3, redis-py takes a closed one for one with a notification to read.
+# No retries: a command without an answer may have been executed, and only the caller knows whether it may be
+# repeated. Connections closed by the server are still renewed, but only with protocol 2: with protocol 3,
+# redis-py mistakes a closed connection for one with a pending notification.
 _OPTIONS: dict[str, Any] = {
     "decode_responses": True,
     "protocol": 2,
     "socket_connect_timeout": CONNECT_SECONDS,
     "socket_timeout": ANSWER_SECONDS,
-    "max_connections": 5000,  # redis-py's 100 would lock everyone out while 100 clients watch jobs
+    "max_connections": 5000,  # the default of 100 would be exhausted by 100 clients that watch jobs
 }
 
 
 def client(url: str, **options: Any) -> redis.Redis:
-    """A client that connects on first use; it decodes responses unless options say otherwise."""
+    """Returns a client that connects on first use. It decodes responses unless `options` override that."""
     return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **{**_OPTIONS, **options})
 
 
 def async_client(url: str, **options: Any) -> redis.asyncio.Redis:
-    """As client(), for asyncio."""
+    """Returns a client like client(), for asyncio."""
     return redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **{**_OPTIONS, **options})
 
 
 def not_durable(connection: redis.Redis) -> list[str]:
-    """How a Redis is set up to lose what it has acknowledged; empty also if it does not say.
+    """Returns the settings with which a Redis may lose acknowledged writes.
 
-    Raises redis.exceptions.RedisError if it cannot be reached.
+    The list is empty if there are none, or if the server hides its configuration. Raises
+    redis.exceptions.RedisError if Redis cannot be reached.
     """
-    wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+    required = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
     try:
-        found: Any = {name: connection.config_get(name).get(name) for name in wanted}
-    except redis.ResponseError:  # where others run it for you, it may keep its configuration to itself
+        actual: Any = {name: connection.config_get(name).get(name) for name in required}
+    except redis.ResponseError:  # hosted services may not allow CONFIG GET
         return []
-    return [f"{name} {found[name]}, not {value}" for name, value in wanted.items() if found[name] != value]
+    return [
+        f"{name} {actual[name]}, not {value}" for name, value in required.items() if actual[name] != value
+    ]
 
 
 def absent(url: str, variable: str, error: Exception) -> str:
-    """One line for a Redis that cannot be used: where, why, and the cure. variable: where its URL is set."""
+    """Returns one line for an unreachable Redis: where, why, and the cure. variable: sets its URL."""
     parts = urlsplit(url)
     shown = url.replace(f":{parts.password}@", ":***@") if parts.password else url
     why = " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -1,1 +1,1 @@
-"""Real servers and random models, for the tests and the benchmarks."""
+"""Real servers and random models, for tests and benchmarks."""

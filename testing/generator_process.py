@@ -1,4 +1,4 @@
-"""A real generator process, for tests."""
+"""A real generator process."""
 
 import urllib.request
 from pathlib import Path
@@ -10,11 +10,11 @@ from cgn_client import Client
 from services.probe import probe
 from testing.processes import ModuleProcess, free_port, wait_for
 
-_WARM_UP_ROWS = 3  # of each model that is loaded
+_WARM_UP_ROWS = 3  # rows computed when a model is loaded
 
 
 class GeneratorProcess(ModuleProcess):
-    """`python -m services.generator` on free ports; ready when made, stopped at the end of `with`."""
+    """`python -m services.generator` on free ports. The constructor waits until it serves."""
 
     def __init__(
         self, models_dir: Path, cache_url: str = "none", module: str = "services.generator", **env: str
@@ -43,7 +43,7 @@ class GeneratorProcess(ModuleProcess):
         return probe(self.address, 1.0, self.env) == "SERVING"
 
     def metrics(self) -> dict[str, float]:
-        """The sums of all samples by sample name, and by `name{label value}` for each of its labels."""
+        """Returns sums of samples by name, and by `name{label value}` for each label."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics_port}/metrics") as page:
             text = page.read().decode()
         values: dict[str, float] = {}
@@ -54,9 +54,9 @@ class GeneratorProcess(ModuleProcess):
         return values
 
     def settled_metrics(self) -> dict[str, float]:
-        """metrics() when every row that requests had computed is on the engine's account too.
+        """Returns metrics() once the engine has counted every computed row.
 
-        The engine may count a batch a moment after the answer has gone out.
+        The engine may count a batch shortly after its response was sent.
         """
 
         def settled() -> dict[str, float] | None:
@@ -64,8 +64,8 @@ class GeneratorProcess(ModuleProcess):
             computed = values.get("cgn_rows_total{computed}", 0.0) + _WARM_UP_ROWS * values["cgn_model_info"]
             return values if values["cgn_batch_rows_sum"] == computed else None
 
-        found: dict[str, float] = wait_for("the engine's metrics", settled)
-        return found
+        metrics: dict[str, float] = wait_for("the engine's metrics", settled)
+        return metrics
 
     def __enter__(self) -> Self:
         return self

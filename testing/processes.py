@@ -1,4 +1,4 @@
-"""What tests of real processes need: free ports, waiting, and processes that never outlive their test."""
+"""Helpers for real processes: free ports, waiting, and processes that end with their `with` block."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from common.settings import REPO
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """Returns a free port of 127.0.0.1."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -22,16 +22,16 @@ def free_port() -> int:
 
 
 def wait_for(what: str, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Waits until the condition gives something true, and gives that; the limit only ends a hanging test."""
+    """Waits until the condition is true and returns its value. After `seconds`, AssertionError: it hangs."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.05)
-    return found
+    return value
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of this id runs; a zombie does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
@@ -39,7 +39,7 @@ def alive(pid: int) -> bool:
 
 
 class ModuleProcess:
-    """`python -m MODULE ARGUMENTS...` with its output in a file; killed at the end of `with` if need be."""
+    """`python -m MODULE ARGUMENTS...`, with its output in a file; killed at the end of `with`."""
 
     def __init__(self, module: str, *arguments: str, log: Path, env: dict[str, str]) -> None:
         self.env = env
@@ -58,14 +58,14 @@ class ModuleProcess:
         return self._log_path.read_text()
 
     def wait_for_log(self, text: str) -> None:
-        def said() -> bool:
+        def logged() -> bool:
             assert self.process.poll() is None, self.log()
             return text in self.log()
 
-        wait_for(f"{text!r} in the log", said)
+        wait_for(f"{text!r} in the log", logged)
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
-        """Stops it as an operator does, and gives its exit status."""
+        """Sends a signal and returns the exit status."""
         self.process.send_signal(signum)
         return self.process.wait(40)
 

@@ -1,4 +1,4 @@
-"""A redis-server of a test's own, with the flags that docker-compose.yml gives it."""
+"""A redis-server process, with the flags of docker-compose.yml."""
 
 import subprocess
 import time
@@ -15,11 +15,11 @@ from deploy.compose import read_stack
 
 _START_SECONDS = 15.0
 _STOP_SECONDS = 10.0
-_OWN_FLAGS = {"--bind", "--protected-mode", "--port", "--loglevel", "--dir"}  # a container's; here others
+_OWN_FLAGS = {"--bind", "--protected-mode", "--port", "--loglevel", "--dir"}  # specific to containers
 
 
 def _flags(name: str) -> tuple[str, ...]:
-    """What makes the Redis of the compose file's service the one it is."""
+    """Returns the flags of a Redis service of the compose file, without those specific to containers."""
     (service,) = [service for service in read_stack({}).services if service.name == name]
     words = service.command[1:]
     pairs = zip(words[::2], words[1::2], strict=True)
@@ -31,12 +31,12 @@ CACHE_FLAGS = _flags("redis-cache")
 
 
 class LocalRedis:
-    """A redis-server process on 127.0.0.1, started when made, stopped by stop() or the end of `with`."""
+    """A redis-server process on 127.0.0.1; stop() or the end of `with` stops it."""
 
     def __init__(self, port: int, directory: Path, flags: Sequence[str] = ()) -> None:
-        """directory: for its data and log, made if need be. flags: JOBS_FLAGS, CACHE_FLAGS or others.
+        """directory: for data and log, created if necessary. flags: JOBS_FLAGS, CACHE_FLAGS or others.
 
-        Raises RuntimeError with the last line of its log if it does not answer.
+        Raises RuntimeError with the last line of the log if the server does not answer.
         """
         directory.mkdir(parents=True, exist_ok=True)
         self.url = f"redis://127.0.0.1:{port}/0"
@@ -53,7 +53,7 @@ class LocalRedis:
         with client(self.url) as connection:
             while time.monotonic() < deadline and self.process.poll() is None:
                 try:
-                    # Another server on this port would answer too, while ours has ended or is about to.
+                    # Another server may listen on this port and answer instead.
                     if connection.info("server")["process_id"] == self.process.pid:
                         return
                 except redis.RedisError:
@@ -64,7 +64,7 @@ class LocalRedis:
         raise RuntimeError(f"redis-server did not start at {self.url}: {lines[-1] if lines else 'no log'}")
 
     def stop(self) -> None:
-        """Ends the server and waits for it."""
+        """Stops the server and waits until it has ended."""
         self.process.terminate()
         try:
             self.process.wait(_STOP_SECONDS)

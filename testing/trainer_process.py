@@ -1,4 +1,4 @@
-"""The trainer service as a process, for tests."""
+"""A real trainer process."""
 
 from pathlib import Path
 from typing import Any, Self
@@ -31,7 +31,7 @@ class TrainerProcess(ModuleProcess):
         self.stub = pb_grpc.TrainerServiceStub(self.channel)
 
     def restart(self) -> None:
-        """Kills the service and starts it again, at the same address."""
+        """Kills the service and restarts it at the same address."""
         self.kill()
         self.process = ModuleProcess("services.trainer", log=self._log_path, env=self.env).process
 
@@ -43,15 +43,15 @@ class TrainerProcess(ModuleProcess):
         wait_for(f"the trainer to be {expected}", healthy)
 
     def metrics(self) -> dict[str, dict[tuple[str, ...], float]]:
-        """Samples by name, and by the values of their labels in order of the labels' names."""
+        """Returns samples by name, and by their label values in the order of the labels' names."""
         with urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics") as page:
             text = page.read().decode()
-        found: dict[str, dict[tuple[str, ...], float]] = {}
+        samples: dict[str, dict[tuple[str, ...], float]] = {}
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 labels = tuple(value for _, value in sorted(sample.labels.items()))
-                found.setdefault(sample.name, {})[labels] = sample.value
-        return found
+                samples.setdefault(sample.name, {})[labels] = sample.value
+        return samples
 
     def submit(self, *, request_id: str = "", validate_only: bool = False, **fields: Any) -> pb.Job:
         spec = pb.JobSpec(train_cgn=pb.TrainCgnSpec(**{"lr_generator": 0.05, **fields}))

@@ -27,8 +27,8 @@ if _version_not_supported:
 
 
 class GeneratorServiceStub:
-    """Serves resident CGN models. Errors carry google.rpc.ErrorInfo (domain "cgn"), and
-    google.rpc.BadRequest with field violations where the request is at fault.
+    """Serves CGN models. Errors carry google.rpc.ErrorInfo (domain "cgn"). An error caused by the request also
+    carries google.rpc.BadRequest with field violations.
     """
 
     def __init__(self, channel):
@@ -90,21 +90,21 @@ class GeneratorServiceStub:
 
 
 class GeneratorServiceServicer:
-    """Serves resident CGN models. Errors carry google.rpc.ErrorInfo (domain "cgn"), and
-    google.rpc.BadRequest with field violations where the request is at fault.
+    """Serves CGN models. Errors carry google.rpc.ErrorInfo (domain "cgn"). An error caused by the request also
+    carries google.rpc.BadRequest with field violations.
     """
 
     def Generate(self, request, context):
-        """Generates composites, and on demand the mechanisms' own outputs. The same factors and the same
-        model digest give the same pixels, whoever asks and whatever else is asked with them.
+        """Generates composites and, on request, outputs of single mechanisms. The same factors and the same model
+        digest always give the same pixels, whatever else is in the request or the batch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Interpolate(self, request, context):
-        """Generates the images on the way from one composite to another, each sent as soon as it is made; or one
-        animation of them. What differs between the two ends moves, all else stays.
+        """Generates a sequence of images from one composite to another, each sent as soon as it is computed, or one
+        animation of them. Factors that differ between the two ends change; the others stay constant.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,25 +112,25 @@ class GeneratorServiceServicer:
 
     def GenerateProduct(self, request, context):
         """Generates every combination of sets of factors, in chunks: a header first, then the combinations in
-        order, shapes slowest, backgrounds fastest. Number i has shape i / (T * B), texture i / B % T and
-        background i % B of T textures and B backgrounds. The memory taken does not grow with the number of
-        combinations, and little is made ahead of a client who does not read.
+        order. Backgrounds change fastest, shapes slowest: with T textures and B backgrounds, combination i has
+        shape i / (T * B), texture i / B % T and background i % B. Memory use does not grow with the number of
+        combinations. The server computes only a little ahead of a slow reader.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Sample(self, request, context):
-        """Generates labelled random counterfactuals without end, to train from: a header first, then batches.
-        Sample i is a function of the model's digest, the seed, the policy and i alone, so a stream can be
-        resumed, and be split among readers. Little is made ahead of a client who does not read.
+        """Generates an endless stream of random labelled counterfactuals, for training: a header first, then
+        batches. Sample i is a function of the model's digest, the seed, the policy and i only. So a stream can
+        be resumed, and be split among readers. The server computes only a little ahead of a slow reader.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Lists every model version that can be asked for, newest version of a model first.
+        """Lists every available model version, sorted by name, newest version first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,32 +144,32 @@ class GeneratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LoadModel(self, request, context):
-        """Loads a version and warms it up; answers when it is resident. Where memory is short, the versions least
-        recently used are unloaded; if it still does not fit: RESOURCE_EXHAUSTED (MODEL_MEMORY) with the numbers.
+        """Loads a version and warms it up; responds once it is loaded. If memory is short, the least recently used
+        versions are unloaded. If it still does not fit: RESOURCE_EXHAUSTED (MODEL_MEMORY) with the sizes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnloadModel(self, request, context):
-        """Stops serving a version and frees its memory once the requests under way have been answered. Requests for
-        it are refused with FAILED_PRECONDITION (MODEL_UNLOADED) until LoadModel or a restart.
+        """Stops serving a version and frees its memory once its running requests have ended. New requests for the
+        version are refused with FAILED_PRECONDITION (MODEL_UNLOADED) until LoadModel or a restart.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteModel(self, request, context):
-        """Removes a version from the models directory, for good. Requests under way are answered. Refused while
-        `stable` points at it: FAILED_PRECONDITION (MODEL_ALIASED).
+        """Deletes a version from the models directory; this cannot be undone. Running requests are answered.
+        Refused while `stable` points at the version: FAILED_PRECONDITION (MODEL_ALIASED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetAlias(self, request, context):
-        """Points an alias at a version, or takes it away. Requests by the alias are answered by the version before
-        until the new one is loaded and warm; if it does not load, nothing changes: FAILED_PRECONDITION.
+        """Points an alias at a version, or removes the alias. The previous version answers requests by the alias
+        until the new version is loaded and warm. If loading fails, the alias stays: FAILED_PRECONDITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -237,8 +237,8 @@ def add_GeneratorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GeneratorService:
-    """Serves resident CGN models. Errors carry google.rpc.ErrorInfo (domain "cgn"), and
-    google.rpc.BadRequest with field violations where the request is at fault.
+    """Serves CGN models. Errors carry google.rpc.ErrorInfo (domain "cgn"). An error caused by the request also
+    carries google.rpc.BadRequest with field violations.
     """
 
     @staticmethod

@@ -26,9 +26,8 @@ if _version_not_supported:
 
 
 class TrainerServiceStub:
-    """Accepts jobs, keeps their record in Redis and shows their progress. Errors carry
-    google.rpc.ErrorInfo (domain "cgn"), and google.rpc.BadRequest with field violations where the
-    request is at fault.
+    """Accepts jobs, stores their records in Redis and reports their progress. Errors carry google.rpc.ErrorInfo
+    (domain "cgn"). An error caused by the request also carries google.rpc.BadRequest with field violations.
     """
 
     def __init__(self, channel):
@@ -85,20 +84,19 @@ class TrainerServiceStub:
 
 
 class TrainerServiceServicer:
-    """Accepts jobs, keeps their record in Redis and shows their progress. Errors carry
-    google.rpc.ErrorInfo (domain "cgn"), and google.rpc.BadRequest with field violations where the
-    request is at fault.
+    """Accepts jobs, stores their records in Redis and reports their progress. Errors carry google.rpc.ErrorInfo
+    (domain "cgn"). An error caused by the request also carries google.rpc.BadRequest with field violations.
     """
 
     def SubmitJob(self, request, context):
-        """Queues a job, or with validate_only only checks its spec and fills in the defaults.
+        """Queues a job. With validate_only, checks its spec and fills in the defaults without queueing the job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetJob(self, request, context):
-        """Returns a job as it stands.
+        """Returns a job in its current state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,44 +110,44 @@ class TrainerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelJob(self, request, context):
-        """Asks a job to stop. A queued job is cancelled at once; a running one finishes its step, keeps a
-        checkpoint and ends as CANCELLED within seconds, or is killed 20 seconds later and keeps its last one.
-        Cancelling a finished job changes nothing.
+        """Asks a job to stop. A queued job is cancelled at once. A running job finishes its step, writes a
+        checkpoint and ends as CANCELLED within seconds. After 20 seconds it is killed, and its previous
+        checkpoint remains. Cancelling an ended job changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeJob(self, request, context):
-        """Queues a new job that goes on from the last checkpoint of a failed or cancelled one.
+        """Queues a new job that continues from the last checkpoint of a failed or cancelled job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryJob(self, request, context):
-        """Queues a new job that does the same as an ended one, from the beginning.
+        """Queues a new job with the spec of an ended job; it starts from the beginning.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteJob(self, request, context):
-        """Forgets a job that has ended, with its event log and its files; the models it published stay.
+        """Deletes an ended job, its event log and its files. Models that the job published stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchJob(self, request, context):
-        """Streams a job's events, the past ones first, until the job has ended.
+        """Streams a job's events, past events first, until the job has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetArtifact(self, request, context):
-        """Streams a file that a job has made: first what it is, then its bytes.
+        """Streams a file of a job: first its description, then its bytes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -212,9 +210,8 @@ def add_TrainerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TrainerService:
-    """Accepts jobs, keeps their record in Redis and shows their progress. Errors carry
-    google.rpc.ErrorInfo (domain "cgn"), and google.rpc.BadRequest with field violations where the
-    request is at fault.
+    """Accepts jobs, stores their records in Redis and reports their progress. Errors carry google.rpc.ErrorInfo
+    (domain "cgn"). An error caused by the request also carries google.rpc.BadRequest with field violations.
     """
 
     @staticmethod
