@@ -1,1 +1,1 @@
-"""The losses of the papers, each under its equation number."""
+"""Losses of the papers, by subject: equation 4 and its terms, masks, textures, adversarial training."""

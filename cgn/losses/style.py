@@ -1,6 +1,6 @@
-"""Style losses: how far the textures of two images are apart, wherever in the image they lie.
+"""Style losses: the distance of two images' textures, wherever in the images the textures lie.
 
-Both compare Gram matrices (Gatys et al. 2015), which know which features occur together but not where.
+Both losses compare Gram matrices (Gatys et al. 2015), which hold which features occur together but not where.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from cgn.errors import CgnInputError
 class StyleLoss(nn.Module):
     """Distance of Gram matrices of one layer of fixed random filters of several sizes.
 
-    A single layer of random filters rivals VGG features for textures (Ustyuzhaninov et al. 2016), needs no
-    download and costs next to nothing. Pairs are of the same class.
+    A single layer of random filters rivals VGG features for textures (Ustyuzhaninov et al. 2016). It needs no
+    download and costs little. Both images of a pair have the same class.
     """
 
     def __init__(self, sizes: tuple[int, ...] = (3, 5, 7), filters: int = 32) -> None:
@@ -28,7 +28,7 @@ class StyleLoss(nn.Module):
             self.register_buffer(f"filters_{size}", weight, persistent=False)
 
     def forward(self, x_generated: torch.Tensor, x_real: torch.Tensor) -> torch.Tensor:
-        """Mean absolute difference of the Gram matrices of image pairs (N, 3, H, W) in [-1, 1]."""
+        """Returns the mean absolute difference of Gram matrices of image pairs (N, 3, H, W) in [-1, 1]."""
         distance = x_generated.new_zeros(())
         for weight in self.buffers():
             g, g_real = _random_gram(x_generated, weight), _random_gram(x_real, weight)
@@ -37,35 +37,35 @@ class StyleLoss(nn.Module):
 
 
 def _random_gram(x_NCHW: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    # Every other position is evidence enough, at a quarter of the cost.
+    # Every other position is enough, at a quarter of the cost.
     h_NFP = F.relu(F.conv2d(x_NCHW, weight, stride=2)).flatten(2)
     return h_NFP @ h_NFP.transpose(1, 2) / h_NFP.shape[2]
 
 
-VGG16_FILE = "vgg16-397923af.pth"  # torchvision's name for its weights trained on ImageNet
-VGG16_BN_FILE = "vgg16_bn-6c64b313.pth"  # the same of the variant with batch norm
-VGG16_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))  # channels of its first convolutions
+VGG16_FILE = "vgg16-397923af.pth"  # torchvision's name of its ImageNet weights
+VGG16_BN_FILE = "vgg16_bn-6c64b313.pth"  # the same for the variant with batch norm
+VGG16_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))  # channels of the convolutions
 
-# Of each block's distance, as the authors' code has them for Wildlife MNIST, whose textures are photographs:
-# squares of its weights 0.01, 0.05, 0 and 0.01, times 5,000.
+# Weights of the blocks' distances in the authors' code for Wildlife MNIST, whose textures are photographs:
+# squares of the code's weights 0.01, 0.05, 0 and 0.01, times 5,000.
 VGG16_BLOCK_WEIGHTS = (0.5, 12.5, 0.0, 0.5)
 
-_COUNTER = "num_batches_tracked"  # of batch norm; changes no feature, and old files lack it
+_COUNTER = "num_batches_tracked"  # of batch norm; does not affect features, and old files lack it
 
 
 class Vgg16StyleLoss(nn.Module):
-    """Distance of Gram matrices of layers of a VGG16 that has learnt ImageNet (Johnson et al. 2016).
+    """Distance of Gram matrices of layers of a VGG16 trained on ImageNet (Johnson et al. 2016).
 
-    The layers are relu1_2, relu2_2, relu3_3 and relu4_3; a Gram matrix is divided by channels, height and
-    width of its layer. As in the authors' code, images go in as they are, in [-1, 1], without the means and
-    deviations of ImageNet. Unlike there, pairs are of the same class: from a real image of another class a
-    generated one can only learn what all classes have in common.
+    The layers are relu1_2, relu2_2, relu3_3 and relu4_3. A Gram matrix is divided by the channels, height and
+    width of its layer. As in the authors' code, images enter in [-1, 1], without ImageNet's mean and standard
+    deviation. Unlike in the authors' code, both images of a pair have the same class: from a real image of
+    another class, a generated image can learn only the properties that all classes share.
 
     Args:
-        weights: path of torchvision's state dict, a file of tensors that is read without running any code in
-            it; empty: its name in the cache of torch.hub. Nothing is downloaded.
-        batch_norm: the variant with batch norm, and as layers the maxima pooled of the four, as the paper
-            has it for ImageNet (appendix C.3).
+        weights: path of torchvision's state dict, read without running any code in the file; empty for
+            torchvision's file name in the cache of torch.hub. Nothing is downloaded.
+        batch_norm: use the variant with batch norm, and its features after the max pooling that follows each
+            of the four layers, as the paper does for ImageNet (appendix C.3).
 
     Raises:
         CgnInputError: no such file, or not the weights of a VGG16.
@@ -83,7 +83,7 @@ class Vgg16StyleLoss(nn.Module):
                 channels = wider
             layers.append(nn.MaxPool2d(2))
             self._ends.append(len(layers) if batch_norm else len(layers) - 1)
-        # torchvision's numbering of its layers, so its names are ours.
+        # The numbering of layers is torchvision's, so parameters have torchvision's names.
         self.features = nn.Sequential(*layers)
         names = {name: t for name, t in self.state_dict().items() if not name.endswith(_COUNTER)}
         self.load_state_dict(
@@ -97,9 +97,10 @@ class Vgg16StyleLoss(nn.Module):
         x_real: torch.Tensor,
         block_weights: Sequence[float] = VGG16_BLOCK_WEIGHTS,
     ) -> torch.Tensor:
-        """Weighted mean absolute difference of the Gram matrices of image pairs (N, 3, H, W) in [-1, 1].
+        """Returns the weighted mean absolute difference of image pairs' Gram matrices.
 
-        No gradient flows to ``x_real``. ``block_weights``: of the four layers, 0 or more.
+        Images are (N, 3, H, W) in [-1, 1]. No gradient flows to ``x_real``. ``block_weights`` are those of
+        the four layers, each 0 or more.
         """
         with torch.no_grad():
             real = self._grams(x_real, block_weights)
@@ -110,7 +111,7 @@ class Vgg16StyleLoss(nn.Module):
         return distance
 
     def _grams(self, x_NCHW: torch.Tensor, block_weights: Sequence[float]) -> list[torch.Tensor]:
-        """The Gram matrices (N, F, F) of the blocks that have a weight."""
+        """Returns the Gram matrices (N, F, F) of the blocks whose weight is above 0."""
         grams, start = [], 0
         last = max((i for i, weight in enumerate(block_weights) if weight), default=-1)
         for weight, end in zip(block_weights[: last + 1], self._ends, strict=False):
@@ -123,7 +124,7 @@ class Vgg16StyleLoss(nn.Module):
 
 
 def _read_vgg16(weights: str, file: str, expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors of a state dict file that are expected, each in its shape. Raises CgnInputError."""
+    """Returns the expected tensors of a state dict file, each in its shape. Raises CgnInputError."""
     path = Path(weights).expanduser() if weights else Path(torch.hub.get_dir()) / "checkpoints" / file
     if not path.is_file():
         cure = f"put https://download.pytorch.org/models/{file} there, or give its path"

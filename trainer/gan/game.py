@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from cgn.losses import masks_and_game as losses
+from cgn.losses.gan import adversarial_discriminator, adversarial_generator, r1_penalty
 from trainer.gan.discriminator import Discriminator
 from trainer.run.precision import half_precision
 
@@ -59,9 +59,9 @@ class Opponent:
         with half_precision(self._device):
             score_real = self._discriminator(real, label_N).float()
             score_fake = self._discriminator(fake.detach(), label_N).float()
-        loss = losses.adversarial_discriminator(score_real, score_fake)
+        loss = adversarial_discriminator(score_real, score_fake)
         if with_r1:
-            loss = loss + R1_EVERY * R1_WEIGHT / 2 * losses.r1_penalty(score_real, real)
+            loss = loss + R1_EVERY * R1_WEIGHT / 2 * r1_penalty(score_real, real)
         set_rate(self._adam, rate)
         self._adam.zero_grad()
         loss.backward()
@@ -74,7 +74,7 @@ class Opponent:
         with half_precision(self._device):
             score = self._discriminator(fake, label_N).float()
         self._discriminator.requires_grad_(True)
-        return losses.adversarial_generator(score)
+        return adversarial_generator(score)
 
 
 class AccumulatingOpponent:
@@ -111,9 +111,9 @@ class AccumulatingOpponent:
         with_r1 = done % R1_EVERY == 0
         x_gt = x_gt.clone().requires_grad_(with_r1)
         score_real = self._discriminator(x_gt, label_N)
-        loss = losses.adversarial_discriminator(score_real, self._discriminator(x_gen.detach(), label_N))
+        loss = adversarial_discriminator(score_real, self._discriminator(x_gen.detach(), label_N))
         if with_r1:
-            loss = loss + R1_EVERY * R1_WEIGHT / 2 * losses.r1_penalty(score_real, x_gt)
+            loss = loss + R1_EVERY * R1_WEIGHT / 2 * r1_penalty(score_real, x_gt)
         (weight * loss).backward()
         return loss.detach()
 
@@ -122,7 +122,7 @@ class AccumulatingOpponent:
         self._discriminator.requires_grad_(False)
         score = self._discriminator(x_gen, label_N)
         self._discriminator.requires_grad_(True)
-        return losses.adversarial_generator(score)
+        return adversarial_generator(score)
 
 
 @torch.no_grad()

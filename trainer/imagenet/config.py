@@ -66,6 +66,12 @@ class Settings:
     one_class: bool
     weight_adversarial: float = 0.0
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights by term: λ1 to λ6 in the order of equation 4, then "adversarial"."""
+        values = asdict(self).items()
+        return {name.removeprefix("weight_"): value for name, value in values if name.startswith("weight_")}
+
 
 def _vgg(weight: float) -> float:
     """What multiplies the distance of two Gram matrices for a weight w of the authors' code: w² · 5,000."""
@@ -250,7 +256,7 @@ class TrainImagenetConfig:
         if self.mask_lowest >= self.mask_highest:
             allowed = f"must be below mask_highest, {self.mask_highest:g}"
             raise FieldError("mask_lowest", f"{allowed}, is {self.mask_lowest:g}")
-        if not any(value for name, value in asdict(self.settings).items() if name.startswith("weight_")):
+        if not any(self.settings.weights.values()):
             raise FieldError("weight_l1", "must be above 0 where the weights of all other losses are 0")
         if self.refine and not self.settings.weight_l1:
             raise FieldError("refine", "must be false without L_rec, from which the network learns")

@@ -8,7 +8,7 @@ from cgn.composer import compose
 from cgn.data import ImageSet
 from cgn.families.mnist import network as mnist
 from cgn.families.mnist.network import MnistCGN
-from cgn.losses import masks_and_game as losses
+from cgn.losses.masks import binary_entropy, edge_loss, mask_interval
 from cgn.losses.style import StyleLoss, Vgg16StyleLoss
 from cgn.metrics.masks import frame_width
 from trainer.gan.discriminator import Discriminator
@@ -78,9 +78,9 @@ class JointStage:
         ramp = min(1.0, done / (BINARY_RAMP * self.steps))
         terms = {
             "adversarial": self._opponent.judge(x_gen, label_N),
-            "binary": losses.binary_entropy(m),
-            "mask": losses.mask_interval(m, config.mask_lowest, config.mask_highest)
-            + losses.border_mass(m, frame_width(self._network.resolution)),
+            "binary": binary_entropy(m),
+            "mask": mask_interval(m, config.mask_lowest, config.mask_highest)
+            + edge_loss(m, frame_width(self._network.resolution)),
             "style": self._style_loss(x_gen, x_NCHW.detach()),
         }
         loss_g = (

@@ -1,4 +1,4 @@
-"""Style losses: they know a texture from another, not where it lies."""
+"""Style losses: they separate textures, wherever in the picture these lie."""
 
 from pathlib import Path
 from typing import Any
@@ -6,16 +6,17 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torchvision.models.vgg import cfgs, make_layers  # type: ignore[import-untyped]
 
 from cgn.errors import CgnInputError
 from cgn.losses.style import VGG16_BLOCKS, VGG16_FILE, StyleLoss, Vgg16StyleLoss
 
-# Where torchvision has the convolutions among the features of its VGG16.
+# Indices of the convolutions among the features of torchvision's VGG16.
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)
 
 
 def random_state() -> dict[str, torch.Tensor]:
-    """Random weights under torchvision's names, with one of the names that are of no use here."""
+    """Random weights under torchvision's names, and one tensor that the loss does not use."""
     torch.manual_seed(0)
     state = {"classifier.0.bias": torch.zeros(8)}
     before = 3
@@ -41,7 +42,7 @@ def style(request: pytest.FixtureRequest, weights: Path) -> nn.Module:
 
 
 @pytest.mark.parametrize("resolution", [32, 64])
-def test_style_knows_a_texture_from_another_but_not_where_it_lies(style: nn.Module, resolution: int) -> None:
+def test_a_style_loss_separates_textures_but_not_their_places(style: nn.Module, resolution: int) -> None:
     stripes = torch.full((1, 3, resolution, resolution), -1.0)
     stripes[..., ::4] = 1
     shifted = stripes.roll((4, 8), dims=(2, 3))
@@ -49,7 +50,7 @@ def test_style_knows_a_texture_from_another_but_not_where_it_lies(style: nn.Modu
     assert float(style(stripes, shifted)) < 0.05 * float(style(stripes, stripes.transpose(2, 3)))
 
 
-def test_the_filters_are_fixed_and_only_the_generated_image_is_pulled(weights: Path) -> None:
+def test_the_filters_are_fixed_and_only_the_generated_image_gets_a_gradient(weights: Path) -> None:
     assert not list(StyleLoss().parameters())
     vgg16 = Vgg16StyleLoss(str(weights))
     assert not any(parameter.requires_grad for parameter in vgg16.parameters())
@@ -94,7 +95,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
 
 
 class Dangerous:
-    """Unpickling one would write a file."""
+    """An object whose unpickling would write a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -111,3 +112,35 @@ def test_no_code_in_the_file_is_run(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "some.pth")
     with pytest.raises(CgnInputError, match="holds a list"):
         Vgg16StyleLoss(str(tmp_path / "some.pth"))
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_the_layers_are_torchvision_s(tmp_path: Path, batch_norm: bool) -> None:
+    torch.manual_seed(0)
+    features = make_layers(cfgs["D"], batch_norm=batch_norm).eval()
+    for layer in features:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean = torch.randn(layer.num_features)
+    state = {f"features.{name}": tensor for name, tensor in features.state_dict().items()}
+    state = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    torch.save(state, tmp_path / "vgg16.pth")
+    style = Vgg16StyleLoss(str(tmp_path / "vgg16.pth"), batch_norm=batch_norm)
+
+    x, y = torch.rand(2, 1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    pools = [i for i, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
+
+    def gram(picture: torch.Tensor, block: int) -> torch.Tensor:
+        # The features before the pooling; with batch norm, those after it.
+        h = features[: pools[block] + batch_norm](picture).flatten(2)
+        return h @ h.mT / (h.shape[1] * h.shape[2])
+
+    with torch.no_grad():
+        for block in range(4):
+            only = [float(i == block) for i in range(4)]
+            expected = (gram(x, block) - gram(y, block)).abs().mean()
+            torch.testing.assert_close(style(x, y, only), expected)
+            assert float(expected) > 0
+        apart = style(x, y, (0.0, 1.0, 0.0, 0.0)) + 2 * style(x, y, (0.0, 0.0, 1.0, 0.0))
+        torch.testing.assert_close(style(x, y, (0.0, 1.0, 2.0, 0.0)), apart)

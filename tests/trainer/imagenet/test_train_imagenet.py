@@ -312,7 +312,7 @@ def test_a_start_model_that_does_not_fit_is_refused(folder: Path) -> None:
     publish_random(folder / "models", "digits")
     publish_random_imagenet(folder / "models", "bare", reference=0)
     for name, says in (
-        ("digits", "of family imagenet, is of mnist"),
+        ("digits", "be of family imagenet, is of mnist"),
         ("bare", "have its unconstrained cGAN"),
     ):
         with pytest.raises(RunError, match=f"start_model: {name} v1 must {says}"):
