@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from cgn.families.mnist_authors.network import AuthorsMnistCGN
-from cgn.imports.import_weights import mnist_fields
+from cgn.imports.card_fields import mnist_fields
 from cgn.noise import MECHANISMS
 from cgn.store import checkpoint
 

@@ -8,7 +8,7 @@ from functools import partial
 from cgn.errors import CgnInputError
 from cgn.families.imagenet.network import ImagenetSizes
 from cgn.imports.authors_weights import AUTHORS_SIZES
-from cgn.imports.import_weights import import_model
+from cgn.imports.import_model import import_model
 from trainer.imagenet.import_weights_config import ImportWeightsConfig
 from trainer.run.context import Published, RunContext, RunError
 from trainer.run.provenance import provenance
@@ -37,7 +37,7 @@ def import_weights(
         sizes=sizes,
         only_while=context.run_dir,
         training=training,
-        tell=context.reporter.log,
+        log=context.reporter.log,
     )
     try:
         return publish_once(context, name, training, make)

@@ -7,7 +7,7 @@ import torch
 
 from cgn.card import MaskBounds, ModelCard
 from cgn.families.imagenet.network import ImagenetCGN
-from cgn.imports.import_weights import NOT_MEASURED, NOT_TRAINED, OBJECTS
+from cgn.imports.card_fields import NOT_MEASURED, NOT_TRAINED, OBJECTS
 from cgn.metrics.collapse import MEAN_BELOW, measure_network, verdict
 from trainer.imagenet.config import TrainImagenetConfig
 from trainer.mnist.collapse_report import summary

@@ -16,7 +16,7 @@ from cgn.families.imagenet.biggan import BigGANSizes
 from cgn.families.imagenet.network import ImagenetSizes
 from cgn.families.imagenet.u2net import DEPTH
 from cgn.imports.authors_weights import assemble_cgn
-from cgn.imports.import_weights import NOT_MEASURED, NOT_TRAINED, OBJECTS
+from cgn.imports.card_fields import NOT_MEASURED, NOT_TRAINED, OBJECTS
 from trainer.imagenet import biggan as train_biggan
 from trainer.imagenet import saliency as train_saliency
 from trainer.imagenet.start_config import StartImagenetConfig

@@ -1,5 +1,7 @@
 """A model of random weights, for those who have none: it says so, and its pictures differ."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,10 @@ def test_a_random_model_says_that_it_is_and_its_pictures_differ(
         assert float((pictures[0] - pictures[1]).abs().mean()) > 0.1
     assert main(["random", "--models-dir", str(tmp_path)], SIZES) == 2
     assert "exists and never changes" in capsys.readouterr().err
+
+
+def test_the_old_command_works_and_names_the_new_one() -> None:
+    command = [sys.executable, "-m", "cgn.import_weights", "--help"]
+    process = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "is now `python -m cgn.imports.import_weights`" in process.stderr
+    assert "usage: python -m cgn.imports.import_weights" in process.stdout

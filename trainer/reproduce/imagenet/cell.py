@@ -23,7 +23,7 @@ from cgn.device import resolve_device
 from cgn.factors import Factor
 from cgn.images.label_triples import FIGURES_8_TO_19, FIGURES_20_TO_22, PRESETS
 from cgn.images.model_sheets import Labels, counterfactuals_sheet, interpolation_sheet, mechanisms_sheet
-from cgn.imports.import_weights import import_model
+from cgn.imports.import_model import import_model
 from cgn.labels import parse_class
 from cgn.metrics.inception_score import inception_score
 from cgn.metrics.masks import coverage, mean_values
@@ -117,7 +117,7 @@ def _model(config: ImagenetCellConfig, context: RunContext) -> CGN:
             name=NAME,
             version=version,
             training={"command": command(config)},
-            tell=context.reporter.log,
+            log=context.reporter.log,
         )
     return checkpoint.load(context.models_dir, NAME, version, device)
 
