@@ -1,4 +1,4 @@
-"""Rows in, rows out: the forward passes of resident models, batched by mechanism."""
+"""Rows in, pixels out: the forward passes of resident models, batched by mechanism."""
 
 from cgn.engine.engine import Batch, DeadlineExceeded, Engine, EngineStopped
 from cgn.engine.fair_queue import Flow
@@ -6,4 +6,13 @@ from cgn.engine.forward import OutOfMemory
 from cgn.engine.requests import RowRequest
 from cgn.engine.rows import Row
 
-__all__ = ["Batch", "DeadlineExceeded", "Engine", "EngineStopped", "Flow", "OutOfMemory", "Row", "RowRequest"]
+__all__ = [
+    "Batch",
+    "DeadlineExceeded",
+    "Engine",
+    "EngineStopped",
+    "Flow",
+    "OutOfMemory",
+    "Row",
+    "RowRequest",
+]

@@ -1,4 +1,4 @@
-"""The engine: threads that run forward passes, batching rows of all callers by mechanism."""
+"""The engine: threads that run forward passes, batching the rows of all callers by mechanism."""
 
 import threading
 import time
@@ -20,15 +20,16 @@ from cgn.errors import CgnInputError
 from cgn.model import CGN
 from cgn.noise import Mechanism
 
-# Passes side by side. More gain little: all of them take Python's lock between their operations.
-_MOST_LANES = 4
+# Forward passes side by side. More gain little: all of them need Python's lock between their operations.
+_MAX_LANES = 4
 
 
 class DeadlineExceeded(Exception):
-    """Rows cannot be there by the deadline; the message has the numbers.
+    """Rows cannot be ready by the deadline; the message gives the numbers.
 
     Attributes:
-        queued_seconds: how long others are served first, if there would have been time without them; else 0.
+        queued_seconds: estimated seconds of other requests' rows ahead in the queue, if the deadline could
+            have been met without them; else 0.
     """
 
     def __init__(self, message: str, queued_seconds: float = 0.0) -> None:
@@ -37,19 +38,19 @@ class DeadlineExceeded(Exception):
 
 
 class EngineStopped(Exception):
-    """The engine is stopping, or a thread of it has died and begins anew: nothing is wrong with the rows."""
+    """The engine is stopping, or a thread of it has died and was replaced. The rows are not at fault."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What happened in one forward pass.
+    """A record of one forward pass.
 
     Attributes:
-        card: of the model that ran.
-        mechanism: which mechanism ran.
-        rows: rows asked for, padding not counted, 1 to the network's batch_rows.
-        closed_by: "full": no more rows fit; "drained": no more rows were waiting.
-        queue_waits: seconds that each row had waited.
+        card: card of the model.
+        mechanism: the mechanism.
+        rows: requested rows without padding, 1 to the network's batch_rows.
+        closed_by: "full": the batch could take no more rows; "drained": no more rows were waiting.
+        queue_waits: seconds that each row waited in the queue.
         forward_seconds: seconds of the forward pass.
     """
 
@@ -63,38 +64,40 @@ class Batch:
 
 @dataclass(frozen=True)
 class _ForwardPass:
-    """Rows of one kind that a forward pass is to make; without a model they can only fail."""
+    """Rows of one key to compute together. Without a model (it was unloaded) they can only fail."""
 
-    kind: BatchKey
+    key: BatchKey
     model: CGN | None
     batch: list[PendingRow]
-    most: int
+    max_rows: int
 
 
 class _PassOutput(NamedTuple):
-    """What a pass has made."""
+    """The result of a forward pass."""
 
     pixels: list[Pixels]
-    seconds: float  # that it took
-    drawn: int  # its rows, padding counted
+    seconds: float  # duration of the forward pass
+    drawn: int  # rows drawn, padding included
 
 
 class Engine:
-    """Models resident on one device, and the threads that run them.
+    """Models resident on one device, and the threads that run their forward passes.
 
-    A pass takes what waits when the device is free, so that batches grow with the load and an idle engine
-    adds no wait. A pass of a large network has the device for itself. One of a small network is many short
-    operations: shared among all cores each of them would end in a wait of all for the last. So a few of them
-    run side by side, in *lanes*, each a thread with its share of the processor.
+    When the device is free, a forward pass takes the rows that wait. So batches grow with the load, and an
+    idle engine adds no wait.
 
-    Whose rows come first: cgn.engine.fair_queue. Rows that two callers want at the same time are computed
-    once.
+    A forward pass of a large network has the device for itself. A small network is many short operations;
+    split over all cores, each operation would end in a wait for the slowest core. So a few forward passes of
+    small networks run side by side in *lanes*. A lane is a thread with its share of the cores.
+
+    `cgn.engine.fair_queue` decides which rows go first. A row that two callers request at the same time is
+    computed once.
 
     Args:
-        threads: CPU threads of a forward pass, or of those that run side by side; 0: torch's default. The
-            same pixels to the bit are promised for one machine, torch build and thread count.
-        on_batch: called in the pass's thread after each forward pass, before its rows are handed out.
-        on_death: called with what a thread of the engine has died of, when another one takes its place.
+        threads: CPU threads of one forward pass, or of all lanes together; 0: torch's default. The same
+            pixels to the bit are promised for one machine, torch build and thread count.
+        on_batch: called after each forward pass, in its thread, before the rows are handed out.
+        on_death: called with the exception that ended one of the engine's threads, once it is replaced.
     """
 
     def __init__(
@@ -104,20 +107,21 @@ class Engine:
         on_death: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
         self._cores = threads or torch.get_num_threads()
-        self._lanes = min(self._cores, _MOST_LANES)
+        self._lanes = min(self._cores, _MAX_LANES)
         self._on_batch = on_batch
         self._on_death = on_death
         self._models: dict[str, CGN] = {}
         self._times = PassTimes()
         self._requests = RowRequests(self._times.row_seconds)
         self._lock = threading.Lock()
-        # Waited for by thread 0, which runs what has the device for itself, and by the lanes.
-        self._alone_wanted = threading.Condition(self._lock)
-        self._lane_wanted = threading.Condition(self._lock)
+        # Thread 0 waits for the first condition; it runs the passes that need the whole device. The lanes
+        # wait for the second.
+        self._whole_device_work = threading.Condition(self._lock)
+        self._lane_work = threading.Condition(self._lock)
         self._closed = False
-        self._began: dict[int, float] = {}  # by thread: when the pass that it runs did
-        self._last_ended: float | None = None  # when the last pass did, if it left work
-        # All begin now: a thread that begins when memory has run out may never do so.
+        self._began: dict[int, float] = {}  # start of the current forward pass, by thread number
+        self._last_ended: float | None = None  # end of the last forward pass, if rows were waiting then
+        # All threads start now: a thread that is started when memory has run out may never run.
         self._threads = [self._start(number) for number in range(1 + (self._lanes if self._lanes > 1 else 0))]
 
     def add(self, model: CGN) -> None:
@@ -126,30 +130,31 @@ class Engine:
             self._models[model.card.digest] = model
 
     def remove(self, digest: str) -> None:
-        """Forgets a model; rows that wait for it fail with CgnInputError."""
+        """Forgets a model. Rows that still wait for it fail with CgnInputError."""
         with self._lock:
             self._models.pop(digest, None)
             self._times.forget(digest)
-            self._call_next()
+            self._wake_next()
 
     def submit(
         self, rows: Sequence[Row], *, flow: Flow | None = None, deadline: float | None = None
     ) -> RowRequest:
-        """Queues rows; the order's future gives float32 HWC pixels, read-only, in the order asked.
+        """Queues rows. The future of the returned request gives their pixels in the requested order.
 
-        Masks are (H, W, 1) in [0, 1], textures (H, W, 3) in [-1, 1]. Rows of an order that is cancelled
-        before their batch is formed cost nothing.
+        Pixels are float32 (H, W, C) and read-only: masks (H, W, 1) in [0, 1], in families with a pre-mask
+        followed by its three channels in [-1, 1]; other rows (H, W, 3) in [-1, 1]. Cancelled requests cost
+        nothing for rows whose batch has not been formed.
 
         Args:
-            rows: of resident models.
-            flow: what they share the engine's time as; None: by themselves.
-            deadline: when they are of no more use, by time.monotonic(). An order that becomes late while
-                it waits fails with DeadlineExceeded.
+            rows: rows of resident models.
+            flow: the share of the engine's time that these rows belong to; None: a share of their own.
+            deadline: time after which the rows are useless, by time.monotonic(). A request that becomes late
+                in the queue fails with DeadlineExceeded.
 
         Raises:
-            CgnInputError: a row of a model that is not resident; nothing was queued.
+            CgnInputError: a row's model is not resident; nothing was queued.
             DeadlineExceeded: the deadline cannot be met; nothing was queued.
-            EngineStopped: the engine takes no more.
+            EngineStopped: the engine is stopping.
         """
         with self._lock:
             if self._closed:
@@ -158,203 +163,211 @@ class Engine:
                 if digest not in self._models:
                     raise CgnInputError("model", f"no resident model has digest {digest}")
             if deadline is not None:
-                self._check_time(rows, deadline)
-            order = self._requests.add(rows, flow or Flow(), deadline)
-            self._call_next()
-        if order.missing:
-            ended = weakref.ref(order)  # an order and its future would keep each other, and the pixels
-            order.future.add_done_callback(lambda _: self._withdraw(ended()))
+                self._check_deadline(rows, deadline)
+            request = self._requests.add(rows, flow or Flow(), deadline)
+            self._wake_next()
+        if request.missing:
+            # A strong reference would be a cycle of request and future, which keeps the pixels alive.
+            withdrawn = weakref.ref(request)
+            request.future.add_done_callback(lambda _: self._withdraw(withdrawn()))
         else:
-            order.complete()
-        return order
+            request.complete()
+        return request
 
     def pass_seconds(self) -> float:
-        """How long the pass that has run longest has taken so far; 0 if none runs."""
+        """Returns how long the longest current forward pass has been running, in seconds; 0 if none runs."""
         with self._lock:
             began = min(self._began.values(), default=None)
         return 0.0 if began is None else time.monotonic() - began
 
     def stop(self) -> None:
-        """Takes no more; orders that are still open fail with EngineStopped."""
+        """Accepts no more requests. Open requests fail with EngineStopped."""
         with self._lock:
             self._closed = True
-            left = self._requests.open()
-            for wanted in (self._alone_wanted, self._lane_wanted):
-                wanted.notify_all()
-        for order in left:
-            order.fail(EngineStopped("the engine is stopping"))
+            open_requests = self._requests.open()
+            self._whole_device_work.notify_all()
+            self._lane_work.notify_all()
+        for request in open_requests:
+            request.fail(EngineStopped("the engine is stopping"))
 
     def close(self) -> None:
-        """Stops, and ends the threads after their passes."""
+        """Stops the engine, and waits until its threads have ended their forward passes."""
         self.stop()
         for thread in self._threads:
             thread.join()
 
-    def _check_time(self, rows: Sequence[Row], deadline: float) -> None:
-        """Raises DeadlineExceeded if rows cannot be there in time."""
-        alone = self._times.least(
-            (row.digest, row.mechanism) for row in rows if not self._requests.is_pending(row)
-        )
+    def _check_deadline(self, rows: Sequence[Row], deadline: float) -> None:
+        """Raises DeadlineExceeded if rows cannot be ready in time."""
+        new = (row for row in rows if not self._requests.is_pending(row))
+        alone = self._times.least(BatchKey(row.digest, row.mechanism) for row in new)
         own, queued = alone, self._requests.queue.ahead(alone)
         if queued:
             own, queued = own * self._times.pace(), queued * self._times.pace()
         left = deadline - time.monotonic()
         if left < max(0.0, own + queued):
-            what = f"these rows take {own:.3g} s, after {queued:.3g} s of others"
+            estimate = f"these rows take {own:.3g} s, after {queued:.3g} s of others"
             raise DeadlineExceeded(
-                f"{what}; {max(0.0, left):.3g} s are left", queued if alone <= left else 0.0
+                f"{estimate}; {max(0.0, left):.3g} s are left", queued if alone <= left else 0.0
             )
 
-    def _withdraw(self, order: RowRequest | None) -> None:
-        if order:
+    def _withdraw(self, request: RowRequest | None) -> None:
+        if request:
             with self._lock:
-                self._requests.withdraw(order)
+                self._requests.withdraw(request)
 
     def _start(self, number: int) -> threading.Thread:
-        """Begins thread 0, which runs the passes that have the device for themselves, or a lane."""
+        """Starts thread 0, which runs the forward passes that need the whole device, or a lane."""
         name = f"cgn-lane-{number}" if number else "cgn-engine"
         thread = threading.Thread(target=self._live, args=(number,), name=name, daemon=True)
         thread.start()
         return thread
 
     def _live(self, number: int) -> None:
-        """A thread's life. If it ends by an exception, another one begins, and the queue is empty."""
+        """Runs a thread. An exception fails all open requests, and a new thread takes this one's place."""
         try:
             self._run(number)
         except BaseException as error:
             with self._lock:
-                left, self._requests = self._requests.abandon(), RowRequests(self._times.row_seconds)
+                lost, self._requests = self._requests.abandon(), RowRequests(self._times.row_seconds)
                 self._began.pop(number, None)
                 self._last_ended = None
                 if not self._closed:
                     self._threads[number] = self._start(number)
-            for order in left:
-                order.fail(EngineStopped("the engine's thread has died; another one has taken its place"))
+            for request in lost:
+                request.fail(EngineStopped("the engine's thread has died; another one has taken its place"))
             self._on_death(error)
 
     def _run(self, number: int) -> None:
-        # The number of OpenMP threads is a property of the calling thread, so it is set in each.
-        torch.get_num_threads()  # else torch sets what another thread has set meanwhile, at the first pass
+        # The number of OpenMP threads is a property of the calling thread, so each thread sets its own.
+        # Without the first call, torch would set another thread's number at the first forward pass.
+        torch.get_num_threads()
         torch.set_num_threads(self._cores // self._lanes if number else self._cores)
         while self._run_next(number):
             pass
 
     def _run_next(self, number: int) -> bool:
-        """Waits for a pass and runs it; False when the engine has stopped. Keeps nothing of it."""
-        one = self._wait(number)
-        if not one:
+        """Waits for a forward pass and runs it; returns False once the engine has stopped.
+
+        A function of its own, so that nothing of a pass stays referenced while the thread waits.
+        """
+        forward_pass = self._wait(number)
+        if not forward_pass:
             return False
-        told: list[Callable[[], None]] = []
+        answers: list[Callable[[], None]] = []
         try:
-            self._run_pass(one, told)
+            self._run_pass(forward_pass, answers)
         finally:
             with self._lock:
                 self._began.pop(number, None)
-            for tell in told:
-                tell()
+            for answer in answers:
+                answer()
         return True
 
     def _wait(self, number: int) -> _ForwardPass | None:
-        """Waits until a thread may begin a pass; None when the engine has stopped."""
-        wanted = self._lane_wanted if number else self._alone_wanted
+        """Waits until a thread may begin a forward pass; returns None once the engine has stopped."""
+        work = self._lane_work if number else self._whole_device_work
         while True:
             with self._lock:
-                one, late = self._take(number)
-                while not (one or late or self._closed):
-                    self._call_next()
-                    wanted.wait()
-                    one, late = self._take(number)
-                if one:
-                    self._call_next()
-            for order in late:
-                order.fail(DeadlineExceeded("the deadline would have passed before these rows were there"))
-            if one or self._closed:
-                return one
+                forward_pass, late = self._take(number)
+                while not (forward_pass or late or self._closed):
+                    self._wake_next()
+                    work.wait()
+                    forward_pass, late = self._take(number)
+                if forward_pass:
+                    self._wake_next()
+            for request in late:
+                request.fail(DeadlineExceeded("the deadline would have passed before these rows were ready"))
+            if forward_pass or self._closed:
+                return forward_pass
 
     def _take(self, number: int) -> tuple[_ForwardPass | None, set[RowRequest]]:
-        """The next pass if a thread may begin it now; and orders that are late. With the lock held."""
+        """Returns the next forward pass if a thread may begin it now, and late requests. Holds the lock."""
         late: set[RowRequest] = set()
         while self._requests.queue and not self._closed and self._may_begin(in_lane=number > 0):
-            kind = self._requests.queue.first()
-            model = self._models.get(kind[0])
-            # Of a model that is gone all rows at once: they only fail.
-            most = model.network.batch_rows if model else 1 << 30
+            key = self._requests.queue.first()
+            model = self._models.get(key.digest)
+            # All rows of an unloaded model at once: they only fail.
+            max_rows = model.network.batch_rows if model else 1 << 30
             now = time.monotonic()
-            batch, gone = self._requests.take(kind, most, now + self._times.shortest(kind))
-            late |= gone
-            if batch:  # else all rows were given up meanwhile
+            batch, new_late = self._requests.take(key, max_rows, now + self._times.shortest(key))
+            late |= new_late
+            if batch:  # empty if all rows have been withdrawn
                 self._began[number] = now
-                return _ForwardPass(kind, model, batch, most), late
+                return _ForwardPass(key, model, batch, max_rows), late
         return None, late
 
     def _may_begin(self, *, in_lane: bool) -> bool:
-        """Whether the next pass is one for a lane, or for a thread alone, and may begin now."""
-        lane_is_next = self._slots(self._models.get(self._requests.queue.first()[0])) > 1
+        """Returns whether the next forward pass is one for a lane (or for thread 0) and may begin now."""
+        lane_is_next = self._slots(self._models.get(self._requests.queue.first().digest)) > 1
         running = 0 in self._began if lane_is_next else bool(self._began)
         return lane_is_next == in_lane and not running
 
-    def _call_next(self) -> None:
-        """Wakes a thread that may begin the next pass, if it waits. With the lock held."""
+    def _wake_next(self) -> None:
+        """Wakes a waiting thread that may begin the next forward pass. The caller holds the lock."""
         if self._requests.queue:
             if self._may_begin(in_lane=True):
-                self._lane_wanted.notify()
+                self._lane_work.notify()
             elif self._may_begin(in_lane=False):
-                self._alone_wanted.notify()
+                self._whole_device_work.notify()
 
     def _slots(self, model: CGN | None) -> int:
-        """How many passes of a model run side by side."""
+        """Returns how many forward passes of a model run side by side."""
         return self._lanes if model and model.network.small and model.device.type == "cpu" else 1
 
-    def _run_pass(self, one: _ForwardPass, told: list[Callable[[], None]]) -> None:
-        """Runs a pass, and adds to ``told`` what its orders are to be told."""
+    def _run_pass(self, forward_pass: _ForwardPass, answers: list[Callable[[], None]]) -> None:
+        """Runs a forward pass; appends calls that complete or fail its requests to ``answers``."""
         start = time.monotonic()
-        outcome = _outcome(one)
-        if not isinstance(outcome, Exception):
-            told += [order.complete for order in self._finish(one, outcome, start)]
-        elif len(one.batch) > 1 and one.model and not isinstance(outcome, OutOfMemory):
-            for wanted in one.batch:  # one of its rows is bad; its mates are not
-                self._run_pass(_ForwardPass(one.kind, one.model, [wanted], one.most), told)
+        output = _output(forward_pass)
+        if not isinstance(output, Exception):
+            answers += [request.complete for request in self._finish(forward_pass, output, start)]
+        elif len(forward_pass.batch) > 1 and forward_pass.model and not isinstance(output, OutOfMemory):
+            # One of the rows is bad. Each row runs alone, so that the others do not fail with it.
+            for pending in forward_pass.batch:
+                alone = _ForwardPass(forward_pass.key, forward_pass.model, [pending], forward_pass.max_rows)
+                self._run_pass(alone, answers)
         else:
-            told += [partial(order.fail, outcome) for order in self._fail(one.batch)]
+            answers += [partial(request.fail, output) for request in self._fail(forward_pass.batch)]
 
-    def _finish(self, one: _ForwardPass, made: _PassOutput, start: float) -> list[RowRequest]:
-        """The orders that a pass has completed; its measures are kept (see PassTimes.add)."""
-        assert one.model
-        card, mechanism, rows = one.model.card, one.kind[1], len(one.batch)
-        waits = [start - wanted.since for wanted in one.batch]
-        closed_by: Literal["full", "drained"] = "full" if rows == one.most else "drained"
-        self._on_batch(Batch(card, mechanism, rows, closed_by, waits, made.seconds))
+    def _finish(self, forward_pass: _ForwardPass, output: _PassOutput, start: float) -> list[RowRequest]:
+        """Records a forward pass, stores its rows, and returns the requests that it has completed."""
+        model, key, max_rows = forward_pass.model, forward_pass.key, forward_pass.max_rows
+        assert model
+        rows = len(forward_pass.batch)
+        waits = [start - pending.since for pending in forward_pass.batch]
+        closed_by: Literal["full", "drained"] = "full" if rows == max_rows else "drained"
+        self._on_batch(Batch(model.card, key.mechanism, rows, closed_by, waits, output.seconds))
         with self._lock:
-            complete = self._requests.fill(zip(one.batch, made.pixels, strict=True))
+            complete = self._requests.fill(zip(forward_pass.batch, output.pixels, strict=True))
             ended = time.monotonic()
             since_last = None if self._last_ended is None else ended - self._last_ended
             self._last_ended = ended if self._requests.queue else None
-            self._times.add(one.kind, made.seconds, made.drawn, one.most, self._slots(one.model), since_last)
+            self._times.add(key, output.seconds, output.drawn, max_rows, self._slots(model), since_last)
         return complete
 
     def _fail(self, batch: Collection[PendingRow]) -> set[RowRequest]:
-        """Every order that waits for one of these rows; they keep nobody else's from being made."""
+        """Forgets rows that cannot be computed, and returns the requests that wait for one of them."""
         with self._lock:
             self._last_ended = None
             return self._requests.fail_rows(batch)
 
 
-def _outcome(one: _ForwardPass) -> _PassOutput | Exception:
-    """What a pass makes, in the calling thread, or why it does not."""
-    if not one.model:
-        return CgnInputError("model", f"digest {one.kind[0]} was unloaded")
+def _output(forward_pass: _ForwardPass) -> _PassOutput | Exception:
+    """Runs a forward pass in the calling thread; returns its output, or the exception that it raised."""
+    key, model, batch = forward_pass.key, forward_pass.model, forward_pass.batch
+    if not model:
+        return CgnInputError("model", f"digest {key.digest} was unloaded")
     start = time.monotonic()
     try:
-        pixels = _compute(one.model, one.batch)
+        pixels = _pixels(model, batch)
     except Exception as error:
         return error
     seconds = time.monotonic() - start
-    return _PassOutput(pixels, seconds, one.model.network.pass_rows(one.kind[1], len(one.batch)))
+    return _PassOutput(pixels, seconds, model.network.pass_rows(key.mechanism, len(batch)))
 
 
-def _compute(model: CGN, batch: Sequence[PendingRow]) -> list[Pixels]:
-    """The rows of one mechanism, each an array of its own: a cached row must not keep its batch alive."""
-    factors = [wanted.row.factor for wanted in batch]
+def _pixels(model: CGN, batch: Sequence[PendingRow]) -> list[Pixels]:
+    """Returns the rows of a batch, each an array of its own: a cached row must not keep its batch alive."""
+    factors = [pending.row.factor for pending in batch]
     rows_NHWC = rows_of(model, batch[0].row.mechanism, factors).permute(0, 2, 3, 1).contiguous().numpy()
     pixels = [row.copy() for row in rows_NHWC]
     for row in pixels:

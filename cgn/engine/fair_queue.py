@@ -1,11 +1,12 @@
-"""Which rows are computed next: a fair share for every flow, whatever it has queued.
+"""Fair queueing over batches: every flow has an equal share of the engine, however much it queues.
 
-Fair queueing over batches (Demers, Keshav and Shenker 1989; virtual time as in Goyal, Vin and Cheng 1996).
-Virtual time runs as fast as each of the waiting flows is served. What a flow queues at once is a turn, or
-several if it is much. A row's tag is the virtual time at which its flow, served at that pace, would have
-finished the row's turn; the lowest tag goes first. So a single row does not wait for the thousands that
-another flow has queued before it, those do not starve under a stream of single ones, and of two that ask for
-alike the first is served first, instead of both as late as the second.
+After Demers, Keshav and Shenker 1989, with virtual time as in Goyal, Vin and Cheng 1996. Virtual time
+advances at the rate at which each waiting flow is served. The items that a flow queues at once form a turn,
+or several turns if they cost much. An item's tag is the virtual time at which its flow, served at that rate, would have
+finished the item's turn. The lowest tag goes first.
+
+So a one-row request overtakes a bulk request, bulk still progresses, and equal requests finish in arrival
+order.
 """
 
 import heapq
@@ -17,18 +18,18 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
-TURN_SECONDS = 0.1  # that a turn costs at most, unless it is a single item
+TURN_SECONDS = 0.1  # highest cost of a turn, unless it is a single item
 
 
 class Flow:
-    """What has one share: a request, or a stream of requests that belong together."""
+    """The unit that has one share: a request, or a stream of requests that belong together."""
 
     __slots__ = ("finish", "seconds", "waiting")
 
     def __init__(self) -> None:
-        self.finish = 0.0  # virtual time when all that was queued will have been served
-        self.waiting = 0  # items
-        self.seconds = 0.0  # what these cost
+        self.finish = 0.0  # virtual time when all its queued items will have been served
+        self.waiting = 0  # number of its items in the queue
+        self.seconds = 0.0  # cost of these items
 
 
 @dataclass(slots=True, eq=False)
@@ -36,7 +37,9 @@ class Ticket(Generic[K, T]):
     """An item in the queue.
 
     Attributes:
+        seconds: its cost.
         begin, tag: virtual times at which its turn begins and ends.
+        waits: whether it is still in the queue.
     """
 
     item: T
@@ -50,18 +53,18 @@ class Ticket(Generic[K, T]):
 
 @dataclass(slots=True)
 class _Heap(Generic[K, T]):
-    """Tickets of one key, the lowest tag first; some of them may have left."""
+    """Tickets of one key, the lowest tag first; some of them may have left the queue."""
 
     entries: list[tuple[float, int, Ticket[K, T]]] = field(default_factory=list)
     waiting: int = 0
 
 
 class FairQueue(Generic[K, T]):
-    """Items by key, as only items of one key share a batch. Not safe among threads."""
+    """Items by key; only items of one key share a batch. Not thread-safe."""
 
     def __init__(self) -> None:
         self._heaps: dict[K, _Heap[K, T]] = {}
-        self._flows: set[Flow] = set()  # those with items
+        self._flows: set[Flow] = set()  # flows that have items in the queue
         self._now = 0.0  # virtual time, in seconds of one flow's service
         self._numbers = count()
 
@@ -69,11 +72,11 @@ class FairQueue(Generic[K, T]):
         return bool(self._heaps)
 
     def tag(self, flow: Flow, seconds: float) -> float:
-        """The tag of a flow's next turn, if it costs so many seconds."""
+        """Returns the tag of a flow's next turn if the turn costs that many seconds."""
         return max(self._now, flow.finish) + min(seconds, TURN_SECONDS)
 
     def push(self, items: Sequence[tuple[T, K, float]], flow: Flow) -> list[Ticket[K, T]]:
-        """Queues what a flow wants at once: items, their keys, and the seconds of service that each costs."""
+        """Queues items of a flow, each as (item, key, cost in seconds), and returns their tickets."""
         tickets: list[Ticket[K, T]] = []
         for turn in _turns(items):
             begin = max(self._now, flow.finish)
@@ -91,32 +94,32 @@ class FairQueue(Generic[K, T]):
         return tickets
 
     def leave(self, ticket: Ticket[K, T]) -> None:
-        """Takes an item out; no effect if it has left before."""
+        """Removes an item; no effect if it has left the queue before."""
         if not ticket.waits:
             return
         self._left(ticket)
         heap = self._heaps[ticket.key]
         if not heap.waiting:
             del self._heaps[ticket.key]
-        elif len(heap.entries) > 2 * heap.waiting + 64:  # those that left must not pile up
+        elif len(heap.entries) > 2 * heap.waiting + 64:  # tickets that have left must not pile up
             heap.entries = [entry for entry in heap.entries if entry[2].waits]
             heapq.heapify(heap.entries)
 
     def first(self) -> K:
-        """The key of the item that goes first. There must be one."""
+        """Returns the key of the item that goes first. The queue must not be empty."""
         for heap in self._heaps.values():
             while not heap.entries[0][2].waits:
                 heapq.heappop(heap.entries)
         return min(self._heaps, key=lambda key: self._heaps[key].entries[0][:2])
 
-    def take(self, key: K, most: int) -> list[T]:
-        """Up to so many items of a key, in their order."""
+    def take(self, key: K, max_items: int) -> list[T]:
+        """Removes and returns up to max_items items of a key, the lowest tag first."""
         heap = self._heaps.get(key)
         if not heap:
             return []
         taken: list[T] = []
         flows, seconds = len(self._flows), 0.0
-        while heap.waiting and len(taken) < most:
+        while heap.waiting and len(taken) < max_items:
             ticket = heapq.heappop(heap.entries)[2]
             if ticket.waits:
                 if not taken:
@@ -130,7 +133,10 @@ class FairQueue(Generic[K, T]):
         return taken
 
     def ahead(self, seconds: float) -> float:
-        """Seconds of others' service before a new flow has had so many: of each at most as much."""
+        """Returns the seconds of other flows' service before a new flow has had that many seconds itself.
+
+        Each other flow contributes at most as much as the new one asks for.
+        """
         return sum(min(flow.seconds, seconds) for flow in self._flows)
 
     def _left(self, ticket: Ticket[K, T]) -> None:
@@ -140,12 +146,12 @@ class FairQueue(Generic[K, T]):
         flow.seconds -= ticket.seconds
         self._heaps[ticket.key].waiting -= 1
         if not flow.waiting:
-            flow.seconds = 0.0  # without what rounding has left
+            flow.seconds = 0.0  # without rounding errors
             self._flows.discard(flow)
 
 
 def _turns(items: Sequence[tuple[T, K, float]]) -> Iterator[Sequence[tuple[T, K, float]]]:
-    """Parts of at most TURN_SECONDS, or of one item."""
+    """Splits items into turns of at most TURN_SECONDS, or of one item."""
     first, seconds = 0, 0.0
     for i, item in enumerate(items):
         if i > first and seconds + item[2] > TURN_SECONDS:

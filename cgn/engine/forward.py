@@ -1,33 +1,34 @@
-"""One forward pass: how rows of one mechanism are computed."""
+"""One forward pass: the rows of one mechanism, and what happens when memory runs out."""
 
 from collections.abc import Sequence
 
 import torch
 
-from cgn.errors import is_host_out_of_memory
 from cgn.factors import Factor
 from cgn.model import CGN
 from cgn.noise import Mechanism
 
 
 class OutOfMemory(Exception):
-    """The device's memory is too short for a pass; the message has the numbers."""
+    """The device has too little memory for a forward pass; the message gives the numbers."""
 
 
 def rows_of(model: CGN, mechanism: Mechanism, factors: Sequence[Factor]) -> torch.Tensor:
-    """A model's rows; where the device has no memory for all of them at once, in two halves.
+    """Returns a model's rows, see `CGN.rows`. If the GPU's memory is too short, it computes two halves.
 
     Raises:
-        OutOfMemory: it has none for the halves either.
+        OutOfMemory: memory is too short for the halves, or the machine's memory is too short.
     """
     try:
         return model.rows(mechanism, factors)
+    except MemoryError as error:
+        raise _machine_is_full(mechanism, error) from error
     except torch.OutOfMemoryError:
-        pass  # out of the handler, so that the failed pass's memory is free
-    except (MemoryError, RuntimeError) as error:
-        if not is_host_out_of_memory(error):
+        pass  # the second attempt follows outside of the handler, where the failed pass's memory is free
+    except RuntimeError as error:  # torch's error for the machine's memory
+        if "DefaultCPUAllocator" not in str(error):
             raise
-        raise _none_left(mechanism, error) from error
+        raise _machine_is_full(mechanism, error) from error
     torch.cuda.empty_cache()
     try:
         return model.rows(mechanism, factors, at_once=max(1, model.network.batch_rows // 2))
@@ -39,6 +40,6 @@ def rows_of(model: CGN, mechanism: Mechanism, factors: Sequence[Factor]) -> torc
         ) from None
 
 
-def _none_left(mechanism: Mechanism, error: Exception) -> OutOfMemory:
-    why = " ".join(str(error).split()) or "allocation failed"
-    return OutOfMemory(f"the machine has no memory for rows of {mechanism} ({why:.200}); try again later")
+def _machine_is_full(mechanism: Mechanism, error: Exception) -> OutOfMemory:
+    reason = " ".join(str(error).split()) or "allocation failed"
+    return OutOfMemory(f"the machine has no memory for rows of {mechanism} ({reason:.200}); try again later")

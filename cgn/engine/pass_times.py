@@ -1,4 +1,4 @@
-"""What forward passes have cost lately."""
+"""Measured costs of recent forward passes, and estimates from them."""
 
 import time
 from collections import Counter, deque
@@ -7,91 +7,96 @@ from typing import NamedTuple
 
 from cgn.engine.requests import BatchKey
 
-_PASSES = 16
-# A measure is forgotten after this: one that keeps work away would never be corrected.
-_SECONDS = 60.0
-_GUESS = 0.001  # seconds of a row before the first pass
+_PASSES = 16  # forward passes remembered per key
+# Measurements expire: an overestimate keeps work away, and without work it would never be corrected.
+_EXPIRY_SECONDS = 60.0
+_FIRST_GUESS = 0.001  # seconds per row before the first forward pass
 
 
 class _Measure(NamedTuple):
-    """Seconds of a pass."""
+    """One forward pass, in seconds."""
 
-    ended: float  # when it had ended
-    took: float
-    share: float  # of the device: less than it took if others run beside it
-    of_row: float  # a row's share, if the pass was full; else less
+    ended: float  # when it ended, by the monotonic clock
+    seconds: float
+    device_seconds: float  # its share of the device's time; less than `seconds` if passes run side by side
+    row_seconds: float  # device seconds per row of a full pass; a lower bound if the pass was not full
 
 
 class PassTimes:
-    """Times of the last passes of each kind, and what they say of the next. Not safe among threads.
+    """Times of the last forward passes of each key, and estimates from them. Not thread-safe.
 
-    Of a pass the fastest ones count: what they say can be done can be, whatever else the machine was doing at
-    the time of the others. Of a queue its pace counts, so that what is let in is also done.
+    A forward pass is estimated by the fastest recent one, a queue by its measured throughput, so that
+    admitted requests meet their deadlines.
     """
 
     def __init__(self) -> None:
         self._passes: dict[BatchKey, deque[_Measure]] = {}
-        self._paces: deque[tuple[float, float]] = deque(maxlen=_PASSES)  # ended, pace
+        self._paces: deque[tuple[float, float]] = deque(maxlen=_PASSES)  # (ended, pace)
 
     def add(
         self,
-        kind: BatchKey,
+        key: BatchKey,
         seconds: float,
         rows: int,
-        most: int,
+        max_rows: int,
         slots: int = 1,
         since_last: float | None = None,
     ) -> None:
-        """A pass of so many rows, padding counted.
+        """Records a forward pass.
 
         Args:
-            kind: of its rows.
-            seconds: that it took.
-            rows: that it had.
-            most: what a pass can take.
-            slots: passes of the kind that run side by side where there is work for so many.
-            since_last: seconds since the last pass had ended, here or beside this one, if there was always
-                work.
+            key: key of its rows.
+            seconds: duration of the pass.
+            rows: rows in the pass, padding included.
+            max_rows: rows of a full pass.
+            slots: number of passes of the key that run side by side under load.
+            since_last: seconds between the end of the previous pass of the engine and the end of this one,
+                if work was waiting all the time; else None.
         """
-        # A pass that was not full says little of what a row costs in one that is, so it says the least.
-        of_row = seconds / slots / (rows if rows == most else most)
+        # A pass that was not full gives only a lower bound of a row's cost in a full one.
+        row_seconds = seconds / slots / (rows if rows == max_rows else max_rows)
         ended = time.monotonic()
-        known = self._passes.setdefault(kind, deque(maxlen=_PASSES))
-        known.append(_Measure(ended, seconds, seconds / slots, of_row))
-        if since_last is not None and rows == most:
-            self._paces.append((ended, since_last / (rows * self.row_seconds(kind))))
+        passes = self._passes.setdefault(key, deque(maxlen=_PASSES))
+        passes.append(_Measure(ended, seconds, seconds / slots, row_seconds))
+        if since_last is not None and rows == max_rows:
+            self._paces.append((ended, since_last / (rows * self.row_seconds(key))))
 
     def forget(self, digest: str) -> None:
-        """Drops the passes of a model."""
-        self._passes = {kind: passes for kind, passes in self._passes.items() if kind[0] != digest}
+        """Drops the measurements of a model."""
+        self._passes = {key: passes for key, passes in self._passes.items() if key.digest != digest}
 
-    def shortest(self, kind: BatchKey) -> float:
-        """The least that a pass of a kind takes; 0 if nobody knows."""
-        return min((measure.took for measure in self._lately(kind)), default=0.0)
+    def shortest(self, key: BatchKey) -> float:
+        """Returns the seconds of the fastest recent forward pass of a key; 0 if there was none."""
+        return min((measure.seconds for measure in self._recent(key)), default=0.0)
 
-    def least(self, kinds: Iterable[BatchKey]) -> float:
-        """The least that rows of these kinds take if nothing else is computed; of unknown kinds 0."""
+    def least(self, keys: Iterable[BatchKey]) -> float:
+        """Returns a lower bound, in seconds, for computing rows on an idle engine.
+
+        Args:
+            keys: the key of each row. Keys without recent passes count 0.
+        """
         longest = together = 0.0
-        for kind, rows in Counter(kinds).items():
-            if known := self._lately(kind):
-                _, took, share, of_row = map(min, zip(*known, strict=True))
-                longest = max(longest, took)
-                together += max(share, rows * of_row)
+        for key, rows in Counter(keys).items():
+            if recent := self._recent(key):
+                _, seconds, device_seconds, row_seconds = map(min, zip(*recent, strict=True))
+                longest = max(longest, seconds)
+                together += max(device_seconds, rows * row_seconds)
         return max(longest, together)
 
-    def _lately(self, kind: BatchKey) -> list[_Measure]:
-        since = time.monotonic() - _SECONDS
-        return [measure for measure in self._passes.get(kind, ()) if measure.ended > since]
+    def _recent(self, key: BatchKey) -> list[_Measure]:
+        since = time.monotonic() - _EXPIRY_SECONDS
+        return [measure for measure in self._passes.get(key, ()) if measure.ended > since]
 
     def pace(self) -> float:
-        """How many times as long as their rows' cost full passes take, with all between them; at least 1.
+        """Returns the duration of full passes under load, relative to the cost of their rows; at least 1.
 
-        What three of four keep to: by the mean, half of what is let in at the limit would be late.
+        The result is the 75th percentile. By the mean, half of the requests admitted at the limit would be
+        late.
         """
-        since = time.monotonic() - _SECONDS
-        known = sorted(pace for ended, pace in self._paces if ended > since)
-        return max(1.0, known[int(0.75 * len(known))]) if known else 1.0
+        since = time.monotonic() - _EXPIRY_SECONDS
+        recent = sorted(pace for ended, pace in self._paces if ended > since)
+        return max(1.0, recent[int(0.75 * len(recent))]) if recent else 1.0
 
-    def row_seconds(self, kind: BatchKey) -> float:
-        """One row's share of a full pass; a guess before the first one."""
-        return min((measure.of_row for measure in self._passes.get(kind, ())), default=_GUESS)
+    def row_seconds(self, key: BatchKey) -> float:
+        """Returns the cost of one row in a full pass, in seconds; a guess before the first pass."""
+        return min((measure.row_seconds for measure in self._passes.get(key, ())), default=_FIRST_GUESS)

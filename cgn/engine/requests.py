@@ -1,11 +1,11 @@
-"""What callers wait for: every distinct row once, whoever asks."""
+"""Open requests: each distinct row is computed once, whichever requests contain it."""
 
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -16,9 +16,15 @@ from cgn.engine.rows import Row
 from cgn.noise import Mechanism
 
 Pixels = NDArray[np.float32]
-BatchKey: TypeAlias = tuple[str, Mechanism]  # digest and mechanism: rows of one kind share a pass
 
-_NOTHING: Pixels = np.empty(0, np.float32)
+_NO_PIXELS: Pixels = np.empty(0, np.float32)
+
+
+class BatchKey(NamedTuple):
+    """Rows of one model and one mechanism can share a forward pass."""
+
+    digest: str
+    mechanism: Mechanism
 
 
 @dataclass(eq=False)
@@ -26,11 +32,11 @@ class RowRequest:
     """Rows that one caller waits for.
 
     Attributes:
-        future: gives their pixels in the order asked, read-only; cancel it to give the order up.
-        shared: those that are computed for another caller anyway.
-        deadline: when they are of no more use, by the monotonic clock; None: never.
-        pixels: those that are there, by place.
-        missing: what is not there.
+        deadline: time after which the rows are useless, by the monotonic clock; None: no deadline.
+        pixels: computed rows, in the requested order.
+        future: result with the pixels in the requested order, read-only. Cancel it to withdraw the request.
+        shared: rows that are computed for another request anyway.
+        missing: rows that are not computed yet.
     """
 
     deadline: float | None
@@ -38,20 +44,20 @@ class RowRequest:
     future: "Future[list[Pixels]]" = field(default_factory=Future)
     shared: set[Row] = field(default_factory=set)
     missing: "set[PendingRow]" = field(default_factory=set)
-    # Held by the first who ends it: one thread may complete it while another stops the engine.
+    # Taken by whichever thread ends the request first: one may complete it while another stops the engine.
     _ending: threading.Lock = field(default_factory=threading.Lock)
 
     def is_late(self, ready_at: float) -> bool:
-        """Whether nobody waits any more for what will be ready then."""
+        """Returns whether rows that are ready at that time are of no use to the caller."""
         return self.future.done() or (self.deadline is not None and self.deadline < ready_at)
 
     def complete(self) -> None:
-        """Gives a complete order to its caller, who may have gone."""
+        """Gives the pixels to the caller, unless the caller has cancelled."""
         if self._ends():
             self.future.set_result(self.pixels)
 
     def fail(self, error: BaseException) -> None:
-        """Fails the order, unless its caller has gone or it has failed before."""
+        """Fails the request, unless the caller has cancelled or it has failed before."""
         if self._ends():
             self.future.set_exception(error)
 
@@ -61,127 +67,129 @@ class RowRequest:
 
 @dataclass(eq=False, slots=True)
 class PendingRow:
-    """A row that is to be computed, and where it goes."""
+    """A row to compute, and the places in requests that wait for it."""
 
     row: Row
-    since: float
+    since: float  # when it was first requested, by the monotonic clock
     places: list[tuple[RowRequest, int]] = field(default_factory=list)
-    ticket: "Ticket[BatchKey, PendingRow] | None" = None  # None once it has been taken
+    ticket: "Ticket[BatchKey, PendingRow] | None" = None  # in the queue; None once it has been taken
 
 
 class RowRequests:
-    """All orders that are open. Not safe among threads."""
+    """All open requests and the queue of their rows. Not thread-safe."""
 
     def __init__(self, row_seconds: Callable[[BatchKey], float]) -> None:
-        """row_seconds: what a row of a kind costs, for its flow's account."""
+        """row_seconds: returns the estimated cost of one row of a key, in seconds."""
         self.queue: FairQueue[BatchKey, PendingRow] = FairQueue()
         self._row_seconds = row_seconds
-        self._wanted: dict[Row, PendingRow] = {}
-        # A row that somebody still holds, on its way to a cache perhaps, need not be computed again.
+        self._pending: dict[Row, PendingRow] = {}
+        # Pixels that are still referenced, perhaps on their way to a cache, need not be computed again.
         self._held: WeakValueDictionary[Row, Pixels] = WeakValueDictionary()
 
     def is_pending(self, row: Row) -> bool:
-        """Whether a row is computed anyway, or need not be."""
-        return row in self._wanted or row in self._held
+        """Returns whether a row costs nothing more: it is pending already, or its pixels still exist."""
+        return row in self._pending or row in self._held
 
     def add(self, rows: Sequence[Row], flow: Flow, deadline: float | None) -> RowRequest:
-        """Opens an order; it may be complete at once."""
-        order = RowRequest(deadline, [_NOTHING] * len(rows))
+        """Opens a request and queues its new rows. The request may have no missing rows."""
+        request = RowRequest(deadline, [_NO_PIXELS] * len(rows))
         now = time.monotonic()
         costs: dict[BatchKey, float] = {}
         new: list[tuple[PendingRow, BatchKey, float]] = []
-        known: list[tuple[PendingRow, BatchKey, float]] = []
+        joined: list[tuple[PendingRow, BatchKey, float]] = []
         for place, row in enumerate(rows):
-            kind = row.digest, row.mechanism
+            key = BatchKey(row.digest, row.mechanism)
             if (held := self._held.get(row)) is not None:
-                order.pixels[place] = held
-                order.shared.add(row)
+                request.pixels[place] = held
+                request.shared.add(row)
                 continue
-            if kind not in costs:
-                costs[kind] = self._row_seconds(kind)
-            wanted = self._wanted.get(row)
-            if wanted is None:
-                wanted = self._wanted[row] = PendingRow(row, now)
-                new.append((wanted, kind, costs[kind]))
-            elif wanted not in order.missing:
-                order.shared.add(row)
-                known.append((wanted, kind, costs[kind]))
-            wanted.places.append((order, place))
-            order.missing.add(wanted)
-        tag = self.queue.tag(flow, sum(seconds for _, _, seconds in new + known))
-        # What another flow has queued stays where it is unless it goes first in this one, which then pays.
-        moved = [item for item in known if item[0].ticket and tag < item[0].ticket.tag]
-        for wanted, _, _ in moved:
-            if wanted.ticket:
-                self.queue.leave(wanted.ticket)
+            if key not in costs:
+                costs[key] = self._row_seconds(key)
+            pending = self._pending.get(row)
+            if pending is None:
+                pending = self._pending[row] = PendingRow(row, now)
+                new.append((pending, key, costs[key]))
+            elif pending not in request.missing:
+                request.shared.add(row)
+                joined.append((pending, key, costs[key]))
+            pending.places.append((request, place))
+            request.missing.add(pending)
+        tag = self.queue.tag(flow, sum(seconds for _, _, seconds in new + joined))
+        # A row that another flow has queued moves to this flow if it is served earlier there; this flow then
+        # pays for it.
+        moved = [item for item in joined if item[0].ticket and tag < item[0].ticket.tag]
+        for pending, _, _ in moved:
+            if pending.ticket:
+                self.queue.leave(pending.ticket)
         queued = moved + new
-        for (wanted, _, _), ticket in zip(queued, self.queue.push(queued, flow), strict=True):
-            wanted.ticket = ticket
-        return order
+        for (pending, _, _), ticket in zip(queued, self.queue.push(queued, flow), strict=True):
+            pending.ticket = ticket
+        return request
 
-    def take(self, kind: BatchKey, most: int, ready_at: float) -> tuple[list[PendingRow], set[RowRequest]]:
-        """The next rows of a kind, at most so many, and the orders that are late.
+    def take(self, key: BatchKey, max_rows: int, ready_at: float) -> tuple[list[PendingRow], set[RowRequest]]:
+        """Takes the next rows of a key for a forward pass that ends at ready_at.
 
-        Rows that nobody waits for are dropped. An order is late if its deadline is before ready_at, when
-        these rows will be there.
+        Returns:
+            At most max_rows rows, and the requests that are late. A request is late if its deadline is
+            before ready_at. Rows that no request waits for any more are dropped.
         """
         taken: list[PendingRow] = []
         late: set[RowRequest] = set()
-        while len(taken) < most and (waiting := self.queue.take(kind, most - len(taken))):
-            for wanted in waiting:
-                wanted.ticket = None
-                in_time = [place for place in wanted.places if not place[0].is_late(ready_at)]
-                late |= {order for order, _ in wanted.places} - {order for order, _ in in_time}
+        while len(taken) < max_rows and (waiting := self.queue.take(key, max_rows - len(taken))):
+            for pending in waiting:
+                pending.ticket = None
+                in_time = [place for place in pending.places if not place[0].is_late(ready_at)]
+                late |= {request for request, _ in pending.places} - {request for request, _ in in_time}
                 if in_time:
-                    taken.append(wanted)
+                    taken.append(pending)
                 else:
-                    self._forget(wanted)
+                    self._forget(pending)
         return taken, late
 
     def fill(self, computed: Iterable[tuple[PendingRow, Pixels]]) -> list[RowRequest]:
-        """Hands rows out; the orders that this completes."""
+        """Stores computed rows in their requests, and returns the requests that have all their rows now."""
         complete = []
-        for wanted, pixels in computed:
-            self._forget(wanted)
-            self._held[wanted.row] = pixels
-            for order, place in wanted.places:
-                order.pixels[place] = pixels
-                order.missing.discard(wanted)
-                if not order.missing:
-                    complete.append(order)
+        for pending, pixels in computed:
+            self._forget(pending)
+            self._held[pending.row] = pixels
+            for request, place in pending.places:
+                request.pixels[place] = pixels
+                request.missing.discard(pending)
+                if not request.missing:
+                    complete.append(request)
         return complete
 
     def fail_rows(self, taken: Iterable[PendingRow]) -> set[RowRequest]:
-        """Forgets rows that cannot be computed; the orders that wait for one of them."""
-        hit = set()
-        for wanted in taken:
-            self._forget(wanted)
-            hit |= {order for order, _ in wanted.places}
-        return hit
+        """Forgets rows that cannot be computed, and returns the requests that wait for one of them."""
+        waiting = set()
+        for pending in taken:
+            self._forget(pending)
+            waiting |= {request for request, _ in pending.places}
+        return waiting
 
-    def withdraw(self, order: RowRequest) -> None:
-        """Ends an order that is not complete; rows that nobody else waits for are dropped."""
-        for wanted in order.missing:
-            wanted.places = [place for place in wanted.places if place[0] is not order]
-            if not wanted.places and wanted.ticket:
-                self.queue.leave(wanted.ticket)
-                self._forget(wanted)
-        order.missing.clear()
+    def withdraw(self, request: RowRequest) -> None:
+        """Closes a request that is not complete; drops rows that no other request waits for."""
+        for pending in request.missing:
+            pending.places = [place for place in pending.places if place[0] is not request]
+            if not pending.places and pending.ticket:
+                self.queue.leave(pending.ticket)
+                self._forget(pending)
+        request.missing.clear()
 
     def abandon(self) -> set[RowRequest]:
-        """Ends every order that is not complete: what is still being computed is nobody's."""
-        left = self.open()
-        for wanted in self._wanted.values():
-            wanted.places = []
-        for order in left:
-            order.missing.clear()
-        return left
+        """Closes and returns every open request. Rows that are still being computed reach no request."""
+        open_requests = self.open()
+        for pending in self._pending.values():
+            pending.places = []
+        for request in open_requests:
+            request.missing.clear()
+        return open_requests
 
     def open(self) -> set[RowRequest]:
-        """Every order that is not complete."""
-        return {order for wanted in self._wanted.values() for order, _ in wanted.places}
+        """Returns every request that is not complete."""
+        return {request for pending in self._pending.values() for request, _ in pending.places}
 
-    def _forget(self, wanted: PendingRow) -> None:
-        # Another one of the same row may have taken its place, if a thread has died meanwhile.
-        if self._wanted.get(wanted.row) is wanted:
-            del self._wanted[wanted.row]
+    def _forget(self, pending: PendingRow) -> None:
+        # After a thread has died, a new entry of the same row may have replaced this one.
+        if self._pending.get(pending.row) is pending:
+            del self._pending[pending.row]

@@ -79,10 +79,10 @@ def rows(model: CGN, *seeds: int) -> list[Row]:
 
 
 def busy(engine: Engine, gate: Gate, model: CGN) -> RowRequest:
-    """An order whose pass has begun, so that all that follows has to queue."""
-    order = engine.submit(rows(model, 999_999 + len(gate.passes)))
+    """An request whose pass has begun, so that all that follows has to queue."""
+    request = engine.submit(rows(model, 999_999 + len(gate.passes)))
     assert gate.began.acquire(timeout=SECONDS)
-    return order
+    return request
 
 
 def test_cancelled_rows_cost_nothing_and_hurt_nobody(engine: Engine, gate: Gate, model: CGN) -> None:
@@ -103,7 +103,7 @@ def test_equal_rows_in_flight_are_computed_once(engine: Engine, gate: Gate, mode
     waiting = engine.submit(rows(model, 1, 2))
     joins_waiting = engine.submit(rows(model, 2, 3, 1))
     gate.let()
-    results = [order.future.result(SECONDS) for order in (first, joins_running, waiting, joins_waiting)]
+    results = [request.future.result(SECONDS) for request in (first, joins_running, waiting, joins_waiting)]
     assert sorted(seed for seeds in gate.passes for seed in seeds) == [1, 2, 3, 999_999]
     assert results[0][0] is results[1][0]
     assert results[2][1] is results[3][0] and results[2][0] is results[3][2]
@@ -127,7 +127,7 @@ def test_a_single_row_goes_before_what_a_bulk_has_queued(engine: Engine, gate: G
     gate.let()
     one.future.result(SECONDS), hurried.future.result(SECONDS)
     assert {5000, 299} <= set(gate.passes[1])
-    assert sum(len(order.future.result(SECONDS)) for order in bulk) == 300
+    assert sum(len(request.future.result(SECONDS)) for request in bulk) == 300
     assert sum(map(len, gate.passes)) == 302
 
 
@@ -192,11 +192,11 @@ def test_a_bad_row_fails_alone(engine: Engine, gate: Gate, model: CGN) -> None:
     bad = engine.submit([Row(model.card.digest, "shape", 10, 7)])
     both = engine.submit([*rows(model, 3), Row(model.card.digest, "shape", 10, 7)])
     gate.let()
-    for order in good:
-        assert order.future.result(SECONDS)[0].shape == (32, 32, 1)
-    for order in (bad, both):
+    for request in good:
+        assert request.future.result(SECONDS)[0].shape == (32, 32, 1)
+    for request in (bad, both):
         with pytest.raises(CgnInputError, match="out of range"):
-            order.future.result(SECONDS)
+            request.future.result(SECONDS)
     assert engine.submit(rows(model, 8)).future.result(SECONDS)
 
 
@@ -206,11 +206,11 @@ def test_a_bad_row_fails_alone(engine: Engine, gate: Gate, model: CGN) -> None:
 def test_a_pass_without_memory_fails_with_its_reason_and_the_next_one_is_served(
     engine: Engine, gate: Gate, model: CGN, error: Exception
 ) -> None:
-    orders = [busy(engine, gate, model)]
+    requests = [busy(engine, gate, model)]
     gate.error = error
     gate.let()
     with pytest.raises(OutOfMemory, match="no memory for rows of shape"):
-        orders[0].future.result(SECONDS)
+        requests[0].future.result(SECONDS)
     assert engine.submit(rows(model, 2)).future.result(SECONDS)
 
 
@@ -221,21 +221,21 @@ def test_a_dead_thread_is_replaced_and_nobody_hangs(
     queued = engine.submit(rows(model, *range(40)))
     gate.error = SystemExit("killed")
     gate.let()
-    for order in (running, queued):
+    for request in (running, queued):
         with pytest.raises(EngineStopped, match="another one has taken its place"):
-            order.future.result(SECONDS)
+            request.future.result(SECONDS)
     assert len(engine.submit(rows(model, *range(40))).future.result(SECONDS)) == 40
     assert [str(death) for death in deaths] == ["killed"]
     assert engine.pass_seconds() == 0
 
 
 def test_stopping_fails_what_is_open_and_takes_no_more(engine: Engine, gate: Gate, model: CGN) -> None:
-    orders = [busy(engine, gate, model), engine.submit(rows(model, 1))]
+    requests = [busy(engine, gate, model), engine.submit(rows(model, 1))]
     assert engine.pass_seconds() > 0
     engine.stop()
-    for order in orders:
+    for request in requests:
         with pytest.raises(EngineStopped):
-            order.future.result(0)
+            request.future.result(0)
     with pytest.raises(EngineStopped):
         engine.submit(rows(model, 2))
 

@@ -72,8 +72,8 @@ def three(model: CGN, count: int = 40) -> list[list[Row]]:
 
 def test_as_many_passes_run_at_once_as_there_are_threads(engine: Engine, model: CGN) -> None:
     passes = Passes(model, together=2)
-    orders = [engine.submit(rows) for rows in three(model)]
-    assert [len(order.future.result(SECONDS)) for order in orders] == [40, 40, 40]
+    requests = [engine.submit(rows) for rows in three(model)]
+    assert [len(request.future.result(SECONDS)) for request in requests] == [40, 40, 40]
     assert passes.most == 2
     assert engine.pass_seconds() == 0
 
@@ -88,7 +88,7 @@ def test_a_lane_does_not_wait_for_another_one(engine: Engine, model: CGN) -> Non
 
     model.rows = hold_shapes  # type: ignore[method-assign]
     shape, *others = [engine.submit(rows) for rows in three(model, 10)]
-    assert [len(order.future.result(SECONDS)) for order in others] == [10, 10]
+    assert [len(request.future.result(SECONDS)) for request in others] == [10, 10]
     assert not shape.future.done() and engine.pass_seconds() > 0
     held.set()
     assert len(shape.future.result(SECONDS)) == 10
@@ -112,8 +112,8 @@ def test_large_networks_run_alone(tmp_path: Path) -> None:
     engine = Engine(threads=2)
     engine.add(zoo)
     try:
-        for order in [engine.submit(rows) for rows in three(zoo, 3)]:
-            order.future.result(SECONDS)
+        for request in [engine.submit(rows) for rows in three(zoo, 3)]:
+            request.future.result(SECONDS)
     finally:
         engine.close()
     assert passes.most == 1
@@ -142,10 +142,10 @@ def test_a_large_pass_is_alone_among_small_ones(tmp_path: Path, engine: Engine, 
 
     for one in (model, zoo):
         one.rows = watched(one)  # type: ignore[method-assign]
-    orders = [engine.submit(rows) for _ in range(3) for rows in (*three(model), *three(zoo, 2))]
+    requests = [engine.submit(rows) for _ in range(3) for rows in (*three(model), *three(zoo, 2))]
     more = [engine.submit(rows) for rows in (*three(zoo, 4), *three(model, 50))]
-    for order in [*orders, *more]:
-        order.future.result(SECONDS)
+    for request in [*requests, *more]:
+        request.future.result(SECONDS)
     assert ["zoo"] in overlaps and ["tiny", "tiny"] in overlaps
     assert not [names for names in overlaps if "zoo" in names and len(names) > 1]
 
@@ -156,17 +156,17 @@ def test_what_a_pass_fails_by_is_not_the_other_s(engine: Engine, model: CGN) -> 
     shape, *others = [engine.submit(rows) for rows in three(model, 10)]
     with pytest.raises(OutOfMemory, match="none left"):
         shape.future.result(SECONDS)
-    assert [len(order.future.result(SECONDS)) for order in others] == [10, 10]
+    assert [len(request.future.result(SECONDS)) for request in others] == [10, 10]
 
 
 def test_a_pass_that_kills_is_survived(engine: Engine, model: CGN, deaths: list[BaseException]) -> None:
     passes = Passes(model, together=2)
     passes.errors["shape"] = SystemExit("killed")
-    orders = [engine.submit(rows) for rows in three(model)]
+    requests = [engine.submit(rows) for rows in three(model)]
     with pytest.raises(EngineStopped, match="another one has taken its place"):
-        orders[0].future.result(SECONDS)
+        requests[0].future.result(SECONDS)
     again = [engine.submit(rows) for rows in three(model)]
-    assert [len(order.future.result(SECONDS)) for order in again] == [40, 40, 40]
+    assert [len(request.future.result(SECONDS)) for request in again] == [40, 40, 40]
     assert [str(death) for death in deaths] == ["killed"]
 
 
@@ -186,13 +186,13 @@ def test_rows_that_a_lane_was_making_when_another_died_are_made_again(
     model.rows = run  # type: ignore[method-assign]
     shapes, textures, _ = three(model, 5)
     lost = [engine.submit(shapes), engine.submit(textures)]
-    for order in lost:
+    for request in lost:
         with pytest.raises(EngineStopped, match="another one has taken its place"):
-            order.future.result(SECONDS)
+            request.future.result(SECONDS)
     again = [engine.submit(shapes), engine.submit(textures)]
     held.set()
-    for order, rows in zip(again, (shapes, textures), strict=True):
+    for request, rows in zip(again, (shapes, textures), strict=True):
         expected = rows_of(rows[0].mechanism, [row.factor for row in rows])
-        pixels = np.stack(order.future.result(SECONDS)).transpose(0, 3, 1, 2)
+        pixels = np.stack(request.future.result(SECONDS)).transpose(0, 3, 1, 2)
         assert np.array_equal(pixels, expected)
     assert len(deaths) == 1 and engine.pass_seconds() == 0

@@ -5,45 +5,45 @@ import pytest
 from cgn.engine.pass_times import PassTimes
 from cgn.engine.requests import BatchKey
 
-KIND: BatchKey = ("digest", "shape")
+KEY = BatchKey("digest", "shape")
 
 
 def test_a_pass_costs_the_least_that_one_has_taken() -> None:
     times = PassTimes()
-    assert times.least([KIND] * 100) == times.shortest(KIND) == 0
+    assert times.least([KEY] * 100) == times.shortest(KEY) == 0
     for seconds in (0.5, 0.4, 0.8):
-        times.add(KIND, seconds, rows=10, most=10)
-    assert times.least([KIND]) == times.shortest(KIND) == 0.4
-    assert times.least([KIND] * 100) == pytest.approx(4.0)
+        times.add(KEY, seconds, rows=10, max_rows=10)
+    assert times.least([KEY]) == times.shortest(KEY) == 0.4
+    assert times.least([KEY] * 100) == pytest.approx(4.0)
     times.forget("digest")
-    assert times.least([KIND] * 100) == times.shortest(KIND) == 0
+    assert times.least([KEY] * 100) == times.shortest(KEY) == 0
 
 
 def test_passes_side_by_side_cost_a_share_of_what_they_take() -> None:
     times = PassTimes()
-    other: BatchKey = ("digest", "texture")
-    for kind in (KIND, other):
-        times.add(kind, 0.4, rows=10, most=10, slots=2)
-    assert times.row_seconds(KIND) == pytest.approx(0.02)
-    assert times.least([KIND]) == 0.4  # alone it is done no sooner
-    assert times.least([KIND, other]) == 0.4  # side by side
-    assert times.least([KIND] * 30 + [other]) == pytest.approx(0.8)
+    other = BatchKey("digest", "texture")
+    for key in (KEY, other):
+        times.add(key, 0.4, rows=10, max_rows=10, slots=2)
+    assert times.row_seconds(KEY) == pytest.approx(0.02)
+    assert times.least([KEY]) == 0.4  # alone it is done no sooner
+    assert times.least([KEY, other]) == 0.4  # side by side
+    assert times.least([KEY] * 30 + [other]) == pytest.approx(0.8)
 
 
 def test_the_pace_is_of_full_passes_one_after_another_with_all_between_them() -> None:
     times = PassTimes()
     assert times.pace() == 1
-    times.add(KIND, 0.4, rows=10, most=10)
-    times.add(KIND, 0.4, rows=10, most=10, since_last=0.6)
+    times.add(KEY, 0.4, rows=10, max_rows=10)
+    times.add(KEY, 0.4, rows=10, max_rows=10, since_last=0.6)
     assert times.pace() == pytest.approx(1.5)
-    times.add(KIND, 0.4, rows=5, most=10, since_last=5.0)  # not full
-    times.add(KIND, 0.4, rows=10, most=10)  # nothing had waited
+    times.add(KEY, 0.4, rows=5, max_rows=10, since_last=5.0)  # not full
+    times.add(KEY, 0.4, rows=10, max_rows=10)  # nothing had waited
     assert times.pace() == pytest.approx(1.5)
-    times.add(KIND, 0.7, rows=10, most=10, since_last=0.8)
+    times.add(KEY, 0.7, rows=10, max_rows=10, since_last=0.8)
     assert times.pace() == pytest.approx(2.0)
 
 
 def test_the_pace_is_never_below_one() -> None:
     times = PassTimes()
-    times.add(KIND, 0.4, rows=10, most=10, since_last=0.3)
+    times.add(KEY, 0.4, rows=10, max_rows=10, since_last=0.3)
     assert times.pace() == 1
