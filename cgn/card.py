@@ -1,4 +1,4 @@
-"""The model card: what a checkpoint is, as JSON beside its weights."""
+"""The model card: a description of one set of weights, as JSON beside them."""
 
 import json
 import re
@@ -15,21 +15,21 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 NAME_HELP = "a lowercase letter, then up to 63 of a-z, 0-9, '_', '-'"
 VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 VERSION_HELP = "a lowercase letter or digit, then up to 63 of a-z, 0-9, '.', '_', '-'"
-RESERVED_VERSIONS = ("latest", "stable")  # names that move between versions (cgn.store.aliases)
-UNPUBLISHED = ".publishing-"  # begins the name of a folder that is to become a version: then version, attempt
-MEASURED = ("mask_mean", "mask_border", "mask_soft")  # of masks that the finished network draws, by class
+RESERVED_VERSIONS = ("latest", "stable")  # aliases, which move between versions (cgn.store.aliases)
+UNPUBLISHED = ".publishing-"  # prefix of a folder that becomes a version; version and attempt follow
+MEASURED = ("mask_mean", "mask_border", "mask_soft")  # measures of the finished network's masks, by class
 _DIGEST = re.compile(r"blake2b:[0-9a-f]{32}")
 
 
 def check_name(name: str) -> str:
-    """Returns a model name that may become a folder, else raises CgnInputError."""
+    """Returns the name of a model if it is a valid folder name, else raises CgnInputError."""
     if not NAME.fullmatch(name):
         raise CgnInputError("name", f"{name!r} must be {NAME_HELP}")
     return name
 
 
 def check_version(version: str) -> str:
-    """Returns a version that may become a folder, else raises CgnInputError."""
+    """Returns a version if it is a valid folder name and no alias, else raises CgnInputError."""
     if not VERSION.fullmatch(version):
         raise CgnInputError("version", f"{version!r} must be {VERSION_HELP}")
     if version in RESERVED_VERSIONS:
@@ -107,27 +107,27 @@ class MaskBounds:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Everything a reader or a server needs to know about one set of weights.
+    """Everything that a reader or a server needs to know about one set of weights.
 
     Attributes:
-        name, version: where it is published, ``models/<name>/<version>/``.
-        digest: of the weights as stored, ``blake2b:`` and 32 hexadecimal digits.
-        family: which mechanisms; one of `cgn.families.table`.
+        name, version: the version is published in ``models/<name>/<version>/``.
+        digest: digest of the stored weights, ``blake2b:`` and 32 hexadecimal digits.
+        family: family of the mechanisms, one of `cgn.families.table`.
         architecture: the family's own sizes, such as ``{"width": 32}``.
-        class_names: by label index.
-        class_ids: by label index, WordNet ids such as ``"n01518878"``; empty where the classes have none.
+        class_names: class names by label index.
+        class_ids: WordNet ids by label index, such as ``"n01518878"``; empty if the classes have no ids.
         resolution: height and width of every output, in pixels.
         latent_size: length of the noise u.
-        mask_bounds: by label index.
+        mask_bounds: bounds of the masks by label index.
         mask_mean, mask_border, mask_soft: measured mean mask value, border mass and soft-pixel share by
-            label index, each in [0, 1]; empty where nobody has measured them.
-        trained: True for trained weights; False for random ones, which a card must say.
-        training: how the weights came to be: command, config, data, seconds, machine.
-        notes: what a user must know, such as that the digits are a subset.
-        terms: under what terms the training data are, one line for each source; none are known of a folder.
-        scores: what classifiers that learnt from its counterfactuals score, by row of docs/results:
-            accuracies in per cent, and the file that says how they came about.
-        created_at: UTC, ISO 8601, so that later is greater as text too.
+            label index, each in [0, 1]; empty if the masks have not been measured.
+        trained: whether the weights were trained; False: random weights.
+        training: how the weights were made: command, config, data, seconds, machine.
+        notes: facts that a user must know, such as that the digits are a subset.
+        terms: terms of use of the training data, one line per source; empty for a user's own folder.
+        scores: scores of classifiers trained on the model's counterfactuals, by row of docs/results:
+            accuracies in per cent, and the file that records how they were measured.
+        created_at: time of publication, UTC in ISO 8601, so that texts sort by time.
     """
 
     name: str
@@ -174,8 +174,8 @@ class ModelCard:
             raise CgnInputError("created_at", f"{self.created_at} must end in +00:00, to compare as text")
 
     def _check_types(self) -> None:
-        """Raises CgnInputError for a value of another type than the field's."""
-        expected: dict[str, tuple[Any, ...]] = {  # type of the field, and of its elements
+        """Raises CgnInputError for a value that has not its field's type."""
+        expected: dict[str, tuple[Any, ...]] = {  # type of the field; type of its elements
             "family": (str,), "architecture": (dict, int), "class_names": (list, str),
             "class_ids": (list, str), "resolution": (int,),
             "latent_size": (int,), "mask_bounds": (list, MaskBounds),
@@ -191,14 +191,15 @@ class ModelCard:
                 raise CgnInputError(name, f"{value!r:.60} has an element of the wrong type")
 
     def to_json(self) -> str:
+        """Returns the card as indented JSON."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
     @staticmethod
     def from_json(text: str) -> "ModelCard":
-        """Reads a card.
+        """Returns the card of a JSON text.
 
         Raises:
-            CgnInputError: not JSON, a field missing, unknown or of an impossible value.
+            CgnInputError: the text is not JSON, or a field is missing, unknown or impossible.
         """
         try:
             data = json.loads(text)

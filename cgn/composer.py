@@ -1,4 +1,4 @@
-"""The composer: the one mechanism that is not learned."""
+"""The composer: the only mechanism that is not learned."""
 
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ A = TypeVar("A", torch.Tensor, NDArray[np.float32])
 
 
 def compose(m: A, f: A, b: A) -> A:
-    """Equation 2: x = m * f + (1 - m) * b.
+    """Returns the composite x = m * f + (1 - m) * b (equation 2).
 
     Args:
         m: mask in [0, 1], one channel, broadcast over the colour channels of f and b.

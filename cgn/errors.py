@@ -2,11 +2,11 @@
 
 
 class CgnInputError(ValueError):
-    """A value that the model cannot use.
+    """An input value that the model cannot use.
 
     Attributes:
-        field: name of the value at fault, such as ``"label"``.
-        description: what is wrong with it, the allowed range and the cure, in one line.
+        field: name of the faulty value, such as ``"label"``.
+        description: the fault, the allowed range and the cure, in one line.
     """
 
     def __init__(self, field: str, description: str) -> None:

@@ -1,4 +1,4 @@
-"""Causes: what one mechanism is asked for."""
+"""Factors: the label and the noise of one mechanism, and their numerical form."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from cgn import noise
 from cgn.errors import CgnInputError
 from cgn.noise import Mechanism
 
-Label = int | tuple[tuple[int, float], ...]  # a class, or classes and their weights as `mixture` gives them
+Label = int | tuple[tuple[int, float], ...]  # a class index, or a mixture of classes from `mixture`
 Path = Literal["linear", "spherical"]
 
-_WEIGHTS_TOLERANCE = 1e-4  # of their sum: float32 on the wire, thirds written with four digits
+_WEIGHTS_TOLERANCE = 1e-4  # of a mixture's sum: weights are float32 in the API, or have four digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +51,14 @@ class Factor:
     Attributes:
         label: class index in [0, classes), or a `mixture` of classes.
         seed: seed of the noise u and of a texture's roll, in [0, 2^64 - 1].
-        u: the noise itself, float32 of shape (latent,), instead of a seed; already truncated, if it is to be.
-        roll: a texture's cyclic shift (rows down, columns right), each in [0, resolution). Given
-            outright it replaces the seed's; beside a given u it defaults to no shift.
+        u: the noise itself instead of a seed, float32 of shape (latent,), with any truncation applied.
+        roll: cyclic shift of a texture (rows down, columns right), each in [0, resolution). None: the roll
+            of the seed, or no shift if u is given.
         interpolation: moves the noise towards another seed's; the roll stays that of `seed`.
-        truncation: in (0, 1], of families that have it: the noise, drawn within [-2, 2], is scaled by it. 1
-            for the others.
+        truncation: factor on noise drawn within [-2, 2], in (0, 1]; 1 in families without truncation.
 
     Raises:
-        CgnInputError: neither or both of seed and u are given, or a value that is not allowed.
+        CgnInputError: neither or both of seed and u are given, or a value is not allowed.
     """
 
     label: Label
@@ -80,22 +79,22 @@ class Factor:
             raise CgnInputError("truncation", f"{self.truncation} must be above 0, at most 1")
 
     def shift(self, mechanism: Mechanism, resolution: int) -> tuple[int, int]:
-        """The texture's roll (rows down, columns right), each in [0, resolution)."""
+        """Returns the roll of a texture (rows down, columns right), each in [0, resolution)."""
         ((down, right),) = shifts_of([self], mechanism, resolution).tolist()
         return down, right
 
 
 def mixture(weights: Mapping[int, float]) -> Label:
-    """The label of several classes at once, each with its weight: one value for equal mixtures.
+    """Returns the label of a mixture of classes. Equal mixtures give equal labels.
 
     Args:
-        weights: by class index, each 0 or more, together 1.
+        weights: weight by class index, each 0 or more, with sum 1.
 
     Raises:
-        CgnInputError: no weights, one below 0, or another sum than 1 (by more than 1e-4).
+        CgnInputError: no weights, a negative weight, or a sum that differs from 1 by more than 1e-4.
     """
     if not weights:
-        raise CgnInputError("mixture", "has no classes; give each its weight")
+        raise CgnInputError("mixture", "has no classes; give at least one with its weight")
     for label, weight in weights.items():
         if not (math.isfinite(weight) and weight >= 0):
             raise CgnInputError("mixture", f"the weight of class {label} is {weight}; give 0 or more")
@@ -107,30 +106,32 @@ def mixture(weights: Mapping[int, float]) -> Label:
 
 
 def check_label(label: Label, classes: int) -> None:
-    """Raises CgnInputError for a class that is not within 0 to classes - 1."""
-    for known in [label] if isinstance(label, int) else [part for part, _ in label]:
-        if not 0 <= known < classes:
-            raise CgnInputError("label", f"{known} is out of range [0, {classes - 1}]")
+    """Raises CgnInputError if a class index of the label is not within 0 to classes - 1."""
+    for index in [label] if isinstance(label, int) else [part for part, _ in label]:
+        if not 0 <= index < classes:
+            raise CgnInputError("label", f"{index} is out of range [0, {classes - 1}]")
 
 
 def weights_of(labels: Sequence[Label], classes: int) -> NDArray[np.float32]:
-    """Labels as weights over the classes, float32 of shape (N, classes); each row sums to 1."""
+    """Returns N labels as weights over the classes, float32 (N, classes); each row sums to 1."""
     y_NC = np.zeros((len(labels), classes), np.float32)
     for row, label in zip(y_NC, labels, strict=True):
-        for known, weight in [(label, 1.0)] if isinstance(label, int) else label:
-            row[known] = weight
+        for index, weight in [(label, 1.0)] if isinstance(label, int) else label:
+            row[index] = weight
     return y_NC
 
 
 def noise_of(factors: Sequence[Factor], latent: int, *, truncated: bool = False) -> NDArray[np.float32]:
-    """u of N factors, float32 of shape (N, latent).
+    """Returns the noise u of N factors, float32 (N, latent).
 
     Args:
-        truncated: the family draws its noise within [-2, 2] and knows truncation.
+        factors: the factors.
+        latent: length of the noise.
+        truncated: whether the family draws noise within [-2, 2] and has a truncation.
 
     Raises:
-        CgnInputError: a u given outright has the wrong length or is not finite, or there is truncation in a
-            family that has none.
+        CgnInputError: a given u has the wrong length or is not finite, or a factor has a truncation and the
+            family has none.
     """
     u_NL = np.empty((len(factors), latent), np.float32)
     seeded = [i for i, factor in enumerate(factors) if factor.seed is not None]
@@ -154,12 +155,12 @@ def noise_of(factors: Sequence[Factor], latent: int, *, truncated: bool = False)
 
 
 def shifts_of(factors: Sequence[Factor], mechanism: Mechanism, resolution: int) -> NDArray[np.int64]:
-    """Cyclic shifts (rows down, columns right) of N factors, each in [0, resolution), of shape (N, 2).
+    """Returns the cyclic shifts (rows down, columns right) of N factors, (N, 2), each in [0, resolution).
 
-    Zeros for mechanisms that are not shifted.
+    Mechanisms that are not shifted have zeros.
 
     Raises:
-        CgnInputError: a roll given outright is out of range.
+        CgnInputError: a given roll is out of range.
     """
     shift_N2 = np.zeros((len(factors), 2), np.int64)
     if mechanism not in ("texture", "background"):
@@ -187,6 +188,6 @@ def _interpolated(
     if interpolation.path == "spherical":
         cosine = start @ end / (np.linalg.norm(start) * np.linalg.norm(end))
         angle = np.arccos(np.clip(cosine, -1, 1))
-        if np.sin(angle) > 1e-6:  # else they point the same way, or opposite ones with no arc of their own
+        if np.sin(angle) > 1e-6:  # else parallel, or opposite without a unique arc between them
             before, after = np.sin(before * angle) / np.sin(angle), np.sin(after * angle) / np.sin(angle)
     return (before * start + after * end).astype(np.float32)

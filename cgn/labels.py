@@ -1,4 +1,4 @@
-"""Classes by what people call them: a name, the beginning of one, or a WordNet id."""
+"""Finds the class index for a name, the beginning of a name, or a WordNet id."""
 
 from difflib import get_close_matches
 
@@ -9,36 +9,37 @@ _MOST_CANDIDATES = 10
 
 
 def find_class(card: ModelCard, name: str) -> int:
-    """The index of a class, by its name or the beginning of it that no other name has; case does not matter.
+    """Returns the index of a class by its name, or by a beginning that only one name has. Case is ignored.
 
     Raises:
-        CgnInputError: no name begins so, or several do; the message lists those.
+        CgnInputError: no name or several names begin like this; the message lists candidates.
     """
-    wanted = name.casefold()
-    names = [known.casefold() for known in card.class_names]
+    folded = name.casefold()
+    names = [class_name.casefold() for class_name in card.class_names]
     if name in card.class_names:
         return card.class_names.index(name)
-    if names.count(wanted) == 1:
-        return names.index(wanted)
-    found = [i for i, known in enumerate(names) if wanted and known.startswith(wanted)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        candidates = _list([card.class_names[i] for i in found])
-        raise CgnInputError("label_name", f"{name!r:.80} begins {len(found)} names; give one of {candidates}")
-    within = [known for known in card.class_names if wanted and wanted in known.casefold()]
-    alike = [card.class_names[names.index(known)] for known in get_close_matches(wanted, names)]
-    what = _list(within or alike or card.class_names)
-    raise CgnInputError("label_name", f"{name!r:.80} begins no name; give one of {what}")
+    if names.count(folded) == 1:
+        return names.index(folded)
+    matches = [i for i, class_name in enumerate(names) if folded and class_name.startswith(folded)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        candidates = _list([card.class_names[i] for i in matches])
+        what = f"{len(matches)} class names begin with {name!r:.80}; give one of {candidates}"
+        raise CgnInputError("label_name", what)
+    within = [class_name for class_name in card.class_names if folded and folded in class_name.casefold()]
+    similar = [card.class_names[names.index(match)] for match in get_close_matches(folded, names)]
+    candidates = _list(within or similar or card.class_names)
+    raise CgnInputError("label_name", f"no class name begins with {name!r:.80}; give one of {candidates}")
 
 
 def parse_class(card: ModelCard, text: str) -> int:
-    """The index of a class that a person has typed: an index, a WordNet id, a name or the beginning of one.
+    """Returns the index of a class from text: an index, a WordNet id, a name or the beginning of a name.
 
-    A text that is a class's whole name is that class, whatever else it could be.
+    The whole name of a class comes before every other reading.
 
     Raises:
-        CgnInputError: there is no such class, or several.
+        CgnInputError: no class or several classes match.
     """
     if text not in card.class_names:
         if text.isdecimal():
@@ -51,18 +52,16 @@ def parse_class(card: ModelCard, text: str) -> int:
 
 
 def find_wordnet(card: ModelCard, wordnet_id: str) -> int:
-    """The index of a class by its WordNet id, such as ``n01518878``.
+    """Returns the index of a class by its WordNet id, such as ``n01518878``.
 
     Raises:
-        CgnInputError: the model's classes have no ids, or none is this one.
+        CgnInputError: the model's classes have no ids, or no class has this id.
     """
     if not card.class_ids:
-        raise CgnInputError(
-            "wordnet_id", "the classes of this model have none; give label_index or label_name"
-        )
+        raise CgnInputError("wordnet_id", "this model's classes have no ids; give label_index or label_name")
     if wordnet_id not in card.class_ids:
         example = f"{card.class_ids[0]} ({card.class_names[0]})"
-        raise CgnInputError("wordnet_id", f"{wordnet_id!r:.40} is no class; ids are like {example}")
+        raise CgnInputError("wordnet_id", f"{wordnet_id!r:.40} is not a class; ids look like {example}")
     return card.class_ids.index(wordnet_id)
 
 

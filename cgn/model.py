@@ -1,4 +1,4 @@
-"""A CGN: three mechanisms, a composer, a card."""
+"""A CGN that is ready to use: its mechanisms, the composer, its card."""
 
 import contextlib
 import itertools
@@ -18,7 +18,7 @@ from cgn.noise import Mechanism
 
 @dataclass(frozen=True)
 class Composites:
-    """Outputs of the mechanisms and the composer for N images."""
+    """Outputs of the mechanisms and of the composer for N images."""
 
     mask: torch.Tensor  # (N, 1, H, W) in [0, 1]
     foreground: torch.Tensor  # (N, 3, H, W) in [-1, 1]
@@ -27,7 +27,7 @@ class Composites:
 
 
 class CGN:
-    """A network in eval mode, resident on one device, with the card that names it."""
+    """A network in eval mode, resident on one device, and its card."""
 
     def __init__(self, network: Network, card: ModelCard, device: torch.device | str = "cpu") -> None:
         self.card = card
@@ -37,24 +37,23 @@ class CGN:
     def rows(
         self, mechanism: Mechanism, factors: Sequence[Factor], at_once: int | None = None
     ) -> torch.Tensor:
-        """One mechanism's rows for N factors, each the same to the bit whatever the others are.
+        """Returns one mechanism's rows for N factors. A row is the same to the bit among any other rows.
 
         Args:
-            mechanism: one of the network's.
-            factors: of the rows.
-            at_once: rows of a pass; by default the network's own number. Others may round differently.
+            mechanism: one of the network's mechanisms.
+            factors: the factor of each row.
+            at_once: rows of a forward pass; None: the network's choice. Other numbers may round differently.
 
         Returns:
-            float32 on the CPU, as `Network.draw` gives them: (N, 1, H, W) masks in [0, 1] for shape, with the
-            three channels of the pre-mask after them in families that have one; (N, 3, H, W) in [-1, 1] for
-            the others.
+            float32 on the CPU, as from `Network.draw`. Shape: masks (N, 1, H, W) in [0, 1], in families with
+            a pre-mask followed by its three channels. Other mechanisms: (N, 3, H, W) in [-1, 1].
 
         Raises:
-            CgnInputError: an unknown mechanism, no factors, or a factor that the model cannot use.
+            CgnInputError: an unknown mechanism, no factors, or an impossible factor.
         """
-        known = self.network.mechanisms
-        if mechanism not in known:
-            raise CgnInputError("mechanism", f"{mechanism!r} is not one of {', '.join(known)}")
+        mechanisms = self.network.mechanisms
+        if mechanism not in mechanisms:
+            raise CgnInputError("mechanism", f"{mechanism!r} is not one of {', '.join(mechanisms)}")
         for factor in factors:
             check_label(factor.label, self.network.classes)
         if not factors:
@@ -65,27 +64,27 @@ class CGN:
 
     @torch.inference_mode()
     def _pass(self, mechanism: Mechanism, factors: Sequence[Factor], at_once: int | None) -> torch.Tensor:
-        """The rows of factors of one truncation, in one pass of ``at_once`` or of the network's own size."""
-        network, wanted = self.network, len(factors)
-        size = at_once or network.pass_rows(mechanism, wanted)
-        causes = (
+        """Returns the rows of factors that share a truncation, from one forward pass."""
+        network, rows = self.network, len(factors)
+        size = at_once or network.pass_rows(mechanism, rows)
+        inputs = (
             noise_of(factors, network.latent, truncated=network.truncated),
             weights_of([factor.label for factor in factors], network.classes),
             shifts_of(factors, mechanism, network.resolution),
         )
-        padded = (np.concatenate([cause, cause[-1:].repeat(size - wanted, axis=0)]) for cause in causes)
-        u_NL, y_NC, shift_N2 = (torch.from_numpy(c).to(self.device, non_blocking=True) for c in padded)
+        padded = (np.concatenate([x, x[-1:].repeat(size - rows, axis=0)]) for x in inputs)
+        u_NL, y_NC, shift_N2 = (torch.from_numpy(x).to(self.device, non_blocking=True) for x in padded)
         with _exact_kernels(self.device):
-            rows = network.draw(mechanism, u_NL, y_NC, shift_N2, factors[0].truncation)
-        return rows[:wanted].cpu()
+            drawn = network.draw(mechanism, u_NL, y_NC, shift_N2, factors[0].truncation)
+        return drawn[:rows].cpu()
 
     def generate(
         self, shape: Sequence[Factor], texture: Sequence[Factor], background: Sequence[Factor]
     ) -> Composites:
-        """Images of N factors per mechanism, composed by equation 2.
+        """Returns the images of N factors per mechanism, composed by equation 2.
 
         Raises:
-            CgnInputError: a factor that the model cannot use, or unequal numbers of factors.
+            CgnInputError: an impossible factor, or unequal numbers of factors.
         """
         if not len(shape) == len(texture) == len(background) > 0:
             raise CgnInputError("factors", "give the same number, at least one, for each mechanism")
@@ -96,15 +95,15 @@ class CGN:
 
 
 def _exact_kernels(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """On a GPU: no kernels chosen by the clock, and no TF32, whose rounding reaches the 8-bit levels."""
+    """On a GPU: no kernels selected by timing, and no TF32, whose rounding changes 8-bit levels."""
     if device.type == "cpu":
         return contextlib.nullcontext()
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
-def _passes(factors: Sequence[Factor], most: int) -> Iterator[Sequence[Factor]]:
-    """Factors in parts that one forward pass takes: up to ``most`` neighbours of one truncation."""
+def _passes(factors: Sequence[Factor], max_rows: int) -> Iterator[Sequence[Factor]]:
+    """Splits factors into parts for one forward pass: up to ``max_rows`` neighbours of one truncation."""
     for _, alike in itertools.groupby(factors, key=lambda factor: factor.truncation):
         group = list(alike)
-        for start in range(0, len(group), most):
-            yield group[start : start + most]
+        for start in range(0, len(group), max_rows):
+            yield group[start : start + max_rows]

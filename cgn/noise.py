@@ -1,9 +1,8 @@
-"""How a seed becomes noise: u, and the roll of a texture.
+"""Noise from seeds: u, and the roll of a texture.
 
-Everything here comes from the raw bits of Philox4x64-10, a counter-based generator whose stream is
-fixed by its key alone, through arithmetic that IEEE 754 rounds exactly (+, -, *, /, sqrt). No
-``log`` or ``cos`` of a maths library takes part, so a seed means the same u on every device and with
-every library version.
+The same seed gives the same noise on every device and with every library version. All values derive from the
+raw bits of Philox4x64-10, a counter-based generator whose stream is fixed by its key. The arithmetic uses
+only operations that IEEE 754 rounds exactly (+, -, *, /, sqrt), and no ``log`` or ``cos`` of a maths library.
 """
 
 import secrets
@@ -15,23 +14,22 @@ from numpy.typing import NDArray
 
 from cgn.errors import CgnInputError
 
-# What draws rows: the three mechanisms, and in families that have one the unconstrained cGAN, the reference.
+# The three mechanisms; and "reference", the unconstrained cGAN of families that have one.
 Mechanism = Literal["shape", "texture", "background", "reference"]
 MECHANISMS: tuple[Mechanism, ...] = ("shape", "texture", "background")
 
 MAX_SEED = 2**64 - 1
 
-_BELOW_MINUS_2 = 0.022750131948179195  # of the standard normal distribution
+_BELOW_MINUS_2 = 0.022750131948179195  # the standard normal distribution function at -2
 
-# Second word of the Philox key: which quantity is drawn. u's stream is shared by all mechanisms (the
-# paper feeds one u to all three for a non-counterfactual sample); rolls are independent of u and of
-# each other.
+# The second word of the Philox key selects the quantity. All mechanisms share the stream of u, because the
+# paper feeds one u to all three for a non-counterfactual sample. Rolls are independent of u and each other.
 _STREAM_U = 0
 _STREAM_ROLL = {mechanism: 1 + i for i, mechanism in enumerate(MECHANISMS)}
 
 
 def draw_seed() -> int:
-    """A seed nobody asked for by number: 64 random bits of the operating system."""
+    """Returns a random seed: 64 bits from the operating system."""
     return secrets.randbits(64)
 
 
@@ -45,13 +43,15 @@ def check_seed(seed: int) -> int:
 
 
 def noise(seeds: Sequence[int], size: int, *, truncated: bool = False) -> NDArray[np.float32]:
-    """Standard normal noise u of N seeds, float32 of shape (N, size).
+    """Returns standard normal noise u of N seeds, float32 (N, size).
 
     Element i of a seed's u depends on (seed, i) alone: on no other seed, and not on ``size``.
 
     Args:
-        truncated: of the normal distribution within [-2, 2], as BigGAN is trained and sampled with (Brock et
-            al. 2019, section 3.1). One seed's two kinds of noise have the same quantiles.
+        seeds: the seeds, each in [0, 2^64 - 1].
+        size: length of u.
+        truncated: draw from the normal distribution within [-2, 2], with which BigGAN is trained and sampled
+            (Brock et al. 2019, section 3.1). A seed's truncated and plain noise have the same quantiles.
     """
     raw = _bits(seeds, _STREAM_U, size)
     # 53 random bits, centred in their cell: never 0 or 1, so the quantile is finite (|u| < 8.3).
@@ -62,25 +62,25 @@ def noise(seeds: Sequence[int], size: int, *, truncated: bool = False) -> NDArra
 
 
 def roll(seed: int, mechanism: Mechanism, resolution: int) -> tuple[int, int]:
-    """Cyclic shift (rows down, columns right) of a texture, each uniform in [0, resolution).
+    """Returns a texture's cyclic shift (rows down, columns right), each uniform in [0, resolution).
 
-    The shift takes the global shape out of a texture: a mechanism that cannot know where its pixels
-    end up cannot draw an object (paper section 3.1, "Texture Mechanism").
-    ``resolution`` must be a power of two, so that the draw is exactly uniform.
+    The shift removes global shape from a texture. A mechanism that cannot predict where its pixels end up
+    cannot draw an object (paper section 3.1, "Texture Mechanism"). ``resolution`` must be a power of two, so
+    that the shift is exactly uniform.
     """
     ((down, right),) = rolls([seed], mechanism, resolution).tolist()
     return down, right
 
 
 def rolls(seeds: Sequence[int], mechanism: Mechanism, resolution: int) -> NDArray[np.int64]:
-    """The same of N seeds, of shape (N, 2)."""
+    """Returns the rolls of N seeds, (N, 2); see `roll`."""
     bits = _bits(seeds, _STREAM_ROLL[mechanism], 2) & np.uint64(resolution - 1)
     return bits.astype(np.int64)
 
 
 def _bits(seeds: Sequence[int], stream: int, count: int) -> NDArray[np.uint64]:
-    """The first ``count`` words of N seeds' streams, of shape (N, count)."""
-    # One generator takes all keys in turn: to make one for each takes five times as long.
+    """Returns the first ``count`` words of N seeds' streams, (N, count)."""
+    # One generator takes all keys in turn; one generator per key takes five times as long.
     generator = np.random.Philox(key=0)
     state = generator.state
     key = state["state"]["key"]
@@ -94,7 +94,7 @@ def _bits(seeds: Sequence[int], stream: int, count: int) -> NDArray[np.uint64]:
 
 
 def normal_quantile(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inverse of the standard normal distribution function, for p in (0, 1).
+    """Returns the inverse of the standard normal distribution function, for p in (0, 1).
 
     Wichura's algorithm AS 241 (PPND16, Applied Statistics 37, 1988), relative error about 1e-16.
     """
@@ -107,7 +107,7 @@ def normal_quantile(p: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _tail_quantile(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same where p is below 0.075 or above 0.925: 15 in 100 of random ones."""
+    """Returns the quantile where p is below 0.075 or above 0.925: for 15 of 100 random values."""
     lower = p < 0.5
     r = np.sqrt(-_log(np.where(lower, p, 1.0 - p)))
     z: NDArray[np.float64] = _poly(r - 1.6, _C) / _poly(r - 1.6, _D)
@@ -118,7 +118,7 @@ def _tail_quantile(p: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _poly(x: NDArray[np.float64], coefficients: tuple[float, ...]) -> NDArray[np.float64]:
-    """Horner's rule, lowest coefficient first."""
+    """Evaluates a polynomial by Horner's rule, lowest coefficient first."""
     y = np.full_like(x, coefficients[-1])
     for c in coefficients[-2::-1]:
         y *= x
@@ -127,7 +127,7 @@ def _poly(x: NDArray[np.float64], coefficients: tuple[float, ...]) -> NDArray[np
 
 
 def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Natural logarithm of x > 0 from exactly rounded operations only (2 atanh s, s = (m-1)/(m+1))."""
+    """Returns ln x for x > 0, by exactly rounded operations only (2 atanh s, s = (m-1)/(m+1))."""
     mantissa, exponent = np.frexp(x)
     low = mantissa < 0.7071067811865476
     mantissa = np.where(low, mantissa * 2.0, mantissa)

@@ -2,8 +2,8 @@
 
 After Demers, Keshav and Shenker 1989, with virtual time as in Goyal, Vin and Cheng 1996. Virtual time
 advances at the rate at which each waiting flow is served. The items that a flow queues at once form a turn,
-or several turns if they cost much. An item's tag is the virtual time at which its flow, served at that rate, would have
-finished the item's turn. The lowest tag goes first.
+or several turns if they cost much. An item's tag is the virtual time at which its flow, served at that rate,
+would have finished the item's turn. The lowest tag goes first.
 
 So a one-row request overtakes a bulk request, bulk still progresses, and equal requests finish in arrival
 order.

@@ -72,7 +72,7 @@ def test_counterfactuals_of_given_and_of_random_labels(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["--triples", "one,two"], '--triples: must be figure24 or reproduction, or "shape,texture'),
-        (["--triples", "figure24"], "--triples: 'school bus' begins no name"),
+        (["--triples", "figure24"], "--triples: no class name begins with 'school bus'"),
         (["--classes", "10"], "--classes: 10 is out of range [0, 9]"),
         (["--truncation", "0.5"], "--truncation: models of family mnist do not support it"),
         (["--out", "/dev/null/x"], "--out: [Errno 20] Not a directory"),

@@ -154,11 +154,13 @@ def test_classes_are_found_by_name_beginning_and_wordnet_id(tmp_path: Path) -> N
     card, _ = publish_random_imagenet(tmp_path, "zoo")
     assert [find_class(card, name) for name in ("otter", "Ostrich", "ow", "OTT")] == [0, 1, 3, 0]
     assert find_wordnet(card, "n01518878") == 1
-    with pytest.raises(CgnInputError, match="'o' begins 4 names; give one of otter, ostrich, oyster, owl"):
+    with pytest.raises(
+        CgnInputError, match="4 class names begin with 'o'; give one of otter, ostrich, oyster, owl"
+    ):
         find_class(card, "o")
-    with pytest.raises(CgnInputError, match="'trich' begins no name; give one of ostrich"):
+    with pytest.raises(CgnInputError, match="no class name begins with 'trich'; give one of ostrich"):
         find_class(card, "trich")
-    with pytest.raises(CgnInputError, match="'n1' is no class; ids are like n02444819"):
+    with pytest.raises(CgnInputError, match="'n1' is not a class; ids look like n02444819"):
         find_wordnet(card, "n1")
 
 

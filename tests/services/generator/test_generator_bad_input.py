@@ -63,7 +63,11 @@ def stub(generator: GeneratorProcess) -> Iterator[Any]:
             "10 is out of range; give label_index 0 to 9",
         ),
         ({"composites": [composite(2**32 - 1, 1, 1)]}, "composites[0].shape.label_index", "0 to 9"),
-        ({"composites": [composite("dog", 1, 1)]}, "composites[0].shape.label_name", "'dog' begins no name"),
+        (
+            {"composites": [composite("dog", 1, 1)]},
+            "composites[0].shape.label_name",
+            "no class name begins with 'dog'",
+        ),
         ({"composites": [composite("", 1, 1)]}, "composites[0].shape.label_name", "one of zero, one"),
         (
             {

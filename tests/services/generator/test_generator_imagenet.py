@@ -131,9 +131,9 @@ def test_a_hard_mask_is_cut_at_a_half(client: Client) -> None:
         (Factor({0: 0.5, 1: 0.4}, 1), "the weights sum to 0.9"),
         (Factor({0: 1.5, 1: -0.5}, 1), "the weight of class 1 is -0.5"),
         (Factor({0: 0.5, "otter": 0.5}, 1), "otter is given twice"),
-        (Factor("ostritch", 1), "'ostritch' begins no name; give one of ostrich$"),
-        (Factor("o", 1), "begins 4 names; give one of otter, ostrich, oyster, owl"),
-        (Factor("n00000001", 1), "'n00000001' is no class; ids are like n02444819"),
+        (Factor("ostritch", 1), "no class name begins with 'ostritch'; give one of ostrich$"),
+        (Factor("o", 1), "4 class names begin with 'o'; give one of otter, ostrich, oyster, owl"),
+        (Factor("n00000001", 1), "'n00000001' is not a class; ids look like n02444819"),
         (Factor(4, 1), "4 is out of range"),
     ],
 )

@@ -103,7 +103,7 @@ def test_failures_are_a_cell_with_pictures_of_the_worst(tmp_path: Path, where: R
 
 
 def test_figures_of_imagenets_classes_need_them(tmp_path: Path, where: RunContext) -> None:
-    with pytest.raises(CgnInputError, match="'jay' begins no name"):
+    with pytest.raises(CgnInputError, match="no class name begins with 'jay'"):
         imagenet_cell(mine(tmp_path, "figures/classes"), where)
 
 
