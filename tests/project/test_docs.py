@@ -12,7 +12,7 @@ from tests.shipped import SHIPPED
 
 NAMES = (
     "README", "quickstart", "own_images", "imagenet", "serving", "jobs", "operations",
-    "settings", "security", "architecture", "benchmarks", "results",
+    "settings", "security", "architecture", "extending", "benchmarks", "results",
 )  # fmt: skip
 LONGEST_README = 150  # lines
 MOST_WORDS = 35  # in a sentence
