@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from benchmarks.authors_networks import NAME as AUTHORS
 from benchmarks.authors_networks import authors_networks
@@ -19,18 +18,22 @@ from benchmarks.contender import Contender, Work
 from benchmarks.plain import Plain
 from benchmarks.results import Result, at_most, faster, reported
 from benchmarks.sizes import Sizes
+from cgn.card import ModelCard
 from cgn.device import cpu_has_bfloat16
 from cgn.engine import Engine, Row
 from cgn.factors import Factor, noise_of, shifts_of
 from cgn.families.family import Precision
-from cgn.images.pixels import compose_product, to_uint8
+from cgn.images.pixels import rows_to_uint8
 from cgn.model import CGN
 from cgn.noise import MECHANISMS, Mechanism
 from cgn.sampling.banks import Counterfactuals
 from cgn.sampling.policy import Policy
 from cgn.sampling.sampler import Sampler
 from cgn.store import checkpoint
+from cgn_api.v1 import generator_pb2 as pb
 from common.settings import REPO
+from services.generator.answers.batches import image_batches
+from services.generator.plan.product import plan_product
 from trainer.classifier.config import TrainClassifierConfig
 
 Name = TypeVar("Name")
@@ -71,7 +74,7 @@ def engine_work(
     engine.add(model)
     return {
         "fresh": lambda turn: engine_composites(engine, model.card.digest, images, turn),
-        "combinations": lambda turn: every_combination(engine, model.card.digest, turn),
+        "combinations": lambda turn: every_combination(engine, model.card, turn),
     }
 
 
@@ -229,11 +232,20 @@ def combinations(sizes: Sizes) -> list[Result]:
     return results
 
 
-def every_combination(engine: Engine, digest: str, seed: int) -> NDArray[np.uint8]:
-    """The 1,000 composites of ten rows of each mechanism, uint8 (10, 10, 10, R, R, 3)."""
-    orders = [engine.submit([Row(digest, k, y, seed) for y in range(10)]) for k in MECHANISMS]
-    m, f, b = (to_uint8(np.stack(order.future.result())) for order in orders)
-    return compose_product(m, f, b)
+def every_combination(engine: Engine, card: ModelCard, seed: int) -> list[pb.ImageBatch]:
+    """The 1,000 composites of ten rows of each mechanism, as GenerateProduct makes them, without gRPC."""
+    factors = [pb.Factor(label_index=y, seed=seed) for y in range(10)]
+    request = pb.GenerateProductRequest(
+        shapes=factors,
+        textures=factors,
+        backgrounds=factors,
+        outputs=[pb.OUTPUT_COMPOSITE],
+        encoding=pb.ENCODING_RAW_UINT8,
+    )
+    product = plan_product(request, card)
+    rows = [row for rows in product.sets.values() for row in rows]
+    pixels = dict(zip(rows, rows_to_uint8(engine.submit(rows).future.result()), strict=True))
+    return [batch for start in product.starts() for batch in image_batches(product.chunk(start), pixels)]
 
 
 def from_banks(sizes: Sizes) -> list[Result]:

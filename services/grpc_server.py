@@ -22,8 +22,7 @@ from services.edge.rules import Rules
 from services.edge.tls import server_credentials
 from services.edge.tracing import Tracing
 from services.in_flight import InFlight
-
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # the default limit of grpc clients
+from services.limits import MAX_MESSAGE_BYTES
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),

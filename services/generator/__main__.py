@@ -22,6 +22,7 @@ from common.memory import keep_memory
 from common.metrics import GeneratorMetrics
 from common.settings import GeneratorSettings, SettingsError
 from services.edge.tracing import Tracing
+from services.generator.answers.answerer import Answerer
 from services.generator.models.models import Models
 from services.generator.rows.admission import Admission
 from services.generator.rows.cache import RowCache
@@ -30,18 +31,19 @@ from services.generator.rpc_rules import RULES, SERVICE_NAME
 from services.generator.servicer import GeneratorServicer
 from services.grpc_server import Readiness, serve
 
-_LAST_WORD_SECONDS = 1.0  # of the grace, to tell those that were not served
-# A pass that takes this long has hung, or will keep everybody waiting: others should be asked.
+_REFUSE_SECONDS = 1.0  # before the end of the grace period, requests that still wait are refused
+# A forward pass that takes this long has hung, or delays every request: the server reports NOT_SERVING.
 _STALLED_SECONDS = 120.0
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
-# What passes of small networks use again and again. Weights of 256 px go back to the system when unloaded.
+# Forward passes of small networks reuse blocks up to this size, so the process keeps so much free memory.
+# The larger weights of 256 px models return to the system when they are unloaded.
 _KEPT_BLOCK_BYTES, _KEPT_FREE_BYTES = 8 << 20, 256 << 20
 
 log = logging.getLogger(__name__)
 
 
 async def main(settings: GeneratorSettings) -> None:
-    """Serves until told to stop."""
+    """Serves until SIGTERM or SIGINT."""
     keep_memory(_KEPT_BLOCK_BYTES, _KEPT_FREE_BYTES)
     device = resolve_device(settings.device)
     metrics = GeneratorMetrics()
@@ -65,7 +67,7 @@ async def main(settings: GeneratorSettings) -> None:
     metrics.engine_pass_seconds.set_function(engine.pass_seconds)
     precision: Precision = "bfloat16" if settings.precision == "bfloat16" else "float32"
     if precision == "bfloat16" and device.type == "cpu" and not cpu_has_bfloat16():
-        log.warning("CGN_PRECISION=bfloat16: this processor is many times slower in it; set float32")
+        log.warning("CGN_PRECISION=bfloat16 is many times slower than float32 on this processor; set float32")
     models = Models(
         settings.paths.models_dir,
         device,
@@ -82,32 +84,31 @@ async def main(settings: GeneratorSettings) -> None:
         f"{device.type} {precision}",
         metrics,
     )
-    # With OpenMP threads of their own, these would slow down the engine's
-    # (services.generator.models.residents).
+    # One OpenMP thread each: more would slow down the engine's threads (models/loaded_models.py).
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "answer", torch.set_num_threads, (1,))
     rows = RowSource(engine, cache, pool, metrics)
-    admission = Admission(settings.pixels_in_flight, metrics)
+    answerer = Answerer(rows, Admission(settings.pixels_in_flight, metrics), pool, metrics)
     draining = asyncio.Event()
 
     def add_services(server: grpc.aio.Server) -> Sequence[str]:
-        servicer = GeneratorServicer(models, rows, admission, pool, metrics, draining)
+        servicer = GeneratorServicer(models, answerer, draining)
         add_GeneratorServiceServicer_to_server(servicer, server)
         return [SERVICE_NAME]
 
-    async def refuse_the_rest() -> None:
-        """Near the end of the grace, tells the requests that still wait so."""
+    async def refuse_waiting() -> None:
+        """Near the end of the grace period, refuses the requests that still wait for rows."""
         await draining.wait()
-        await asyncio.sleep(settings.grace_seconds - _LAST_WORD_SECONDS)
+        await asyncio.sleep(settings.grace_seconds - _REFUSE_SECONDS)
         engine.stop()
 
     async def run(readiness: Readiness) -> None:
-        refusing = asyncio.create_task(refuse_the_rest())
+        refusing = asyncio.create_task(refuse_waiting())
         started = False
         try:
             await cache.start()
             async for _ in models.scans():
                 if not started:
-                    _leave_alone_what_start_up_has_made()
+                    _freeze_startup_objects()
                     started = True
                 await readiness.set(engine.pass_seconds() < _STALLED_SECONDS)
         finally:
@@ -132,17 +133,19 @@ async def main(settings: GeneratorSettings) -> None:
         pool.shutdown()
 
 
-def _leave_alone_what_start_up_has_made() -> None:
-    """It stays. Left to the garbage collector, each full pass over it would hold up the event loop."""
+def _freeze_startup_objects() -> None:
+    """Exempts the objects of start-up from garbage collection: they stay, and each full collection of them
+    would block the event loop.
+    """
     gc.collect()
     gc.freeze()
-    # A request makes thousands of objects and no cycles: looking for these seldom will do.
+    # A request makes thousands of objects and no cycles, so rare collections are enough.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
 
 
 def _note_death(metrics: GeneratorMetrics, error: BaseException) -> None:
     metrics.engine_deaths.inc()
-    log.error("the engine's thread has died; another one has taken its place", exc_info=error)
+    log.error("the engine's thread has died; a new one has replaced it", exc_info=error)
 
 
 if __name__ == "__main__":

@@ -1,85 +1,117 @@
 """GeneratorService: request -> plan -> rows (cache or engine) -> compose and encode -> response."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
 
+import grpc
 from google.protobuf import empty_pb2
 
-from cgn.card import ModelCard
-from cgn.engine import Row
 from cgn_api.v1 import generator_pb2 as pb
 from cgn_api.v1 import generator_pb2_grpc as pb_grpc
-from common.metrics import GeneratorMetrics
-from services.generator.answers.composites import answer
-from services.generator.answers.tally import Tally
+from services.errors import ApiError
+from services.generator.answers.animate import animate
+from services.generator.answers.answerer import Answerer
+from services.generator.answers.batches import product_chunk, sample_batch
+from services.generator.answers.responses import generate_response
 from services.generator.models.describe import describe, page
 from services.generator.models.models import Models
-from services.generator.plan.generate import RAW_ITEM_BYTES, Plan, plan
-from services.generator.rows.admission import Admission
-from services.generator.rows.source import Found, RowSource
-from services.generator.streams import Streams
+from services.generator.plan.generate import plan_generate
+from services.generator.plan.interpolate import plan_interpolation
+from services.generator.plan.product import plan_product
+from services.generator.plan.sample import plan_samples
+from services.generator.plan.sizes import PART_BYTES
+from services.generator.rows.admission import RETRY_SECONDS
+from services.generator.rows.held_rows import HeldRows
 
-# What the event loop does itself, for a hop to a thread would take longer: composites of a request that are
-# planned, and pixels of raw images that are composed.
-_PLANNED_AT_ONCE, _COMPOSED_AT_ONCE = 64, 1 << 16
-
-T = TypeVar("T")
+_COMPOSITES_ON_LOOP = 64  # a request of at most so many is planned on the event loop, not in a thread
 
 
 class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
-    """The RPCs. Torch runs in the engine's thread, composing and encoding in `pool`.
+    """The RPCs.
+
+    A stream builds a part, ends the work of that part, and then sends it. So a client who reads slowly has no
+    work in flight. Parts are not built ahead, except for what the connection's own buffers hold.
 
     Args:
-        draining: set when the server is to end; it ends streams.
+        models: the models that can be requested.
+        answerer: makes answers from plans.
+        draining: set when the server shuts down; products and samples then end between two parts.
     """
 
-    def __init__(
-        self,
-        models: Models,
-        rows: RowSource,
-        admission: Admission,
-        pool: ThreadPoolExecutor,
-        metrics: GeneratorMetrics,
-        draining: asyncio.Event,
-    ) -> None:
+    def __init__(self, models: Models, answerer: Answerer, draining: asyncio.Event) -> None:
         self._models = models
-        self._rows = rows
-        self._admission = admission
-        self._pool = pool
-        self._tally = Tally(metrics)
-        self._streams = Streams(rows, admission, pool, self._tally, draining)
+        self._answerer = answerer
+        self._draining = draining
 
     async def Generate(self, request: pb.GenerateRequest, context: Any) -> pb.GenerateResponse:
         async with self._models.serving(request.model, request.version) as card:
-            with self._admission.admitted(card, 1):  # a full house refuses before it plans
-                todo, rows = await self._plan(request, card)
-            with self._admission.admitted(card, len(rows)):
-                found = await self._rows.find(rows, card, todo.dtype, context)
-                self._rows.answers.begin(context)
-                if _soon_answered(todo):
-                    return self._answer(todo, found)
-                return await self._in_pool(self._answer, todo, found)
+            self._answerer.check_room(card)
+            if len(request.composites) <= _COMPOSITES_ON_LOOP:
+                plan = plan_generate(request, card)
+            else:
+                plan = await self._answerer.run(plan_generate, request, card)
+            return await self._answerer.answer(plan, generate_response, context)
 
     async def Interpolate(
         self, request: pb.InterpolateRequest, context: Any
     ) -> AsyncIterator[pb.InterpolateResponse]:
+        """The frames one by one, or the animation of them."""
         async with self._models.serving(request.model, request.version) as card:
-            async for part in self._streams.interpolate(request, card, context):
-                yield part
+            interpolation = plan_interpolation(request, card)
+            images: list[pb.Image] = []
+            index = 0
+            for ts, plan in interpolation.parts():
+                part = await self._answerer.answer(plan, generate_response, context, streamed=True)
+                if interpolation.animation:
+                    images += [result.images[0] for result in part.results]
+                    continue
+                for t, result in zip(ts, part.results, strict=True):
+                    response = pb.GenerateResponse(
+                        model=part.model,
+                        version=part.version,
+                        digest=part.digest,
+                        encoding=part.encoding,
+                        results=[result],
+                    )
+                    yield pb.InterpolateResponse(frame=pb.Frame(index=index, share=t, response=response))
+                    index += 1
+            if interpolation.animation:
+                file = await self._answerer.run(
+                    animate, images, interpolation.animation, interpolation.frames_per_second
+                )
+                for start in range(0, len(file), PART_BYTES):
+                    yield pb.InterpolateResponse(animation=file[start : start + PART_BYTES])
 
     async def GenerateProduct(
         self, request: pb.GenerateProductRequest, context: Any
     ) -> AsyncIterator[pb.GenerateProductResponse]:
+        """The header and the chunks of a product."""
         async with self._models.serving(request.model, request.version) as card:
-            async for part in self._streams.product(request, card, context):
-                yield part
+            product = await self._answerer.run(plan_product, request, card)
+            yield pb.GenerateProductResponse(header=product.header)
+            held = HeldRows()
+            for start in product.starts():
+                self._check_not_draining()
+                plan = await self._answerer.run(product.chunk, start)
+                chunk = await self._answerer.answer(
+                    plan, partial(product_chunk, start), context, streamed=True, held=held
+                )
+                yield pb.GenerateProductResponse(chunk=chunk)
 
     async def Sample(self, request: pb.SampleRequest, context: Any) -> AsyncIterator[pb.SampleResponse]:
+        """The header and the batches of a stream of samples."""
         async with self._models.serving(request.model, request.version) as card:
-            async for part in self._streams.samples(request, card, context):
-                yield part
+            samples = plan_samples(request, card)
+            yield pb.SampleResponse(header=samples.header)
+            for start in samples.starts():
+                self._check_not_draining()
+                batch = await self._answerer.run(samples.batch, start)
+                message = await self._answerer.answer(
+                    batch.plan, partial(sample_batch, batch), context, streamed=True
+                )
+                yield pb.SampleResponse(batch=message)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
         return page(self._models.all(), request.page_size, request.page_token)
@@ -100,29 +132,12 @@ class GeneratorServicer(pb_grpc.GeneratorServiceServicer):
     async def SetAlias(self, request: pb.SetAliasRequest, context: Any) -> pb.Model:
         return describe(await self._models.set_alias(request.model, request.alias, request.version))
 
-    async def _plan(self, request: pb.GenerateRequest, card: ModelCard) -> tuple[Plan, list[Row]]:
-        """The plan of a request and its distinct rows."""
-
-        def work() -> tuple[Plan, list[Row]]:
-            todo = plan(request, card)
-            return todo, todo.all_rows()
-
-        if len(request.composites) <= _PLANNED_AT_ONCE:
-            return work()
-        return await self._in_pool(work)
-
-    async def _in_pool(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
-
-    def _answer(self, todo: Plan, found: Found) -> pb.GenerateResponse:
-        """The response, counted."""
-        masks = self._tally.masks(todo, found.pixels)
-        response = answer(todo, found.pixels, found.cached, masks)
-        self._tally.count(todo, masks)
-        return response
-
-
-def _soon_answered(todo: Plan) -> bool:
-    """Whether the event loop composes an answer itself."""
-    pixels = todo.composites * len(todo.outputs) * todo.card.resolution**2
-    return todo.encoding in RAW_ITEM_BYTES and pixels <= _COMPOSED_AT_ONCE
+    def _check_not_draining(self) -> None:
+        """Ends a stream that another server can continue. Raises ApiError, UNAVAILABLE, while draining."""
+        if self._draining.is_set():
+            raise ApiError(
+                grpc.StatusCode.UNAVAILABLE,
+                "SHUTTING_DOWN",
+                "the server is shutting down; go on from here on another server",
+                retry_seconds=RETRY_SECONDS,
+            )

@@ -1,4 +1,4 @@
-"""Frames as one moving picture: GIF, WebP or MP4. Runs in a thread, not on the event loop."""
+"""Writes animations of frames: GIF, WebP or MP4. Runs in a thread, not on the event loop."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -13,13 +13,17 @@ from cgn_api.v1 import generator_pb2 as pb
 
 Frames = Sequence[NDArray[np.uint8]]  # each (H, W, 1) or (H, W, 3), all of one size
 
-_SMALLEST_SIDE = 256  # pixels of a video's sides: players blur what they have to enlarge
+_SMALLEST_SIDE = 256  # of a video, in pixels: players blur a smaller one when they enlarge it
 
 
-def animate(frames: Frames, animation: int, frames_per_second: int) -> bytes:
-    """The file of an animation, of frames in order."""
-    make: Callable[[Frames, int], bytes] = _ANIMATIONS[animation]
-    return make(frames, frames_per_second)
+def animate(images: Sequence[pb.Image], animation: int, frames_per_second: int) -> bytes:
+    """The file of an animation of images in ENCODING_RAW_UINT8, in order."""
+    frames = [
+        np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, image.channels)
+        for image in images
+    ]
+    write: Callable[[Frames, int], bytes] = _ANIMATIONS[animation]
+    return write(frames, frames_per_second)
 
 
 def _picture(frame: NDArray[np.uint8]) -> Image.Image:
@@ -27,7 +31,7 @@ def _picture(frame: NDArray[np.uint8]) -> Image.Image:
 
 
 def _gif(frames: Frames, frames_per_second: int) -> bytes:
-    # One palette for each frame, without dither: a changing grain would move more than the picture does.
+    # One palette for each frame, without dither: a changing grain would move more than the image itself.
     first, *others = (_picture(frame).convert("RGB").quantize(dither=Image.Dither.NONE) for frame in frames)
     out = io.BytesIO()
     first.save(
@@ -55,11 +59,11 @@ def _webp(frames: Frames, frames_per_second: int) -> bytes:
 
 def _mp4(frames: Frames, frames_per_second: int) -> bytes:
     out = io.BytesIO()
-    times = -(-_SMALLEST_SIDE // frames[0].shape[0])  # each pixel becomes so many, a side
+    times = -(-_SMALLEST_SIDE // frames[0].shape[0])  # each pixel becomes a square of this side
     with av.open(out, "w", format="mp4") as file:
         stream = file.add_stream("libx264", rate=frames_per_second)
         stream.height, stream.width = (times * side for side in frames[0].shape[:2])
-        stream.pix_fmt = "yuv420p"  # what every player shows
+        stream.pix_fmt = "yuv420p"  # the format that every player shows
         stream.options = {"crf": "14", "preset": "veryfast"}
         stream.time_base = Fraction(1, frames_per_second)
         for number, frame in enumerate(frames):

@@ -1,4 +1,4 @@
-"""Model versions as messages, and in pages."""
+"""Turns model versions into messages, and lists of versions into pages."""
 
 import base64
 import binascii
@@ -12,22 +12,22 @@ from cgn.families.table import find_family
 from cgn.model import CGN
 from cgn_api.v1 import generator_pb2 as pb
 from services.errors import invalid
-from services.generator.plan.generate import outputs_of
+from services.generator.plan.plan import outputs_of
 
-_DEFAULT_PAGE = 100
-_LARGEST_PAGE = 1000
+_DEFAULT_PAGE_SIZE = 100
+_MAX_PAGE_SIZE = 1000
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version that can be asked for.
+    """A version that can be requested.
 
     Attributes:
-        card: its card.
-        model: the model, where it is resident.
-        unloaded: whether it is refused until LoadModel.
-        aliases: that point at it.
-        budget_bytes: what it counts for while it is resident.
+        card: the version's card.
+        model: the loaded model; None if it is not loaded.
+        unloaded: whether requests are refused until LoadModel.
+        aliases: aliases that point at the version.
+        budget_bytes: what the version counts against the memory budget while it is loaded.
     """
 
     card: ModelCard
@@ -55,7 +55,7 @@ def describe(version: Version) -> pb.Model:
 
 
 def card_message(card: ModelCard) -> pb.Model:
-    """What a card says of its version, wherever that is."""
+    """The part of a version's message that its card determines."""
     message = pb.Model(
         name=card.name,
         version=card.version,
@@ -77,40 +77,40 @@ def card_message(card: ModelCard) -> pb.Model:
 
 
 def page(models: Sequence[Version], page_size: int, page_token: str) -> pb.ListModelsResponse:
-    """One page of versions in their given order.
+    """One page of versions, in the given order.
 
     Raises:
-        ApiError: INVALID_ARGUMENT for a negative size or a token that was not given out.
+        ApiError: INVALID_ARGUMENT for a negative size or an unknown token.
     """
     if page_size < 0:
-        raise invalid("page_size", f"{page_size} is out of range; give 0 to {_LARGEST_PAGE}")
-    size = min(page_size or _DEFAULT_PAGE, _LARGEST_PAGE)
+        raise invalid("page_size", f"{page_size} is out of range; give 0 to {_MAX_PAGE_SIZE}")
+    size = min(page_size or _DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE)
     start = _start(models, page_token) if page_token else 0
-    chosen = models[start : start + size]
+    selected = models[start : start + size]
     more = start + size < len(models)
     return pb.ListModelsResponse(
-        models=[describe(model) for model in chosen],
-        next_page_token=_token(chosen[-1]) if more else "",
+        models=[describe(model) for model in selected],
+        next_page_token=_token(selected[-1]) if more else "",
     )
 
 
 def _token(last: Version) -> str:
-    """Names the last model of a page, so that the next one is right though models come and go."""
+    """Names the last model of a page: the next page then is right although models are added or removed."""
     return base64.urlsafe_b64encode(json.dumps([last.card.name, *age(last.card)]).encode()).decode()
 
 
 def age(card: ModelCard) -> tuple[str, str]:
-    """Orders the versions of one model, the newest highest; as in cgn.store.versions.newest_version."""
+    """Sort key of a model's versions: the newest is highest, as in cgn.store.versions.newest_version."""
     return card.created_at, card.version
 
 
 def _start(models: Sequence[Version], token: str) -> int:
-    """Index of the first model behind the token's, in the order of Models.all."""
+    """Index of the first model after the token's model, in the order of Models.all."""
     try:
         name, created, version = json.loads(base64.urlsafe_b64decode(token))
         for i, model in enumerate(models):
             if model.card.name > name or (model.card.name == name and age(model.card) < (created, version)):
                 return i
     except (binascii.Error, ValueError, TypeError):
-        raise invalid("page_token", "is not one that ListModels gave; leave it empty to begin") from None
+        raise invalid("page_token", "is no token of ListModels; leave it empty to begin") from None
     return len(models)

@@ -1,4 +1,4 @@
-"""From an InterpolateRequest to plans of its frames: what differs between the ends moves, all else stays."""
+"""From an InterpolateRequest to plans of its frames: factors that differ between the ends move."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,24 +9,28 @@ from cgn.factors import Label, NoiseInterpolation, Path, mixture
 from cgn.noise import MECHANISMS, Mechanism
 from cgn_api.v1 import generator_pb2 as pb
 from services.errors import ApiError, Violation, invalid_fields
-from services.generator.plan.generate import PATHS, Plan, plan
+from services.generator.plan.factors import PATHS
+from services.generator.plan.generate import plan_generate
+from services.generator.plan.plan import Plan
 
-MOST_MIDPOINTS = 1000
+MAX_MIDPOINTS = 1000
 _DEFAULT_MIDPOINTS = 8
-_FRAMES_PER_SECOND = 12
-_HIGHEST_FRAMES_PER_SECOND = 60
+_DEFAULT_FRAMES_PER_SECOND = 12
+_MAX_FRAMES_PER_SECOND = 60
+# Frames whose rows are computed together: at most 16, and no more pixels than one large image has.
+_FRAMES_AT_ONCE, _PIXELS_AT_ONCE = 16, 1 << 16
 
 
 @dataclass(frozen=True)
 class Interpolation:
-    """The way from one composite to another.
+    """The frames from one composite to another.
 
     Attributes:
         start: plan of the first frame alone.
-        end: rows of the last one, by mechanism, of the start's seeds and labels where it has none of its own.
-        midpoints: frames between the two.
-        path: of the noise.
-        animation: what the frames are put into.
+        end: rows of the last frame, by mechanism; seeds and labels that the end leaves open are the start's.
+        midpoints: number of frames between the two.
+        path: path of the noise.
+        animation: format of the animation; 0: frames are sent one by one.
         frames_per_second: of the animation.
     """
 
@@ -37,84 +41,90 @@ class Interpolation:
     animation: pb.Animation
     frames_per_second: int
 
-    def frames(self) -> Iterator[tuple[float, Plan]]:
-        """Every frame: its share of the way, and its plan."""
-        for index in range(self.midpoints + 2):
-            share = index / (self.midpoints + 1)
-            rows = {
-                mechanism: [between(row, self.end[mechanism], share, self.path)]
-                for mechanism, (row,) in self.start.rows.items()
-            }
-            yield share, self.start.of(rows)
+    def parts(self) -> Iterator[tuple[list[float], Plan]]:
+        """All frames in groups: the position t of each frame, 0 to 1, and the plan of the group."""
+        count = self.midpoints + 2
+        step = max(1, min(_FRAMES_AT_ONCE, _PIXELS_AT_ONCE // self.start.card.resolution**2))
+        for first in range(0, count, step):
+            ts = [index / (count - 1) for index in range(first, min(first + step, count))]
+            yield (
+                ts,
+                self.start.with_composites(
+                    {
+                        mechanism: [between(row, self.end[mechanism], t, self.path) for t in ts]
+                        for mechanism, (row,) in self.start.rows.items()
+                    }
+                ),
+            )
 
 
-def between(start: Row, end: Row, share: float, path: Path) -> Row:
-    """The row at a share of the way, 0 to 1; at 0 it is the start itself."""
-    if share == 0:
+def between(start: Row, end: Row, t: float, path: Path) -> Row:
+    """The row at position t between two rows, 0 to 1; at 0 it is the start itself."""
+    if t == 0:
         return start
-    interpolation = NoiseInterpolation(end.seed, share, path) if end.seed != start.seed else None
-    truncation = (1 - share) * start.truncation + share * end.truncation
+    interpolation = NoiseInterpolation(end.seed, t, path) if end.seed != start.seed else None
+    truncation = (1 - t) * start.truncation + t * end.truncation
     if start.truncation == end.truncation:
         truncation = start.truncation  # without rounding
-    label = _mixed(start.label, end.label, share)
+    label = _mixed(start.label, end.label, t)
     return start._replace(label=label, interpolation=interpolation, truncation=truncation)
 
 
-def _mixed(start: Label, end: Label, share: float) -> Label:
+def _mixed(start: Label, end: Label, t: float) -> Label:
     weights: dict[int, float] = {}
-    for label, part in ((start, 1 - share), (end, share)):
-        for known, weight in [(label, 1.0)] if isinstance(label, int) else label:
-            weights[known] = weights.get(known, 0.0) + part * weight
+    for label, part in ((start, 1 - t), (end, t)):
+        for index, weight in [(label, 1.0)] if isinstance(label, int) else label:
+            weights[index] = weights.get(index, 0.0) + part * weight
     return mixture(weights)
 
 
-def interpolation(request: pb.InterpolateRequest, card: ModelCard) -> Interpolation:
-    """Resolves a request for a model.
+def plan_interpolation(request: pb.InterpolateRequest, card: ModelCard) -> Interpolation:
+    """Plans a request for a model.
 
     Raises:
         ApiError: INVALID_ARGUMENT with a violation per wrong field.
     """
     if violations := list(_violations(request)):
         raise invalid_fields(violations)
-    start = _plan(request, request.start, card, "start")
-    first = {mechanism: row for mechanism, (row,) in start.rows.items()}
-    last = pb.Composite(**{
+    start = _plan_end(request, request.start, card, "start")
+    start_rows = {mechanism: row for mechanism, (row,) in start.rows.items()}
+    end_composite = pb.Composite(**{
         mechanism: _end_factor(
-            getattr(request.start, mechanism), getattr(request.end, mechanism), first.get(mechanism)
+            getattr(request.start, mechanism), getattr(request.end, mechanism), start_rows.get(mechanism)
         )
         for mechanism in MECHANISMS
         if request.start.HasField(mechanism) or request.end.HasField(mechanism)
     })  # fmt: skip
-    end = _plan(request, last, card, "end")
+    end = _plan_end(request, end_composite, card, "end")
     return Interpolation(
         start,
         {mechanism: row for mechanism, (row,) in end.rows.items()},
         midpoints(request),
         PATHS[request.path],
         request.animation,
-        request.frames_per_second if request.HasField("frames_per_second") else _FRAMES_PER_SECOND,
+        request.frames_per_second if request.HasField("frames_per_second") else _DEFAULT_FRAMES_PER_SECOND,
     )
 
 
 def midpoints(request: pb.InterpolateRequest) -> int:
-    """Returns the number of frames between the two ends: the request's, else the default."""
+    """The number of frames between the two ends: the request's, else the default."""
     return request.midpoints if request.HasField("midpoints") else _DEFAULT_MIDPOINTS
 
 
 def _end_factor(start: pb.Factor, end: pb.Factor, row: Row | None) -> pb.Factor:
-    """The end's factor, with what it leaves open taken from the start."""
+    """The factor of the end; fields that it leaves open are taken from the start."""
     factor = pb.Factor()
     factor.CopyFrom(start)
     if row:
-        factor.seed = row.seed  # which the server may have drawn
+        factor.seed = row.seed  # the server may have drawn it
     if end.WhichOneof("label"):
         factor.ClearField(start.WhichOneof("label") or "label_index")
     factor.MergeFrom(end)
     return factor
 
 
-def _plan(request: pb.InterpolateRequest, composite: pb.Composite, card: ModelCard, field: str) -> Plan:
-    """The plan of one end; violations name its field. Raises ApiError."""
+def _plan_end(request: pb.InterpolateRequest, composite: pb.Composite, card: ModelCard, field: str) -> Plan:
+    """The plan of one end; its violations begin with `field`. Raises ApiError."""
     alone = pb.GenerateRequest(
         composites=[composite],
         outputs=request.outputs,
@@ -122,15 +132,15 @@ def _plan(request: pb.InterpolateRequest, composite: pb.Composite, card: ModelCa
         hard_mask=request.hard_mask,
     )
     try:
-        return plan(alone, card)
+        return plan_generate(alone, card)
     except ApiError as error:
         moved = [(name.replace("composites[0]", field), text) for name, text in error.violations]
         raise invalid_fields(moved, error.reason) if moved else error from None
 
 
 def _violations(request: pb.InterpolateRequest) -> Iterator[Violation]:
-    if request.midpoints > MOST_MIDPOINTS:
-        yield "midpoints", f"{request.midpoints} is out of range; give 0 to {MOST_MIDPOINTS}"
+    if request.midpoints > MAX_MIDPOINTS:
+        yield "midpoints", f"{request.midpoints} is out of range; give 0 to {MAX_MIDPOINTS}"
     if request.path not in PATHS:
         yield "path", f"{request.path} is unknown; use one of {', '.join(pb.Path.keys()[1:])}"
     if request.animation not in pb.Animation.values():
@@ -138,17 +148,17 @@ def _violations(request: pb.InterpolateRequest) -> Iterator[Violation]:
         yield "animation", f"{request.animation} is unknown; use one of {known}, or leave it out"
     if request.HasField("frames_per_second"):
         if not request.animation:
-            yield "frames_per_second", "is of an animation; ask for one, or leave it out"
-        elif not 1 <= request.frames_per_second <= _HIGHEST_FRAMES_PER_SECOND:
-            text = f"{request.frames_per_second} is out of range; give 1 to {_HIGHEST_FRAMES_PER_SECOND}"
+            yield "frames_per_second", "belongs to an animation; ask for one, or leave it out"
+        elif not 1 <= request.frames_per_second <= _MAX_FRAMES_PER_SECOND:
+            text = f"{request.frames_per_second} is out of range; give 1 to {_MAX_FRAMES_PER_SECOND}"
             yield "frames_per_second", text
     if request.animation and len(request.outputs) > 1:
         yield "outputs", f"has {len(request.outputs)} entries; an animation shows 1"
     if request.animation and request.encoding:
-        yield "encoding", "is of single frames; leave it out with an animation"
+        yield "encoding", "belongs to single frames; leave it out with an animation"
     for name, composite in (("start", request.start), ("end", request.end)):
         for mechanism in MECHANISMS:
             if getattr(composite, mechanism).HasField("way"):
-                yield f"{name}.{mechanism}.way", "is what Interpolate makes itself; leave it out"
+                yield f"{name}.{mechanism}.way", "is set by Interpolate itself; leave it out"
     if not any(request.end.HasField(mechanism) for mechanism in MECHANISMS):
         yield "end", "must differ from the start; give at least one mechanism's factor"

@@ -9,20 +9,20 @@ from cgn import noise
 from cgn.card import ModelCard
 from cgn.engine import Row
 from cgn.errors import CgnInputError
-from cgn.factors import Factor
-from cgn.families.table import FAMILIES
 from cgn.noise import Mechanism
 from cgn.sampling.policy import LABELS, VARY, Policy
 from cgn.sampling.sampler import Factors, Numbers, Sampler, permuted_group
 from cgn_api.v1 import generator_pb2 as pb
 from services.errors import ApiError, Violation, invalid_fields
-from services.generator.answers.batches import largest_batch, usual_batch
-from services.generator.plan.generate import Plan, needed_mechanisms, outputs_of, outputs_violations
+from services.generator.plan.factors import truncation_violations
+from services.generator.plan.generate import outputs_violations
+from services.generator.plan.plan import Plan, needed_mechanisms, outputs_of
+from services.generator.plan.sizes import largest_batch, usual_batch
 
-_USUAL_BATCH = 256
-_MOST_BANK_ROWS = 1_000_000  # more than a cache of rows holds; their seeds take memory too
-_LARGEST_GROUP = 1_000_000  # samples among which labels are permuted, all drawn for any of them
-_LAST = 10**18  # of the samples' numbers: far from what 64 bits hold
+_DEFAULT_BATCH = 256  # or fewer, if so many images of these outputs do not fit
+_MAX_BANK_ROWS = 1_000_000  # more than a row cache holds; the seeds take memory too
+_MAX_GROUP = 1_000_000  # samples among which labels are permuted; each sample needs all of them drawn
+_MAX_NUMBER = 10**18  # of a sample: far below 2^64, so that sums cannot overflow
 _OUTPUTS = (pb.OUTPUT_COMPOSITE, pb.OUTPUT_MASK, pb.OUTPUT_FOREGROUND, pb.OUTPUT_BACKGROUND)
 _VARY = dict(enumerate((VARY[0], *VARY)))
 _LABELS: dict[int, str] = {
@@ -34,13 +34,13 @@ _LABELS: dict[int, str] = {
 
 
 @dataclass(frozen=True)
-class Batch:
+class BatchPlan:
     """Neighbouring samples.
 
     Attributes:
-        message: all of the answer but the images.
-        plan: of the images.
-        jitter: numbers that change the rows of each, by mechanism; empty where they stay as they are.
+        message: the response's batch without its images.
+        plan: plan of the images.
+        jitter: the numbers that jitter each sample's rows, by mechanism; empty without jitter.
     """
 
     message: pb.SampleBatch
@@ -54,10 +54,11 @@ class Samples:
 
     Attributes:
         plan: what all batches have in common; without composites.
-        sampler: of the factors.
-        truncation: of all noise.
-        header: what the client is told first.
-        start, stop, stride: where the stream begins and ends, and from batch to batch.
+        sampler: draws the factors.
+        truncation: truncation of all noise, in (0, 1].
+        header: the first message of the stream.
+        start, stop: the first sample, and the one after the last.
+        stride: samples from the start of one batch to the start of the next.
     """
 
     plan: Plan
@@ -69,11 +70,11 @@ class Samples:
     stride: int
 
     def starts(self) -> range:
-        """Number of the first sample of every batch."""
+        """The number of every batch's first sample."""
         return range(self.start, self.stop, self.stride)
 
-    def batch(self, start: int) -> Batch:
-        """The batch that begins there."""
+    def batch(self, start: int) -> BatchPlan:
+        """The batch that begins at sample `start`."""
         drawn = self.sampler.plan(start, min(start + self.header.batch, self.stop))
         message = pb.SampleBatch(start=start)
         for mechanism, factors in drawn.items():
@@ -82,7 +83,7 @@ class Samples:
         needed = needed_mechanisms(self.plan.outputs)
         composites = {mechanism: self._rows(mechanism, drawn[mechanism]) for mechanism in needed}
         jitter = {name: factors.jitter for name, factors in drawn.items() if factors.jitter is not None}
-        return Batch(message, self.plan.of(composites), jitter)
+        return BatchPlan(message, self.plan.with_composites(composites), jitter)
 
     def _rows(self, mechanism: Mechanism, factors: Factors) -> list[Row]:
         digest, truncation = self.plan.card.digest, self.truncation
@@ -90,8 +91,8 @@ class Samples:
         return [Row(digest, mechanism, label, seed, None, truncation) for label, seed in pairs]
 
 
-def samples(request: pb.SampleRequest, card: ModelCard) -> Samples:
-    """Resolves a request for a model.
+def plan_samples(request: pb.SampleRequest, card: ModelCard) -> Samples:
+    """Plans a request for a model.
 
     Raises:
         ApiError: INVALID_ARGUMENT with a violation per wrong field; FAILED_PRECONDITION (DIGEST_DIFFERS).
@@ -105,9 +106,9 @@ def samples(request: pb.SampleRequest, card: ModelCard) -> Samples:
     if violations := outputs_violations(outputs, available, card):
         raise invalid_fields(violations)
     plan = Plan(card, outputs, pb.ENCODING_RAW_UINT8, request.hard_mask)
-    most = largest_batch(plan)
-    batch = request.batch if request.HasField("batch") else min(usual_batch(plan), _USUAL_BATCH)
-    violations = list(_violations(request, card, batch, most))
+    max_batch = largest_batch(plan)
+    batch = request.batch if request.HasField("batch") else min(usual_batch(plan), _DEFAULT_BATCH)
+    violations = list(_violations(request, card, batch, max_batch))
     seed = request.seed if request.HasField("seed") else noise.draw_seed()
     try:
         sampler = Sampler(seed, len(card.class_names), _policy(request.policy))
@@ -125,7 +126,7 @@ def samples(request: pb.SampleRequest, card: ModelCard) -> Samples:
         request.policy.truncation if request.policy.HasField("truncation") else 1.0,
         header,
         request.start,
-        request.stop if request.HasField("stop") else _LAST,
+        request.stop if request.HasField("stop") else _MAX_NUMBER,
         request.stride if request.HasField("stride") else batch,
     )
 
@@ -151,29 +152,28 @@ def _policy(policy: pb.SamplePolicy) -> Policy:
     )
 
 
-def _violations(request: pb.SampleRequest, card: ModelCard, batch: int, most: int) -> Iterator[Violation]:
-    if not 1 <= batch <= most:
-        yield "batch", f"{batch} is out of range; give 1 to {most}, which these outputs fit with"
-    if request.start > _LAST:
-        yield "start", f"{request.start} is out of range; give 0 to {_LAST}"
-    if request.HasField("stop") and not request.start <= request.stop <= _LAST:
-        yield "stop", f"{request.stop} is out of range; give start ({request.start}) to {_LAST}, or none"
-    if request.HasField("stride") and not batch <= request.stride <= _LAST:
-        yield "stride", f"{request.stride} is out of range; give batch ({batch}) to {_LAST}"
+def _violations(
+    request: pb.SampleRequest, card: ModelCard, batch: int, max_batch: int
+) -> Iterator[Violation]:
+    if not 1 <= batch <= max_batch:
+        yield "batch", f"{batch} is out of range; give 1 to {max_batch}, so many images of these outputs fit"
+    if request.start > _MAX_NUMBER:
+        yield "start", f"{request.start} is out of range; give 0 to {_MAX_NUMBER}"
+    if request.HasField("stop") and not request.start <= request.stop <= _MAX_NUMBER:
+        yield (
+            "stop",
+            f"{request.stop} is out of range; give start ({request.start}) to {_MAX_NUMBER}, or none",
+        )
+    if request.HasField("stride") and not batch <= request.stride <= _MAX_NUMBER:
+        yield "stride", f"{request.stride} is out of range; give batch ({batch}) to {_MAX_NUMBER}"
     policy = request.policy
     for name in ("bank_masks", "bank_textures", "bank_backgrounds"):
-        if (rows := getattr(policy, name)) > _MOST_BANK_ROWS:
-            yield f"policy.{name}", f"{rows} is out of range; give 0 to {_MOST_BANK_ROWS}"
+        if (rows := getattr(policy, name)) > _MAX_BANK_ROWS:
+            yield f"policy.{name}", f"{rows} is out of range; give 0 to {_MAX_BANK_ROWS}"
     group = permuted_group(len(card.class_names))
-    if policy.labels == pb.LABEL_POLICY_PERMUTED and policy.cf_ratio * group > _LARGEST_GROUP:
-        most = _LARGEST_GROUP // group
+    if policy.labels == pb.LABEL_POLICY_PERMUTED and policy.cf_ratio * group > _MAX_GROUP:
+        most = _MAX_GROUP // group
         yield "policy.cf_ratio", f"{policy.cf_ratio} is too much for permuted labels; give 1 to {most}"
-    if request.policy.HasField("truncation"):
-        truncation = request.policy.truncation
-        if truncation != 1 and not FAMILIES[card.family].truncated:
-            text = f"{truncation:g} is not possible, models of family {card.family} have none; leave it out"
-            yield "policy.truncation", text
-        try:
-            Factor(0, 0, truncation=truncation)
-        except CgnInputError as error:
-            yield "policy.truncation", error.description
+    if policy.HasField("truncation"):
+        for name, text in truncation_violations(card, policy.truncation):
+            yield f"policy.{name}", text

@@ -1,32 +1,55 @@
 """The row cache: mechanism rows in this process, then in Redis.
 
-What is cached is a row as it is answered, uint8 or float32, never one made from the other, so a cached
-answer equals the fresh one to the byte. Redis is a help and never a need: without it every answer is
-the same, only slower.
+A row is cached as it is served, uint8 or float32, and never converted from the other type: so a cached
+answer equals the fresh one to the byte. Redis is optional: without it every answer is the same, only slower.
 """
 
+import hashlib
+import json
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from dataclasses import astuple
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+import torch
 
 from cgn.engine import Row
+from cgn.engine.rows import ROW_SCHEMA
 from common.metrics import GeneratorMetrics
-from services.generator.rows.redis_tier import DType, Pixels, RedisTier
+from services.generator.plan.types import DType, Pixels
+from services.generator.rows.redis_tier import RedisTier
 from services.generator.rows.slices import in_slices
 
 Tier = Literal["memory", "redis"]
 
 _ENTRY_OVERHEAD_BYTES = 300  # of a key, an array object and a dictionary entry
+# Another build or instruction set may round differently, by a level or in the last bit of a float.
+_BUILD = f"{torch.__version__}|{torch.backends.cpu.get_cpu_capability()}"
 
 
-# A row is looked up and, when it has been computed, kept; or it is asked for again and again.
-@lru_cache(maxsize=1 << 15)
-def _key(row: Row, dtype: DType, computed_by: str) -> bytes:
-    return row.key(dtype, computed_by)
+def row_key(row: Row, dtype: DType, computed_by: str) -> bytes:
+    """Returns the canonical 16-byte name of a row's pixels, for caches that outlive this process.
+
+    Args:
+        row: the row.
+        dtype: data type of the cached pixels.
+        computed_by: type of the device and precision, such as ``"cpu float32"``.
+    """
+    if isinstance(row.label, int) and row.interpolation is None and row.truncation == 1:
+        factor = f"[{row.label}, {row.seed}, null, 1.0]"  # the same text as below, for most rows
+    else:
+        # JSON writes a float as the shortest text that reads back as it, so one text means one value.
+        interpolation = row.interpolation and astuple(row.interpolation)
+        factor = json.dumps([row.label, row.seed, interpolation, row.truncation])
+    text = f"{ROW_SCHEMA}|{_BUILD}|{computed_by}|{row.digest}|{row.mechanism}|{dtype}|{factor}"
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+# A row is looked up, and stored once it is computed; popular rows are looked up again and again.
+_cached_key = lru_cache(maxsize=1 << 15)(row_key)
 
 
 class MemoryTier:
@@ -45,7 +68,7 @@ class MemoryTier:
         return pixels
 
     def put(self, key: bytes, pixels: Pixels) -> None:
-        """Keeps the row, dropping the least recently used ones that no longer fit."""
+        """Stores the row, and drops the least recently used rows that no longer fit."""
         size = pixels.nbytes + _ENTRY_OVERHEAD_BYTES
         if key in self._rows or size > self._capacity:
             return
@@ -67,7 +90,7 @@ class RowCache:
         computed_by: str,
         metrics: GeneratorMetrics,
     ) -> None:
-        """computed_by: what rows depend on besides their cause: the device's type and the precision."""
+        """computed_by: what rows depend on besides their factor: the device's type and the precision."""
         self._memory = MemoryTier(memory_bytes) if memory_bytes else None
         self._computed_by = computed_by
         self._redis = RedisTier(redis_url, ttl_seconds, metrics) if redis_url else None
@@ -76,63 +99,64 @@ class RowCache:
             metrics.row_cache_bytes.set_function(lambda: memory.bytes)
 
     async def start(self) -> None:
-        """Connects to Redis, if there is to be one and it is there."""
+        """Connects to Redis, if it is configured and reachable."""
         if self._redis:
             await self._redis.start()
 
     async def close(self) -> None:
+        """Writes the rows that wait for Redis, and disconnects."""
         if self._redis:
             await self._redis.close()
 
     async def get(
-        self, rows: Sequence[Row], dtype: DType, within: float = math.inf
+        self, rows: Sequence[Row], dtype: DType, timeout: float = math.inf
     ) -> dict[Row, tuple[Pixels, Tier]]:
-        """The rows that are cached in this data type, and where each was found. Never raises for Redis.
+        """The rows that are cached in this data type, and the tier of each. Redis failures are not raised.
 
-        within: seconds that Redis may be waited for.
+        timeout: seconds that Redis may take.
         """
-        found: dict[Row, tuple[Pixels, Tier]] = {}
+        hits: dict[Row, tuple[Pixels, Tier]] = {}
         if not (self._memory or self._redis):
-            return found
+            return hits
         missing: dict[Row, bytes] = {}
         async for part in in_slices(rows):
             for row in part:
-                key = missing[row] = _key(row, dtype, self._computed_by)
+                key = missing[row] = _cached_key(row, dtype, self._computed_by)
                 if self._memory and (pixels := self._memory.get(key)) is not None:
-                    found[row] = pixels, "memory"
+                    hits[row] = pixels, "memory"
         if self._memory:
-            self._count("memory", missing, found)
-            missing = {row: key for row, key in missing.items() if row not in found}
+            self._count("memory", missing, hits)
+            missing = {row: key for row, key in missing.items() if row not in hits}
         if self._redis and missing:
-            answers = await self._redis.get(list(missing.values()), dtype, within)
-            if answers is not None:
+            values = await self._redis.get(list(missing.values()), dtype, timeout)
+            if values is not None:
                 in_redis: dict[Row, tuple[Pixels, Tier]] = {}
-                for (row, key), pixels in zip(missing.items(), answers, strict=True):
+                for (row, key), pixels in zip(missing.items(), values, strict=True):
                     if pixels is not None:
                         in_redis[row] = pixels, "redis"
                         if self._memory:
                             self._memory.put(key, pixels)
                 self._count("redis", missing, in_redis)
-                found |= in_redis
-            if self._memory:  # what another request has computed while Redis was asked
+                hits |= in_redis
+            if self._memory:  # another request may have computed a row while Redis was asked
                 for row, key in missing.items():
-                    if row not in found and (late := self._memory.get(key)) is not None:
-                        found[row] = late, "memory"
-        return found
+                    if row not in hits and (late := self._memory.get(key)) is not None:
+                        hits[row] = late, "memory"
+        return hits
 
     def put(self, row: Row, pixels: Pixels) -> None:
         """Caches a computed row and makes its array read-only."""
         pixels.flags.writeable = False
         if not (self._memory or self._redis):
             return
-        key = _key(row, "uint8" if pixels.dtype == np.uint8 else "float32", self._computed_by)
+        key = _cached_key(row, "uint8" if pixels.dtype == np.uint8 else "float32", self._computed_by)
         if self._memory:
             self._memory.put(key, pixels)
         if self._redis:
             self._redis.put(key, pixels)
 
-    def _count(self, tier: Tier, asked: dict[Row, bytes], found: dict[Row, tuple[Pixels, Tier]]) -> None:
-        hits = Counter(row.mechanism for row in found)
-        for mechanism, total in Counter(row.mechanism for row in asked).items():
-            self._metrics.row_cache_hits.labels(mechanism, tier).inc(hits[mechanism])
-            self._metrics.row_cache_misses.labels(mechanism, tier).inc(total - hits[mechanism])
+    def _count(self, tier: Tier, requested: dict[Row, bytes], hits: dict[Row, tuple[Pixels, Tier]]) -> None:
+        hit_counts = Counter(row.mechanism for row in hits)
+        for mechanism, total in Counter(row.mechanism for row in requested).items():
+            self._metrics.row_cache_hits.labels(mechanism, tier).inc(hit_counts[mechanism])
+            self._metrics.row_cache_misses.labels(mechanism, tier).inc(total - hit_counts[mechanism])

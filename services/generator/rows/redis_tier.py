@@ -1,4 +1,4 @@
-"""Rows in Redis: shared by generators and their restarts; a help and never a need."""
+"""Caches rows in Redis, which generators share and which outlives their restarts. Redis is optional."""
 
 import asyncio
 import contextlib
@@ -9,35 +9,32 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from redis.exceptions import RedisError
 
 from common.metrics import GeneratorMetrics
 from common.redis import async_client
-
-DType = Literal["uint8", "float32"]
-Pixels = NDArray[np.uint8] | NDArray[np.float32]
+from services.generator.plan.types import DType, Pixels
 
 KEY_PREFIX = b"cgn:row:"
-# A value in Redis: magic and version, itemsize, height, width, channels; CRC-32 of key, head and data;
-# then the pixels, row-major HWC, little-endian. Raise the version when this changes.
+# Format of a value in Redis: magic and version, itemsize, height, width, channels; CRC-32 of key, head and
+# data; then the pixels, row-major HWC, little-endian. Raise the version when the format changes.
 _HEAD = struct.Struct("<4sBHHB")
 _CHECKSUM = struct.Struct("<I")
 _MAGIC = b"CGN1"
 _WIRE_TYPES: dict[DType, np.dtype[Any]] = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4")}
 
-_KEYS_PER_COMMAND = 256  # more would keep Redis from its other clients
+_KEYS_PER_COMMAND = 256  # more would keep Redis from serving other clients
 _COMMANDS_AT_ONCE = 8
 _BYTES_PER_WRITE = 1 << 20
-_MOST_QUEUED_BYTES = 64 << 20
-_READ_AT_ONCE_BYTES = 1 << 20  # that are checked on the event loop; more would hold it up
+_MAX_QUEUED_BYTES = 64 << 20
+_CHECKED_ON_LOOP_BYTES = 1 << 20  # a thread checks larger replies, which would block the event loop
 _OPERATION_SECONDS = 1.0
 _RECONNECT_SECONDS = 1.0
-# Writing may take a seventh of the time, however much there is to write: it is a help for later requests,
-# at the cost of the present ones.
+# Writing takes at most a seventh of the time, however much is queued: it helps later requests at the cost of
+# the current ones.
 _RESTS_PER_WRITE = 6.0
 
 _REDIS_FAILURES = (RedisError, OSError, TimeoutError)
@@ -46,14 +43,14 @@ log = logging.getLogger(__name__)
 
 
 def pack(key: bytes, pixels: Pixels) -> bytes:
-    """The Redis value of a row; pixels is HWC, uint8 or float32."""
+    """Returns the Redis value of a row. pixels: HWC, uint8 or float32."""
     head = _HEAD.pack(_MAGIC, pixels.itemsize, *pixels.shape)
     data = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
     return head + _CHECKSUM.pack(zlib.crc32(data, zlib.crc32(key + head))) + data
 
 
 def unpack(key: bytes, value: bytes, dtype: DType) -> Pixels | None:
-    """The row of a Redis value, read-only; None if the value is damaged, foreign or of another key."""
+    """Returns the pixels of a Redis value, read-only; None if it is damaged, foreign or of another key."""
     start = _HEAD.size + _CHECKSUM.size
     if len(value) < start:
         return None
@@ -72,9 +69,9 @@ def unpack(key: bytes, value: bytes, dtype: DType) -> Pixels | None:
 class RedisTier:
     """Rows in Redis.
 
-    A command is awaited for at most a second. Writes wait in a bounded queue, are written at a bounded share
-    of the time, and are dropped when the queue is full. After a failure Redis is left alone, so that no
-    request waits for it, until a PING in the background succeeds.
+    A command may take at most a second. Writes wait in a bounded queue, take a bounded share of the time, and
+    are dropped when the queue is full. After a failure Redis is not used, so that no request waits for it,
+    until a PING in the background succeeds.
     """
 
     def __init__(self, url: str, ttl_seconds: int, metrics: GeneratorMetrics) -> None:
@@ -89,20 +86,20 @@ class RedisTier:
         self._dropped = metrics.row_cache_dropped
         self._up_gauge = metrics.row_cache_up
         self._up = False
-        self._said_down = False
-        self._doubted = asyncio.Event()
+        self._logged_down = False
+        self._needs_ping = asyncio.Event()
         self._queue: deque[tuple[bytes, Pixels]] = deque()
         self._queued_bytes = 0
         self._queued = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Connects, or finds out that Redis is absent, and begins to write and to watch."""
+        """Connects if Redis is reachable, and starts the tasks that write rows and watch Redis."""
         await self._ping()
         self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._write())]
 
     async def close(self) -> None:
-        """Writes what is queued, for at most a second, and disconnects."""
+        """Writes the queued rows, for at most a second, and disconnects."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -113,31 +110,31 @@ class RedisTier:
         with contextlib.suppress(*_REDIS_FAILURES):
             await self._redis.aclose()
 
-    async def get(self, keys: Sequence[bytes], dtype: DType, within: float) -> list[Pixels | None] | None:
-        """The rows that Redis has, None for each it has not; None for all if Redis cannot be asked.
+    async def get(self, keys: Sequence[bytes], dtype: DType, timeout: float) -> list[Pixels | None] | None:
+        """The cached row of each key, or None for it; None as a whole if Redis is not available.
 
-        within: seconds that an answer may take, of which none takes more than one.
+        timeout: total seconds; each Redis reply is also limited to 1 s.
         """
         if not self._up:
             return None
-        found: list[Pixels | None] = []
+        rows: list[Pixels | None] = []
         step = _KEYS_PER_COMMAND * _COMMANDS_AT_ONCE
-        patience = min(within, _OPERATION_SECONDS)
+        reply_timeout = min(timeout, _OPERATION_SECONDS)
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(timeout):
                 for start in range(0, len(keys), step):
                     part = keys[start : start + step]
-                    async with asyncio.timeout(patience):
+                    async with asyncio.timeout(reply_timeout):
                         values = await self._get_at_once(part)
-                    found += await self._checked(part, values, dtype)
+                    rows += await self._check(part, values, dtype)
         except _REDIS_FAILURES as error:
-            if isinstance(error, TimeoutError) and patience < _OPERATION_SECONDS:
-                self._errors.inc()  # too slow for this request; is it for all?
-                self._doubted.set()
+            if isinstance(error, TimeoutError) and reply_timeout < _OPERATION_SECONDS:
+                self._errors.inc()  # too slow for this request; a PING shows whether it is too slow for all
+                self._needs_ping.set()
             else:
                 await self._fail(error)
             return None
-        return found
+        return rows
 
     async def _get_at_once(self, keys: Sequence[bytes]) -> list[bytes | None]:
         pipeline = self._redis.pipeline(transaction=False)
@@ -145,24 +142,24 @@ class RedisTier:
             pipeline.mget([KEY_PREFIX + key for key in keys[start : start + _KEYS_PER_COMMAND]])
         return [value for values in await pipeline.execute() for value in values]
 
-    async def _checked(
+    async def _check(
         self, keys: Sequence[bytes], values: Sequence[bytes | None], dtype: DType
     ) -> list[Pixels | None]:
-        def check() -> list[Pixels | None]:
+        def unpack_all() -> list[Pixels | None]:
             pairs = zip(keys, values, strict=True)
             return [None if value is None else unpack(key, value, dtype) for key, value in pairs]
 
         size = sum(len(value) for value in values if value)
-        rows = check() if size <= _READ_AT_ONCE_BYTES else await asyncio.to_thread(check)
-        sound = sum(row is not None for row in rows)
-        self._errors.inc(sum(value is not None for value in values) - sound)
+        rows = unpack_all() if size <= _CHECKED_ON_LOOP_BYTES else await asyncio.to_thread(unpack_all)
+        intact = sum(row is not None for row in rows)
+        self._errors.inc(sum(value is not None for value in values) - intact)
         return rows
 
     def put(self, key: bytes, pixels: Pixels) -> None:
         """Queues a row to be written; drops it if Redis is down or the queue is full."""
         if not self._up:
             return
-        if self._queued_bytes + pixels.nbytes > _MOST_QUEUED_BYTES:
+        if self._queued_bytes + pixels.nbytes > _MAX_QUEUED_BYTES:
             self._dropped.inc()
             return
         self._queue.append((key, pixels))
@@ -195,16 +192,16 @@ class RedisTier:
             pipeline.set(KEY_PREFIX + key, pack(key, pixels), ex=self._ttl)
         try:
             async with asyncio.timeout(_OPERATION_SECONDS):
-                answers = await pipeline.execute(raise_on_error=False)
+                replies = await pipeline.execute(raise_on_error=False)
         except _REDIS_FAILURES as error:
             await self._fail(error)
             return
-        self._errors.inc(sum(isinstance(answer, Exception) for answer in answers))
+        self._errors.inc(sum(isinstance(reply, Exception) for reply in replies))
 
     async def _watch(self) -> None:
         while True:
-            await self._doubted.wait()
-            self._doubted.clear()
+            await self._needs_ping.wait()
+            self._needs_ping.clear()
             if not self._up:
                 await asyncio.sleep(_RECONNECT_SECONDS)
             await self._ping()
@@ -220,17 +217,17 @@ class RedisTier:
             log.info("row cache in Redis is up")
         self._up = True
         self._up_gauge.set(1)
-        self._said_down = False
+        self._logged_down = False
 
     async def _fail(self, error: BaseException) -> None:
         self._errors.inc()
         self._up = False
         self._up_gauge.set(0)
-        self._doubted.set()
-        if not self._said_down:
-            self._said_down = True
+        self._needs_ping.set()
+        if not self._logged_down:
+            self._logged_down = True
             reason = f"{type(error).__name__}: {error}"
             log.warning("row cache in Redis is down; serving without it", extra={"reason": reason})
-        # Idle connections may lead to the Redis that died.
+        # Idle connections may belong to a Redis process that has died.
         with contextlib.suppress(*_REDIS_FAILURES):
             await self._redis.connection_pool.disconnect(inuse_connections=False)

@@ -1,4 +1,4 @@
-"""Long lists without holding up the event loop."""
+"""Iterates over long lists without blocking the event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def in_slices(items: Sequence[T]) -> AsyncIterator[Sequence[T]]:
-    """The items in slices; between two of them the event loop serves others."""
+    """Yields the items in slices; between two slices the event loop runs other tasks."""
     for start in range(0, len(items), _ITEMS):
         if start:
             await asyncio.sleep(0)

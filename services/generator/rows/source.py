@@ -1,4 +1,4 @@
-"""Rows for requests: found in a cache or computed, and counted."""
+"""Fetches the rows of requests from the cache or the engine, and counts them."""
 
 import asyncio
 import contextlib
@@ -16,24 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgn.card import ModelCard
-from cgn.engine import Batch, DeadlineExceeded, Engine, EngineStopped, Flow, OutOfMemory, Row, RowRequest
+from cgn.engine import Batch, DeadlineExceeded, Engine, EngineStopped, OutOfMemory, Row, RowRequest
 from cgn.errors import CgnInputError
 from cgn.images.pixels import rows_to_uint8
 from cgn.noise import Mechanism
 from common.metrics import GeneratorMetrics
 from services.errors import ApiError
+from services.generator.plan.types import DType, Pixels
 from services.generator.rows.admission import RETRY_SECONDS
-from services.generator.rows.answer_times import AnswerTimes
 from services.generator.rows.cache import RowCache
-from services.generator.rows.redis_tier import DType, Pixels
 from services.generator.rows.slices import in_slices
 
-_QUEUED_AT_ONCE = 256  # rows that are queued on the event loop; more would hold it up
+_QUEUED_AT_ONCE = 256  # rows that are submitted on the event loop; more rows would block it
 
 
 @dataclass(frozen=True)
-class Found:
-    """Rows that answers are made from; cached: those that no forward pass was run for."""
+class FetchedRows:
+    """The rows that an answer is made from.
+
+    Attributes:
+        pixels: of each row, in the requested data type.
+        cached: the rows that came from a cache, without a forward pass.
+    """
 
     pixels: Mapping[Row, Pixels]
     cached: set[Row]
@@ -51,11 +55,7 @@ def observe_batch(metrics: GeneratorMetrics, batch: Batch) -> None:
 
 
 class RowSource:
-    """Where handlers get rows from. Lives on the event loop; torch runs in the engine's thread.
-
-    Attributes:
-        answers: what is left of a deadline for rows is less by what these take.
-    """
+    """Fetches rows: from the cache, or else from the engine. Lives on the event loop."""
 
     def __init__(
         self, engine: Engine, cache: RowCache, pool: ThreadPoolExecutor, metrics: GeneratorMetrics
@@ -64,84 +64,83 @@ class RowSource:
         self._cache = cache
         self._pool = pool
         self._metrics = metrics
-        self.answers = AnswerTimes()
 
-    async def find(
-        self, rows: Sequence[Row], card: ModelCard, dtype: DType, context: Any, flow: Flow | None = None
-    ) -> Found:
-        """The pixels of distinct rows of one model, from a cache or computed.
+    async def fetch(
+        self, rows: Sequence[Row], card: ModelCard, dtype: DType, context: Any, answer_seconds: float
+    ) -> FetchedRows:
+        """Fetches distinct rows of one model.
 
         Args:
-            rows: distinct, all of the card's model.
-            dtype: what they are wanted as.
-            context: of the RPC that wants them, for its deadline.
-            flow: what the parts of a long answer share the engine's time as; None: by themselves.
+            rows: distinct rows of the card's model.
+            card: the model's card.
+            dtype: data type of the pixels.
+            context: the RPC's context; its deadline is the rows' deadline.
+            answer_seconds: the part of the remaining time that is kept for composing and sending.
 
         Raises:
-            ApiError: DEADLINE_EXCEEDED (DEADLINE_TOO_SHORT) if they cannot be there in time, NOT_FOUND if the
-                model goes away meanwhile, RESOURCE_EXHAUSTED (OUT_OF_MEMORY), or UNAVAILABLE
-                (ENGINE_STOPPED) if the engine stops or begins anew.
+            ApiError: DEADLINE_EXCEEDED (DEADLINE_TOO_SHORT) if the rows cannot be computed in time, NOT_FOUND
+                if the model is removed meanwhile, RESOURCE_EXHAUSTED (OUT_OF_MEMORY), or UNAVAILABLE
+                (ENGINE_STOPPED) if the engine stops or restarts.
         """
         remaining = context.time_remaining()
-        deadline = None if remaining is None else time.monotonic() + remaining - self.answers.seconds()
-        # Half of the time is for computing what Redis has not, or does not say.
+        deadline = None if remaining is None else time.monotonic() + remaining - answer_seconds
+        # Redis may take half of the time; the other half is for computing the rows that it does not have.
         cached = await self._cache.get(rows, dtype, math.inf if remaining is None else remaining / 2)
-        pixels = {row: found for row, (found, _) in cached.items()}
+        pixels = {row: array for row, (array, _) in cached.items()}
         sources = Counter[tuple[Mechanism, str]]((row.mechanism, cached[row][1]) for row in cached)
         if missing := [row for row in rows if row not in cached]:
-            with self._errors(card):
-                fresh, shared = await self._computed(missing, flow, deadline)
+            with self._errors(card, answer_seconds):
+                computed, shared = await self._compute(missing, deadline)
             sources.update((row.mechanism, "shared" if row in shared else "computed") for row in missing)
-            pixels |= await self._kept(missing, fresh, dtype)
+            pixels |= await self._store(missing, computed, dtype)
         for (mechanism, source), count in sources.items():
             self._metrics.rows.labels(card.name, card.version, mechanism, source).inc(count)
-        return Found(pixels, set(cached))
+        return FetchedRows(pixels, set(cached))
 
-    async def _computed(
-        self, rows: Sequence[Row], flow: Flow | None, deadline: float | None
+    async def _compute(
+        self, rows: Sequence[Row], deadline: float | None
     ) -> tuple[list[NDArray[np.float32]], set[Row]]:
-        """The engine's pixels of rows, and those of them that it computed for another caller too."""
-        submit = partial(self._engine.submit, rows, flow=flow, deadline=deadline)
+        """The pixels of rows from the engine, and the rows that it computed for another caller as well."""
+        submit = partial(self._engine.submit, rows, deadline=deadline)
         if len(rows) <= _QUEUED_AT_ONCE:
-            order = submit()
+            request = submit()
         else:
-            queued = self._pool.submit(submit)
+            submitting = self._pool.submit(submit)
             try:
-                order = await asyncio.wrap_future(queued)
-            except asyncio.CancelledError:  # the caller has gone; the order may be on its way
-                queued.add_done_callback(_drop)
+                request = await asyncio.wrap_future(submitting)
+            except asyncio.CancelledError:  # the caller has gone; its rows may still be submitted
+                submitting.add_done_callback(_cancel_rows)
                 raise
-        # If this is cancelled, so is the order.
-        return await asyncio.wrap_future(order.future), order.shared
+        # Cancelling this cancels the row request.
+        return await asyncio.wrap_future(request.future), request.shared
 
-    async def _kept(
-        self, rows: Sequence[Row], fresh: Sequence[NDArray[np.float32]], dtype: DType
+    async def _store(
+        self, rows: Sequence[Row], computed: Sequence[NDArray[np.float32]], dtype: DType
     ) -> dict[Row, Pixels]:
-        """Computed rows as they are wanted, and cached."""
-        kept: Sequence[Pixels] = fresh
+        """Converts computed rows to the data type and caches them."""
+        converted: Sequence[Pixels] = computed
         if dtype == "uint8":
             loop = asyncio.get_running_loop()
-            kept = await loop.run_in_executor(self._pool, rows_to_uint8, fresh)
-        pixels = dict(zip(rows, kept, strict=True))
+            converted = await loop.run_in_executor(self._pool, rows_to_uint8, computed)
+        pixels = dict(zip(rows, converted, strict=True))
         async for part in in_slices(rows):
             for row in part:
                 self._cache.put(row, pixels[row])
         return pixels
 
     @contextlib.contextmanager
-    def _errors(self, card: ModelCard) -> Iterator[None]:
-        """Turns what the engine raises into what is said of it, and counts refusals."""
+    def _errors(self, card: ModelCard, answer_seconds: float) -> Iterator[None]:
+        """Turns the engine's errors into ApiErrors, and counts refusals."""
         try:
             yield
-        except CgnInputError as error:  # the only one that a valid plan can meet: the model has gone
+        except CgnInputError as error:  # with a valid plan it has one cause: the model was removed
             message = f"{error}; it was removed while the request waited"
             raise ApiError(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", message) from error
         except DeadlineExceeded as error:
             self._metrics.refusals.labels(card.name, card.version, "deadline").inc()
-            kept = f", {self.answers.seconds():.3g} s being kept for composing and sending"
-            message = (
-                f"{error}{kept}; allow more time, ask for fewer images, or try again when fewer are asked for"
-            )
+            reserved = f"{answer_seconds:.3g} s of the time are reserved for composing and sending"
+            cure = "allow more time, ask for fewer images, or try again when the load is lower"
+            message = f"{error}; {reserved}; {cure}"
             raise ApiError(
                 grpc.StatusCode.DEADLINE_EXCEEDED,
                 "DEADLINE_TOO_SHORT",
@@ -165,6 +164,6 @@ class RowSource:
             ) from error
 
 
-def _drop(queued: "Future[RowRequest]") -> None:
-    if not queued.cancelled() and not queued.exception():
-        queued.result().future.cancel()
+def _cancel_rows(submitting: "Future[RowRequest]") -> None:
+    if not submitting.cancelled() and not submitting.exception():
+        submitting.result().future.cancel()

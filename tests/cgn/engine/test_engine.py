@@ -94,21 +94,6 @@ def test_rows_of_an_unknown_model_are_refused(engine: Engine, model: CGN) -> Non
         engine.submit([Row(model.card.digest, "shape", 0, 0), Row("blake2b:" + "0" * 32, "shape", 0, 0)])
 
 
-def test_row_keys_tell_everything_apart() -> None:
-    row = Row("blake2b:" + "0" * 32, "texture", 3, 7)
-    others = [
-        Row("blake2b:" + "0" * 31 + "1", "texture", 3, 7),
-        Row(row.digest, "background", 3, 7),
-        Row(row.digest, "texture", 4, 7),
-        Row(row.digest, "texture", 3, 8),
-    ]
-    keys = {r.key(dtype, "cpu") for r in [row, *others] for dtype in ("uint8", "float32")}
-    keys.add(row.key("uint8", "cuda"))
-    assert len(keys) == 11
-    assert row.key("uint8", "cpu") == Row(row.digest, "texture", 3, 7).key("uint8", "cpu")
-    assert len(row.key("uint8", "cpu")) == 16
-
-
 def test_noise_and_roll_given_outright_are_the_seeds_own(model: CGN) -> None:
     seed = 42
     given = Factor(label=5, u=noise([seed], 32)[0], roll=roll(seed, "texture", 32))

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from cgn.composer import compose
-from cgn.images.pixels import IMAGE_FORMATS, compose_product, compose_uint8, encode, rows_to_uint8, to_uint8
+from cgn.images.pixels import IMAGE_FORMATS, compose_uint8, encode, rows_to_uint8, to_uint8
 
 RANDOM = np.random.default_rng(0)
 
@@ -39,15 +39,6 @@ def test_integer_composition_is_within_a_level_of_the_float_one() -> None:
     f, b = (RANDOM.random((64, 64, 3), np.float32) * 2 - 1 for _ in range(2))
     levels = compose_uint8(to_uint8(m), to_uint8(f), to_uint8(b)).astype(int)
     assert np.abs(levels - to_uint8(compose(m, f, b))).max() <= 1
-
-
-def test_the_product_composes_every_mask_with_every_pair() -> None:
-    m = RANDOM.integers(0, 256, (2, 8, 8, 1), np.uint8)
-    f, b = (RANDOM.integers(0, 256, (n, 8, 8, 3), np.uint8) for n in (3, 4))
-    product = compose_product(m, f, b)
-    assert product.shape == (2, 3, 4, 8, 8, 3)
-    for s, t, u in np.ndindex(2, 3, 4):
-        assert np.array_equal(product[s, t, u], compose_uint8(m[s], f[t], b[u]))
 
 
 def test_files_decode_to_the_pixels() -> None:

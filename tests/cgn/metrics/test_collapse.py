@@ -19,7 +19,7 @@ from cgn.metrics.collapse import (
 from cgn.metrics.masks import frame_width
 from cgn.store import checkpoint
 from common.settings import REPO
-from services.generator.answers.tally import measures
+from services.generator.answers.served_metrics import measure_masks
 from tests.shipped import SHIPPED
 from trainer.mnist.collapse_report import summary
 
@@ -189,9 +189,9 @@ def test_measuring_a_network_leaves_it_as_it_was() -> None:
 def test_served_masks_are_measured_alike_in_both_data_types() -> None:
     m = np.random.default_rng(0).random((32, 32, 1), np.float32)
     expected = measure(m[None, :, :, 0])
-    (measured,) = measures([m])
+    (measured,) = measure_masks([m])
     assert measured == pytest.approx((expected.mean, expected.border, expected.soft), abs=1e-4)
     levels = np.rint(m * 255).astype(np.uint8)
-    crowd = list(measures([levels, np.zeros_like(levels), *[levels] * 99]))
+    crowd = list(measure_masks([levels, np.zeros_like(levels), *[levels] * 99]))
     assert crowd[0] == pytest.approx(measured, abs=5e-3) and crowd[1] == (0, 0, 0)
     assert len(crowd) == 101 and set(crowd[2:]) == {crowd[0]}

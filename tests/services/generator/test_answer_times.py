@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.generator.rows import answer_times
-from services.generator.rows.answer_times import AnswerTimes
+from services.generator.answers import answer_times
+from services.generator.answers.answer_times import AnswerTimes
 
 
 class Context:
@@ -30,7 +30,7 @@ def test_what_nine_of_ten_answers_keep_to_counts_and_is_forgotten(monkeypatch: p
     assert times.seconds() == 0
     for took in (*[0.1] * 9, 0.3, *[0.2] * 9, 2.0):
         context = Context()
-        times.begin(context)
+        times.start(context)
         now += took
         context.end()
     assert times.seconds() == pytest.approx(0.3)

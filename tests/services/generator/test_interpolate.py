@@ -141,7 +141,7 @@ def test_a_mask_can_be_animated(client: Client) -> None:
         ({"end": composite(texture=12)}, "end.texture.label_index: 12 is out of range"),
         (
             {"start": composite(texture=Factor(0, 1, way=Way(2, 0.5)))},
-            "start.texture.way: is what Interpolate",
+            "start.texture.way: is set by Interpolate",
         ),
         ({"start": composite(shape=1)}, "start.texture: is required"),
         ({"outputs": []}, "outputs: must have at least 1 entry"),

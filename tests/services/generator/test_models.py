@@ -221,7 +221,7 @@ def test_memory_goes_to_the_versions_last_used(tmp_path: Path) -> None:
 
         publish(root, "large", 1, width=192)
         with pytest.raises(
-            CgnError, match=r"large/v1 needs .* MiB; of 16.0 MiB for models .* raise"
+            CgnError, match=r"large/v1 needs .* MiB; .* of 16.0 MiB for models are taken .* raise"
         ) as refused:
             client.load_model("large")
         assert (refused.value.code, refused.value.reason) == ("RESOURCE_EXHAUSTED", "MODEL_MEMORY")
@@ -276,7 +276,7 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GeneratorPro
             "NOT_FOUND",
             {"version": "known"},
         ),
-        ("DeleteModel", pb.DeleteModelRequest(model="tiny"), "INVALID_ARGUMENT", {"version": "no alias"}),
+        ("DeleteModel", pb.DeleteModelRequest(model="tiny"), "INVALID_ARGUMENT", {"version": "not an alias"}),
         (
             "DeleteModel",
             pb.DeleteModelRequest(model="tiny", version="latest"),
@@ -306,7 +306,7 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GeneratorPro
             "SetAlias",
             pb.SetAliasRequest(model="tiny", alias="stable", version="stable"),
             "INVALID_ARGUMENT",
-            {"version": "no alias"},
+            {"version": "not an alias"},
         ),
         (
             "SetAlias",

@@ -16,8 +16,8 @@ from cgn_api.v1.generator_pb2_grpc import GeneratorServiceStub
 from cgn_client import Chunk, Client, Factor, composite
 from cgn_client.composites import Encoding, Output
 from services.errors import ApiError
-from services.generator.answers.batches import usual_batch
-from services.generator.plan.generate import Plan
+from services.generator.plan.plan import Plan
+from services.generator.plan.sizes import usual_batch
 from testing.generator_process import GeneratorProcess
 from testing.processes import wait_for
 from testing.random_model import publish_random, publish_random_imagenet

@@ -12,8 +12,10 @@ import redis
 from prometheus_client import CollectorRegistry
 
 from cgn.engine import Row
+from cgn.factors import NoiseInterpolation, mixture
 from common.metrics import GeneratorMetrics
-from services.generator.rows.cache import MemoryTier, RowCache
+from services.generator.plan.types import DType
+from services.generator.rows.cache import MemoryTier, RowCache, row_key
 from services.generator.rows.redis_tier import KEY_PREFIX, pack, unpack
 from testing.processes import free_port
 from testing.redis_process import CACHE_FLAGS, LocalRedis
@@ -32,14 +34,14 @@ def pixels_of(row: Row, dtype: str = "uint8") -> Any:
 @pytest.mark.parametrize("row", [ROWS[0], ROWS[-1]])
 def test_packed_rows_come_back_whole(row: Row, dtype: Any) -> None:
     pixels = pixels_of(row, dtype)
-    back = unpack(row.key(dtype, "cpu"), pack(row.key(dtype, "cpu"), pixels), dtype)
+    back = unpack(row_key(row, dtype, "cpu"), pack(row_key(row, dtype, "cpu"), pixels), dtype)
     assert back is not None and back.dtype == pixels.dtype and np.array_equal(back, pixels)
     assert not back.flags.writeable
 
 
 def test_damaged_packs_are_refused() -> None:
     row = ROWS[-1]
-    key = row.key("uint8", "cpu")
+    key = row_key(row, "uint8", "cpu")
     value = pack(key, pixels_of(row))
     for end in range(len(value)):
         assert unpack(key, value[:end], "uint8") is None
@@ -47,21 +49,32 @@ def test_damaged_packs_are_refused() -> None:
     for i in range(len(value)):
         damaged = value[:i] + bytes([value[i] ^ 0x10]) + value[i + 1 :]
         assert unpack(key, damaged, "uint8") is None
-    assert unpack(ROWS[0].key("uint8", "cpu"), value, "uint8") is None
+    assert unpack(row_key(ROWS[0], "uint8", "cpu"), value, "uint8") is None
     assert unpack(key, value, "float32") is None
 
 
 def test_keys_tell_everything_apart() -> None:
-    rows = [
-        ROWS[0],
-        Row("blake2b:" + "1" * 32, "shape", 0, 7),
-        Row(DIGEST, "background", 0, 7),
-        Row(DIGEST, "shape", 1, 7),
-        Row(DIGEST, "shape", 0, 8),
-        Row(DIGEST, "shape", 0, 7 + 2**63),
+    changes: list[dict[str, Any]] = [
+        {},
+        {"digest": "blake2b:" + "1" * 32},
+        {"digest": "blake2b:" + "0" * 31 + "1"},
+        {"mechanism": "background"},
+        {"mechanism": "texture"},
+        {"label": 1},
+        {"label": mixture({3: 0.5, 4: 0.5})},
+        {"label": mixture({3: 0.25, 4: 0.75})},
+        {"seed": 8},
+        {"seed": 7 + 2**63},
+        {"interpolation": NoiseInterpolation(8, 0.5)},
+        {"interpolation": NoiseInterpolation(8, 0.5, "spherical")},
+        {"truncation": 0.5},
     ]
-    keys = {row.key(dtype, "cpu") for row in rows for dtype in ("uint8", "float32")}
-    assert len(keys) == 12 and {len(key) for key in keys} == {16}
+    rows = [ROWS[0]._replace(**change) for change in changes]
+    dtypes: tuple[DType, ...] = ("uint8", "float32")
+    keys = {row_key(row, dtype, "cpu") for row in rows for dtype in dtypes}
+    keys.add(row_key(ROWS[0], "uint8", "cuda"))
+    assert len(keys) == 2 * len(changes) + 1 and {len(key) for key in keys} == {16}
+    assert row_key(ROWS[0], "uint8", "cpu") == row_key(ROWS[0]._replace(), "uint8", "cpu")
 
 
 def test_memory_tier_keeps_the_latest_within_its_bytes() -> None:
@@ -128,7 +141,7 @@ def test_rows_outlive_the_process_in_redis(server: LocalRedis) -> None:
 
     with redis.Redis.from_url(server.url) as connection:
         keys: Any = connection.keys()
-        assert sorted(keys) == sorted(KEY_PREFIX + row.key("uint8", "cpu") for row in ROWS)
+        assert sorted(keys) == sorted(KEY_PREFIX + row_key(row, "uint8", "cpu") for row in ROWS)
         assert all(0 < connection.ttl(key) <= 3600 for key in keys)
 
 
@@ -170,7 +183,7 @@ def test_a_redis_that_hangs_costs_no_more_than_is_allowed_and_is_left_alone(serv
             await asyncio.sleep(0.05)
         assert cached.value("cgn_row_cache_up") == 1
         server.process.send_signal(signal.SIGSTOP)
-        assert not await cache.get(ROWS, "uint8", within=0.05)  # less than Redis is waited for at most
+        assert not await cache.get(ROWS, "uint8", timeout=0.05)  # less than Redis is waited for at most
         while cached.value("cgn_row_cache_up"):  # that it hangs for all is found out beside the requests
             await asyncio.sleep(0.05)
         assert not await cache.get(ROWS, "uint8")

@@ -1,4 +1,4 @@
-"""What is counted of every image that is served: how many, and how their masks stand against collapse."""
+"""Metrics of served images: counts, and mask statistics that reveal collapse."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,11 +9,11 @@ import numpy as np
 from cgn.engine import Row
 from cgn.metrics.masks import border_mass, mean_values, soft_share
 from common.metrics import GeneratorMetrics
-from services.generator.plan.generate import Plan
-from services.generator.rows.redis_tier import DType, Pixels
+from services.generator.plan.plan import Plan
+from services.generator.plan.types import DType, Pixels
 
 _AT_ONCE = 64  # masks measured together
-_MOST_KNOWN = 1 << 14  # masks whose measures are kept
+_MAX_MEASURES = 1 << 14  # kept for later requests
 
 
 class Mask(NamedTuple):
@@ -24,32 +24,32 @@ class Mask(NamedTuple):
     soft: float
 
 
-class Tally:
-    """Measures and counts what is served. A mask is measured once however often it is served."""
+class ServedMetrics:
+    """Measures masks and counts images. A mask is measured once however often it is served."""
 
     def __init__(self, metrics: GeneratorMetrics) -> None:
         self._metrics = metrics
-        self._known: dict[tuple[Row, DType], Mask] = {}
+        self._measures: dict[tuple[Row, DType], Mask] = {}
 
     def masks(self, plan: Plan, pixels: Mapping[Row, Pixels]) -> list[Mask]:
         """Measures of a plan's rows of shape; none if it has no shapes. For any thread."""
         shapes = plan.rows.get("shape", ())
-        found = [self._known.get((row, plan.dtype)) for row in shapes]
-        if new := [row for row, mask in zip(shapes, found, strict=True) if not mask]:
-            masks = dict(zip(new, measures([pixels[row] for row in new]), strict=True))
-            if len(self._known) + len(new) > _MOST_KNOWN:
-                self._known = {}
-            self._known |= {(row, plan.dtype): mask for row, mask in masks.items()}
-            return [mask or masks[row] for row, mask in zip(shapes, found, strict=True)]
-        return [mask for mask in found if mask]
+        known = [self._measures.get((row, plan.dtype)) for row in shapes]
+        if new := [row for row, mask in zip(shapes, known, strict=True) if not mask]:
+            masks = dict(zip(new, measure_masks([pixels[row] for row in new]), strict=True))
+            if len(self._measures) + len(new) > _MAX_MEASURES:
+                self._measures = {}
+            self._measures |= {(row, plan.dtype): mask for row, mask in masks.items()}
+            return [mask or masks[row] for row, mask in zip(shapes, known, strict=True)]
+        return [mask for mask in known if mask]
 
     def count(self, plan: Plan, masks: Sequence[Mask]) -> None:
-        """Counts the images of a plan. A mask that several composites share counts for each."""
+        """Counts the images of a plan. A mask that several composites share counts for each of them."""
         card, metrics = plan.card, self._metrics
         metrics.images.labels(card.name, card.version).inc(plan.composites * len(plan.outputs))
         if not masks:
             return
-        # An observation costs more than its measurement, so those of a class are made at once.
+        # An observation costs more than the measurement, so all masks of a class are observed at once.
         by_class: dict[str, tuple[int, float, float, float]] = {}
         for pick, times in Counter(plan.picks["shape"]).items():
             label, mask = plan.rows["shape"][pick].label, masks[pick]
@@ -67,12 +67,12 @@ class Tally:
                 summary.labels(card.name, card.version, name).observe_sum(count, total)
 
 
-def measures(shapes: Sequence[Pixels]) -> Iterator[Mask]:
-    """What is told of rows of shape."""
+def measure_masks(shapes: Sequence[Pixels]) -> Iterator[Mask]:
+    """Yields the measures of the masks of rows of shape, (H, W, channels) each."""
     for start in range(0, len(shapes), _AT_ONCE):
         m_NHW = np.stack([shape[:, :, 0] for shape in shapes[start : start + _AT_ONCE]]).astype(np.float32)
         if shapes[0].dtype == np.uint8:
             m_NHW /= 255
         mean = mean_values(m_NHW, np.float64)
-        told = zip(mean.tolist(), border_mass(m_NHW).tolist(), soft_share(m_NHW).tolist(), strict=True)
-        yield from (Mask(*values) for values in told)
+        columns = (mean.tolist(), border_mass(m_NHW).tolist(), soft_share(m_NHW).tolist())
+        yield from (Mask(*values) for values in zip(*columns, strict=True))
