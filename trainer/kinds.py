@@ -7,11 +7,8 @@ from collections.abc import Mapping
 
 from trainer.classifier.config import EVALUATE_CLASSIFIER, FIND_FAILURES, TRAIN_CLASSIFIER, TRAIN_ENSEMBLE
 from trainer.datasets.config import GENERATE_DATASET
-from trainer.imagenet.biggan_config import TRAIN_BIGGAN
 from trainer.imagenet.config import TRAIN_IMAGENET
-from trainer.imagenet.import_weights_config import IMPORT_WEIGHTS
-from trainer.imagenet.saliency_config import TRAIN_SALIENCY
-from trainer.imagenet.start_config import START_IMAGENET
+from trainer.imagenet.start_config import IMPORT_WEIGHTS, START_IMAGENET, TRAIN_BIGGAN, TRAIN_SALIENCY
 from trainer.mnist.config import TRAIN_CGN
 from trainer.reproduce.imagenet.config import IMAGENET_CELL
 from trainer.reproduce.miniature.config import MINIATURE_CELL

@@ -22,12 +22,12 @@ from cgn.images.pixels import to_uint8
 from cgn.images.sheets import SheetRow, draw_sheet
 from trainer.gan.discriminator import Discriminator
 from trainer.gan.game import Opponent, game_optimiser, set_rate, update_average
-from trainer.imagenet.biggan_config import TrainBigganConfig
 from trainer.imagenet.biggan_statistics import (
     FULL_VARIETY,
     normalise_by_batch,
     store_statistics,
 )
+from trainer.imagenet.start_config import TrainBigganConfig
 from trainer.mnist.samples import MOST_COLUMNS
 from trainer.mnist.stage import rate_left
 from trainer.run.context import Published, RunContext, RunError

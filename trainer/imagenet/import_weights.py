@@ -9,7 +9,7 @@ from cgn.errors import CgnInputError
 from cgn.families.imagenet.network import ImagenetSizes
 from cgn.imports.authors_weights import AUTHORS_SIZES
 from cgn.imports.import_model import import_model
-from trainer.imagenet.import_weights_config import ImportWeightsConfig
+from trainer.imagenet.start_config import ImportWeightsConfig
 from trainer.run.context import Published, RunContext, RunError
 from trainer.run.provenance import provenance
 from trainer.run.publish import publish_once

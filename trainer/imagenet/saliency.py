@@ -24,7 +24,7 @@ from cgn.images.pixels import to_uint8
 from cgn.images.sheets import SheetRow, draw_sheet
 from cgn.metrics.masks import mask_iou
 from trainer.gan.game import set_rate
-from trainer.imagenet.saliency_config import TrainSaliencyConfig
+from trainer.imagenet.start_config import TrainSaliencyConfig
 from trainer.mnist.stage import rate_left
 from trainer.run.context import Published, RunContext, RunError
 from trainer.run.cost import RunCost

@@ -17,8 +17,8 @@ from cgn.families.imagenet.biggan_served import ServedBigGAN
 from cgn.families.network import truncated_noise
 from trainer.gan.game import update_average
 from trainer.imagenet.biggan import fresh, train_biggan
-from trainer.imagenet.biggan_config import TrainBigganConfig
 from trainer.imagenet.biggan_statistics import normalise_by_batch, store_statistics
+from trainer.imagenet.start_config import TrainBigganConfig
 from trainer.run.context import RunContext, RunError, StopFlag, Stopped
 from trainer.run.report import Reporter
 

@@ -18,11 +18,9 @@ from cgn.families.imagenet.u2net import U2Net
 from cgn.metrics.masks import mask_iou
 from cgn.store import checkpoint
 from trainer.imagenet.biggan import train_biggan
-from trainer.imagenet.biggan_config import TrainBigganConfig
 from trainer.imagenet.saliency import train_saliency
-from trainer.imagenet.saliency_config import TrainSaliencyConfig
 from trainer.imagenet.start import start_imagenet
-from trainer.imagenet.start_config import StartImagenetConfig
+from trainer.imagenet.start_config import StartImagenetConfig, TrainBigganConfig, TrainSaliencyConfig
 from trainer.reproduce.miniature.mask_judge import train_judge
 from trainer.run.context import RunContext, RunError, StopFlag, Stopped
 from trainer.run.report import Reporter

@@ -21,7 +21,7 @@ from services.trainer.specs import job_spec, spec_message
 from trainer.classifier.config import EvaluateClassifierConfig, TrainClassifierConfig, TrainEnsembleConfig
 from trainer.datasets.config import GenerateDatasetConfig
 from trainer.imagenet.config import TrainImagenetConfig
-from trainer.imagenet.import_weights_config import ImportWeightsConfig
+from trainer.imagenet.start_config import ImportWeightsConfig
 from trainer.jobs.record import Resources
 from trainer.kinds import KINDS
 from trainer.mnist.config import TrainCgnConfig

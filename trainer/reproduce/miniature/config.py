@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trainer.classifier.config import TrainClassifierConfig
-from trainer.imagenet.biggan_config import TrainBigganConfig
 from trainer.imagenet.config import TrainImagenetConfig
-from trainer.imagenet.saliency_config import TrainSaliencyConfig
+from trainer.imagenet.start_config import TrainBigganConfig, TrainSaliencyConfig
 from trainer.reproduce.cell.cell import Cell, CellSet, digest, trial_variables
 from trainer.run.kind import Kind
 from trainer.run.options import HIGHEST_COUNT, HIGHEST_SEED, check_options, option, recorded_options
