@@ -248,7 +248,7 @@ def test_artefacts_are_fetched_as_a_whole_or_not_at_all(
         assert (error.code, error.reason) == ("NOT_FOUND", "ARTEFACT_NOT_FOUND")
     path.unlink()
     gone = failed(lambda: client.fetch(job.job_id, checkpoint.path, tmp_path / "gone"))
-    assert "not there any more" in gone.message
+    assert "no longer exists" in gone.message
     assert not list(tmp_path.glob("*stolen*")) and not list(tmp_path.glob("*gone*"))
 
 
