@@ -134,9 +134,7 @@ async def main(settings: GeneratorSettings) -> None:
 
 
 def _freeze_startup_objects() -> None:
-    """Exempts the objects of start-up from garbage collection: they stay, and each full collection of them
-    would block the event loop.
-    """
+    """Exempts the objects of start-up from garbage collection, which would block the event loop for them."""
     gc.collect()
     gc.freeze()
     # A request makes thousands of objects and no cycles, so rare collections are enough.

@@ -69,7 +69,9 @@ def outputs_violations(
             name = pb.Output.Name(output) if output in pb.Output.values() else output
             violations.append((f"outputs[{i}]", f"{name} is not in family {card.family}; use {names}"))
         elif output in outputs[:i]:
-            violations.append((f"outputs[{i}]", f"{pb.Output.Name(output)} is asked twice; ask for it once"))
+            violations.append(
+                (f"outputs[{i}]", f"{pb.Output.Name(output)} is requested twice; request it once")
+            )
         if len(violations) >= MAX_VIOLATIONS:
             break
     return violations

@@ -139,7 +139,9 @@ def _policy(policy: pb.SamplePolicy) -> Policy:
         known = ", ".join(pb.LabelPolicy.keys()[1:])
         raise CgnInputError("labels", f"{policy.labels} is unknown; use one of {known}")
     if policy.HasField("agreement") and policy.labels != pb.LABEL_POLICY_AGREEMENT:
-        raise CgnInputError("agreement", "is of LABEL_POLICY_AGREEMENT; set labels to it, or leave this out")
+        raise CgnInputError(
+            "agreement", "belongs to LABEL_POLICY_AGREEMENT; set labels to it, or leave this out"
+        )
     return Policy(
         vary=_VARY[policy.vary],
         labels=_LABELS[policy.labels],
@@ -172,8 +174,8 @@ def _violations(
             yield f"policy.{name}", f"{rows} is out of range; give 0 to {_MAX_BANK_ROWS}"
     group = permuted_group(len(card.class_names))
     if policy.labels == pb.LABEL_POLICY_PERMUTED and policy.cf_ratio * group > _MAX_GROUP:
-        most = _MAX_GROUP // group
-        yield "policy.cf_ratio", f"{policy.cf_ratio} is too much for permuted labels; give 1 to {most}"
+        max_ratio = _MAX_GROUP // group
+        yield "policy.cf_ratio", f"{policy.cf_ratio} is too much for permuted labels; give 1 to {max_ratio}"
     if policy.HasField("truncation"):
         for name, text in truncation_violations(card, policy.truncation):
             yield f"policy.{name}", text

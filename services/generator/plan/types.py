@@ -1,4 +1,4 @@
-"""The data types that answers are made in."""
+"""Data types of the pixels that answers are built from."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What an answer takes after its rows."""
+"""AnswerTimes: how long answers take after their rows have arrived."""
 
 import time
 from typing import Any
@@ -10,7 +10,7 @@ from services.generator.answers.answer_times import AnswerTimes
 
 
 class Context:
-    """Of an RPC that ends when told."""
+    """The context of an RPC that ends when `end` is called."""
 
     def __init__(self) -> None:
         self._callbacks: list[Any] = []
@@ -23,7 +23,7 @@ class Context:
             callback(self)
 
 
-def test_what_nine_of_ten_answers_keep_to_counts_and_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_90th_percentile_counts_and_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     times = AnswerTimes()

@@ -1,4 +1,4 @@
-"""The generator service, from outside: pixels, formats, models, life."""
+"""The generator service from outside: pixels, formats, models, start and stop."""
 
 import io
 import os
@@ -119,7 +119,7 @@ def test_files_decode_to_the_raw_pixels(client: Client, encoding: Encoding) -> N
         image = Image.open(io.BytesIO(files[output]))
         assert image.format == encoding.upper()
         pixels = np.asarray(image).reshape(32, 32, -1)
-        if encoding == "webp":  # which has no single channel: a mask comes back as three equal ones
+        if encoding == "webp":  # WebP has no single channel: a mask comes back as three equal channels
             pixels = pixels[:, :, : raw[output].shape[2]]
         if encoding == "jpeg":
             assert np.abs(pixels.astype(int) - raw[output]).mean() < 3
@@ -187,7 +187,7 @@ def test_metrics_follow_requests(generator: GeneratorProcess) -> None:
     assert gained["cgn_rows_total{shape}"] == 4 and gained["cgn_rows_total{texture}"] == 1
     assert gained["cgn_batch_rows_sum"] == 6 and gained["cgn_forward_seconds_count"] == 3
     assert gained["cgn_mu_mask_count{three}"] == 1
-    # Masks of random weights are of nearly one value everywhere.
+    # Masks of random weights have nearly the same value everywhere.
     assert gained["cgn_mask_border_count{three}"] == gained["cgn_mask_soft_count{three}"] == 1
     assert gained["cgn_mask_border_sum{three}"] == pytest.approx(0.34, abs=0.05)
     assert gained["cgn_mask_soft_sum{three}"] > 0.9
@@ -198,7 +198,7 @@ def test_metrics_follow_requests(generator: GeneratorProcess) -> None:
     assert after["cgn_mechanism_resident_bytes{shape}"] > 0 and after["cgn_model_info{tiny}"] == 1
 
 
-def test_models_come_and_go_without_a_restart(tmp_path: Path) -> None:
+def test_models_are_added_and_removed_without_a_restart(tmp_path: Path) -> None:
     root = tmp_path / "models"
     with GeneratorProcess(root) as generator:
         client = generator.client
@@ -283,7 +283,7 @@ def test_broken_models_are_left_out_and_the_others_served(tmp_path: Path) -> Non
         ("CGN_ROW_CACHE_MB", "much"),
     ],
 )
-def test_a_start_that_fails_says_so_in_one_line(variable: str, value: str) -> None:
+def test_a_start_that_fails_prints_one_line(variable: str, value: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ports = {name: str(free_port()) for name in ("CGN_GENERATOR_PORT", "CGN_GENERATOR_METRICS_PORT")}
         setting = {variable: str(taken.getsockname()[1]) if value == "taken" else value}
@@ -295,7 +295,7 @@ def test_a_start_that_fails_says_so_in_one_line(variable: str, value: str) -> No
     assert variable in ended.stderr
 
 
-def test_sigterm_answers_what_it_has_taken(models_dir: Path) -> None:
+def test_after_sigterm_accepted_requests_are_answered(models_dir: Path) -> None:
     with GeneratorProcess(models_dir) as generator, ThreadPoolExecutor() as threads:
         before = generator.metrics()["cgn_batch_rows_sum"]
         asked = [composite(i % 10, i % 9, i % 8, seed=i) for i in range(1000)]
@@ -317,8 +317,8 @@ def _refusal(client: Client) -> str | None:
     return None
 
 
-def test_ended_calls_do_not_hold_the_shutdown(models_dir: Path) -> None:
-    """Neither a call whose caller gave up, nor a refused one, nor a good one."""
+def test_ended_calls_do_not_delay_the_shutdown(models_dir: Path) -> None:
+    """Covers a call that its caller cancelled, a refused call and a successful one."""
     with GeneratorProcess(models_dir) as generator:
         request = pb.GenerateRequest(model="tiny", outputs=[pb.OUTPUT_COMPOSITE])
         for seed in range(1000):

@@ -1,4 +1,4 @@
-"""Every bad request gets its status and names its fields, and the generator goes on."""
+"""Every bad request gets a status that names the wrong fields, and the generator serves on."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from testing.random_model import publish_random
 from tests.refusal import refusal
 
 FOUR_MIB = 4 * 1024 * 1024
-MOST_ROWS_IN_FLIGHT = 65_536  # of 32 x 32 pixels
+MAX_ROWS_IN_FLIGHT = 65_536  # of 32 x 32 pixels
 GOOD: dict[str, Any] = {
     "model": "tiny",
     "composites": [composite(1, 2, 3, seed=4)],
@@ -54,7 +54,7 @@ def stub(generator: GeneratorProcess) -> Iterator[Any]:
         ({"outputs": [pb.OUTPUT_UNSPECIFIED]}, "outputs[0]", "not in family mnist; use OUTPUT_COMPOSITE"),
         ({"outputs": [pb.OUTPUT_MASK, pb.OUTPUT_PRE_MASK]}, "outputs[1]", "PRE_MASK is not in family mnist"),
         ({"outputs": [77]}, "outputs[0]", "77 is not in"),
-        ({"outputs": [pb.OUTPUT_MASK] * 2}, "outputs[1]", "asked twice"),
+        ({"outputs": [pb.OUTPUT_MASK] * 2}, "outputs[1]", "requested twice"),
         ({"encoding": 9}, "encoding", "use one of ENCODING_PNG"),
         ({"composites": [composite(1, 2)]}, "composites[0].background", "required for these outputs"),
         (
@@ -87,7 +87,7 @@ def test_bad_fields_are_named(stub: Any, change: dict[str, Any], field: str, cur
     assert stub.Generate(pb.GenerateRequest(**GOOD)).results
 
 
-def test_all_bad_fields_are_named_as_far_as_trailers_go(stub: Any) -> None:
+def test_as_many_bad_fields_are_named_as_trailers_can_carry(stub: Any) -> None:
     request = pb.GenerateRequest(**(GOOD | {"composites": [composite("x" * 500, 2**30, 44)] * 300}))
     _, _, violations = refusal(stub.Generate, request)
     assert {"composites[0].shape.label_name", "composites[1].background.label_index"} <= set(violations)
@@ -147,7 +147,7 @@ def test_raw_response_is_refused_with_the_number_that_fits(
         encoding=f"ENCODING_{encoding.upper()}",
     )
     size = stub.Generate(request).ByteSize()
-    # One more would not have fitted, had these been cache hits (2 bytes more for each factor).
+    # One more composite would not fit if these were cache hits, with 2 more bytes for each factor.
     assert size <= FOUR_MIB < (size + 6 * fit) * (fit + 1) / fit
     with pytest.raises(CgnError, match="RESPONSE_TOO_LARGE"):
         client.generate("tiny", asked[: fit + 1], outputs, encoding=encoding)
@@ -202,7 +202,7 @@ def test_overload_is_refused_and_cancelled_work_is_dropped(generator: GeneratorP
     for call in calls:
         call.cancel()
     assert stub.Generate(pb.GenerateRequest(**GOOD), timeout=60).results
-    assert generator.metrics()["cgn_batch_rows_sum"] - before < MOST_ROWS_IN_FLIGHT / 2
+    assert generator.metrics()["cgn_batch_rows_sum"] - before < MAX_ROWS_IN_FLIGHT / 2
     with pytest.raises(CgnError) as late:
         Client(generator.address, timeout=0.2).generate("tiny", asked, encoding="png")
     assert late.value.code == "DEADLINE_EXCEEDED"

@@ -1,4 +1,4 @@
-"""The row cache of the generator: hits, sharing through Redis, and Redis going away."""
+"""The row cache of the generator: hits, rows shared through Redis, and a Redis that fails."""
 
 import signal
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def cache(tmp_path: Path) -> Iterator[LocalRedis]:
         yield server
 
 
-def pictures(results: list[Result]) -> list[bytes]:
+def image_bytes(results: list[Result]) -> list[bytes]:
     return [bytes(image) for result in results for image in result.images.values()]
 
 
@@ -60,7 +60,7 @@ def test_repeated_generate_runs_no_forward_pass(models_dir: Path) -> None:
             passes = forward_passes(generator)
             second = client.generate("tiny", ASKED, ALL, encoding=encoding)
             assert forward_passes(generator) == passes and hits(second) == {True}
-            assert pictures(first) == pictures(second)
+            assert image_bytes(first) == image_bytes(second)
         assert generator.metrics()["cgn_rows_total{computed}"] == 60  # once as uint8, once as float32
         assert generator.metrics()["cgn_row_cache_bytes"] > 30 * 1024 * 5
 
@@ -72,7 +72,7 @@ def test_repeated_generate_runs_no_forward_pass(models_dir: Path) -> None:
         assert not any(texture.cache_hit for texture in textures)
 
 
-def test_uint8_and_float32_rows_are_never_made_from_each_other(models_dir: Path) -> None:
+def test_uint8_and_float32_rows_are_never_converted_into_each_other(models_dir: Path) -> None:
     answers: dict[Encoding, list[bytes]] = {}
     orders: list[list[Encoding]] = [["raw_uint8", "raw_float32"], ["raw_float32", "raw_uint8"]]
     for order in orders:
@@ -80,27 +80,27 @@ def test_uint8_and_float32_rows_are_never_made_from_each_other(models_dir: Path)
             for encoding in order:
                 results = generator.client.generate("tiny", ASKED, ALL, encoding=encoding)
                 assert hits(results) == {False}
-                assert answers.setdefault(encoding, pictures(results)) == pictures(results)
+                assert answers.setdefault(encoding, image_bytes(results)) == image_bytes(results)
 
 
 def test_second_generator_hits_the_rows_of_the_first(models_dir: Path, cache: LocalRedis) -> None:
     fresh = {}
     with GeneratorProcess(models_dir, cache.url) as first:
         for encoding in ENCODINGS:
-            fresh[encoding] = pictures(first.client.generate("tiny", ASKED, ALL, encoding=encoding))
+            fresh[encoding] = image_bytes(first.client.generate("tiny", ASKED, ALL, encoding=encoding))
         wait_for("the rows in Redis", lambda: rows_in(cache) == 60)
         with GeneratorProcess(models_dir, cache.url, CGN_ROW_CACHE_MB="0") as second:
             passes = forward_passes(second)
             for encoding in ENCODINGS:
                 results = second.client.generate("tiny", ASKED, ALL, encoding=encoding)
-                assert hits(results) == {True} and pictures(results) == fresh[encoding]
+                assert hits(results) == {True} and image_bytes(results) == fresh[encoding]
             assert forward_passes(second) == passes
             assert second.metrics()["cgn_rows_total{redis}"] == 150
             assert second.metrics()["cgn_row_cache_hits_total{redis}"] == 150
             assert "cgn_row_cache_hits_total{memory}" not in second.metrics()  # that tier is off
 
 
-def test_other_weights_under_the_same_version_find_no_rows_of_the_old(
+def test_new_weights_under_the_same_version_do_not_hit_rows_of_the_old_ones(
     models_dir: Path, tmp_path: Path, cache: LocalRedis
 ) -> None:
     version = models_dir / "tiny" / "v1"
@@ -118,12 +118,12 @@ def test_other_weights_under_the_same_version_find_no_rows_of_the_old(
         swapped = answer_of(generator, publish_random(models_dir, "tiny", seed=1).digest)
         assert hits(swapped) == {False}
         assert {r.version for r in swapped} == {"v1"} and {r.digest for r in swapped} != {old.digest}
-        assert not set(pictures(swapped)) & set(pictures(first))
+        assert not set(image_bytes(swapped)) & set(image_bytes(first))
 
         version.rename(tmp_path / "new")
         (tmp_path / "old").rename(version)
         back = answer_of(generator, old.digest)
-        assert hits(back) == {True} and pictures(back) == pictures(first)
+        assert hits(back) == {True} and image_bytes(back) == image_bytes(first)
 
 
 def test_damaged_values_are_misses(models_dir: Path, cache: LocalRedis) -> None:
@@ -139,7 +139,7 @@ def test_damaged_values_are_misses(models_dir: Path, cache: LocalRedis) -> None:
                 flipped = value[:-1] + bytes([value[-1] ^ 1])
                 connection.set(key, [b"", value[:100], flipped, whole[i - 1], b"x" * 5000][i % 5])
         again = generator.client.generate("tiny", ASKED, ALL)
-        assert hits(again) == {False} and pictures(again) == pictures(fresh)
+        assert hits(again) == {False} and image_bytes(again) == image_bytes(fresh)
         assert generator.metrics()["cgn_row_cache_errors_total{redis}"] == 30
 
 
@@ -182,19 +182,19 @@ def test_killing_redis_while_serving_loses_no_request(models_dir: Path, tmp_path
         cache.stop()
 
 
-def test_absent_and_hanging_redis_only_slow_things(models_dir: Path, cache: LocalRedis) -> None:
+def test_an_absent_or_hanging_redis_only_delays_answers(models_dir: Path, cache: LocalRedis) -> None:
     with GeneratorProcess(models_dir, f"redis://127.0.0.1:{free_port()}/0") as generator:
-        expected = pictures(generator.client.generate("tiny", ASKED))
+        expected = image_bytes(generator.client.generate("tiny", ASKED))
     with GeneratorProcess(models_dir, cache.url, CGN_ROW_CACHE_MB="0") as generator:
         cache.process.send_signal(signal.SIGSTOP)
         answers = [generator.client.generate("tiny", ASKED) for _ in range(20)]
-        assert all(pictures(results) == expected for results in answers)
+        assert all(image_bytes(results) == expected for results in answers)
         metrics = generator.metrics()
-        # Only the first of them asked Redis: after it, Redis is left alone until it answers again.
-        # Rows of an answer that is still held, on its way perhaps, are shared with the next.
+        # Only the first request asked Redis: after a failure Redis is not used until it replies again.
+        # While an answer is being sent, its rows are shared with the next request.
         assert metrics["cgn_rows_total{computed}"] + metrics.get("cgn_rows_total{shared}", 0.0) == 600
         assert metrics["cgn_row_cache_errors_total{redis}"] > 0
         assert "cgn_row_cache_misses_total{redis}" not in metrics
         cache.process.send_signal(signal.SIGCONT)
         wait_for("Redis in use again", lambda: generator.log().count("row cache in Redis is up") == 2)
-        assert pictures(generator.client.generate("tiny", ASKED)) == expected
+        assert image_bytes(generator.client.generate("tiny", ASKED)) == expected

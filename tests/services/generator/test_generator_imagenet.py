@@ -1,4 +1,4 @@
-"""The ImageNet family over gRPC: all of its outputs, its labels and truncation, from random weights."""
+"""The ImageNet family over gRPC, with random weights: its outputs, labels and truncation."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +38,7 @@ def client(generator: GeneratorProcess) -> Client:
     return generator.client
 
 
-def test_all_outputs_come_back_and_are_those_of_the_model(client: Client, models_dir: Path) -> None:
+def test_all_outputs_equal_the_model_s_own(client: Client, models_dir: Path) -> None:
     causes = {"shape": (1, 11, 1.0), "texture": (2, 12, 0.5), "background": (3, 13, 0.25)}
     factors = {m: Factor(label, seed, truncation=t) for m, (label, seed, t) in causes.items()}
     asked = composite(factors["shape"], factors["texture"], factors["background"])
@@ -68,7 +68,7 @@ def test_all_outputs_come_back_and_are_those_of_the_model(client: Client, models
     assert result.texture and result.texture.truncation == 0.5
 
 
-def test_only_what_is_asked_for_is_computed(models_dir: Path) -> None:
+def test_only_requested_outputs_are_computed(models_dir: Path) -> None:
     with GeneratorProcess(models_dir, CGN_ROW_CACHE_MB="0") as process:
         before = process.settled_metrics()
         process.client.generate("zoo", [composite(texture=0, seed=1)], ["foreground"])
@@ -77,7 +77,7 @@ def test_only_what_is_asked_for_is_computed(models_dir: Path) -> None:
     assert grown["cgn_batch_rows_sum"] == grown["cgn_batch_rows_sum{texture}"] == 1
 
 
-def test_bfloat16_is_nearly_the_same_and_said_to_be_slow_where_the_processor_lacks_it(
+def test_bfloat16_is_nearly_the_same_and_warns_where_the_processor_lacks_it(
     client: Client, models_dir: Path
 ) -> None:
     asked = [composite(1, 2, 3, seed=4)]
@@ -90,7 +90,7 @@ def test_bfloat16_is_nearly_the_same_and_said_to_be_slow_where_the_processor_lac
     assert ("CGN_PRECISION=bfloat16: this processor" in log) == (not cpu_has_bfloat16())
 
 
-def test_the_model_says_what_it_has(client: Client) -> None:
+def test_the_model_is_described(client: Client) -> None:
     model = client.get_model("zoo")
     assert (model.family, model.has_truncation, list(model.class_ids)) == ("imagenet", True, ANIMAL_IDS)
     assert [mechanism.name for mechanism in model.mechanisms][-1] == "reference"
@@ -99,7 +99,7 @@ def test_the_model_says_what_it_has(client: Client) -> None:
     assert not digits.has_truncation and len(digits.mechanisms) == 3
 
 
-def test_labels_are_taken_by_index_name_beginning_wordnet_id_and_mixture(client: Client) -> None:
+def test_labels_are_index_name_prefix_wordnet_id_or_mixture(client: Client) -> None:
     labels: list[Any] = [1, "ostrich", "OSTR", "n01518878", {"ostrich": 1.0}, {1: 0.4, "owl": 0.6}]
     results = client.generate("zoo", [composite(texture=label, seed=5) for label in labels], ["foreground"])
     pixels = [result["foreground"].tobytes() for result in results]
@@ -109,7 +109,7 @@ def test_labels_are_taken_by_index_name_beginning_wordnet_id_and_mixture(client:
     assert (mixed.label, mixed.label_name) == (None, "")
 
 
-def test_a_hard_mask_is_cut_at_a_half(client: Client) -> None:
+def test_a_hard_mask_is_thresholded_at_one_half(client: Client) -> None:
     asked = [composite(1, 2, 3, seed=4)]
     for encoding, highest in (("raw_float32", 1.0), ("raw_uint8", 255)):
         outputs: list[Output] = ["mask", "composite", "foreground", "background"]
@@ -137,7 +137,7 @@ def test_a_hard_mask_is_cut_at_a_half(client: Client) -> None:
         (Factor(4, 1), "4 is out of range"),
     ],
 )
-def test_what_cannot_be_used_is_refused_and_named(client: Client, factor: Factor, says: str) -> None:
+def test_unusable_factors_are_refused_and_named(client: Client, factor: Factor, says: str) -> None:
     with pytest.raises(CgnError, match=says) as refused:
         client.generate("zoo", [composite(texture=factor)], ["foreground"])
     assert refused.value.code == "INVALID_ARGUMENT"
@@ -153,7 +153,7 @@ def test_digits_have_neither_truncation_nor_a_reference(client: Client) -> None:
         client.generate("digits", [composite(texture="n01518878")], ["foreground"])
 
 
-def test_an_asked_reference_goes_with_the_shape(client: Client) -> None:
+def test_a_reference_is_drawn_for_the_factor_of_the_shape(client: Client) -> None:
     (alone,) = client.generate("zoo", [composite("owl", seed=9)], ["reference"])
     (beside,) = client.generate("zoo", [composite("owl", "otter", "otter", seed=9)], ALL)
     assert np.array_equal(alone["reference"], beside["reference"])

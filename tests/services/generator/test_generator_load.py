@@ -1,4 +1,4 @@
-"""The generator under load: fair shares, work shared by requests, deadlines, memory, the end of the grace."""
+"""The generator under load: fairness, shared work, deadlines, memory, the end of the grace period."""
 
 import resource
 import time
@@ -36,7 +36,7 @@ def generator(models_dir: Path) -> Iterator[GeneratorProcess]:
 
 
 def bulk(count: int, seed: int) -> pb.GenerateRequest:
-    """Rows that all differ, of the model that takes its time; small files, so that any number fits."""
+    """Distinct rows of the slow model; the files are small, so any number of them fits."""
     composites = [composite(i % 10, i % 9, i % 8, seed=seed * 10_000 + i) for i in range(count)]
     return pb.GenerateRequest(
         model="slow", composites=composites, outputs=[pb.OUTPUT_MASK], encoding=pb.ENCODING_PNG
@@ -56,7 +56,7 @@ def test_a_single_image_is_answered_while_a_bulk_is_computed(models_dir: Path) -
         wait_for("the share given back", lambda: "cgn_pixels_in_flight" not in generator.metrics())
 
 
-def test_what_several_ask_for_at_once_is_computed_once(generator: GeneratorProcess) -> None:
+def test_rows_of_simultaneous_requests_are_computed_once(generator: GeneratorProcess) -> None:
     before = generator.settled_metrics()
     rounds, callers = 20, 8
     with ThreadPoolExecutor(callers) as threads, Client(generator.address) as client:
@@ -72,7 +72,7 @@ def test_what_several_ask_for_at_once_is_computed_once(generator: GeneratorProce
     after = generator.settled_metrics()
     gained = {name: after[name] - before.get(name, 0.0) for name in after}
     assert gained["cgn_batch_rows_sum"] == gained["cgn_rows_total{computed}"] == rounds * 30
-    # Cached rows are those of a caller who came after the others had their answer: there may be none.
+    # Rows are cached for a caller that arrives after the others were answered: there may be none.
     shared, cached = (gained.get(f"cgn_rows_total{{{origin}}}", 0.0) for origin in ("shared", "memory"))
     assert shared > 0 and shared + cached == rounds * 30 * (callers - 1)
 
@@ -96,7 +96,7 @@ def test_a_deadline_that_cannot_be_met_is_refused_before_any_work(generator: Gen
     ask(1, 400_000, 60.0)
 
 
-def test_more_than_ever_fits_is_refused_for_good(models_dir: Path) -> None:
+def test_a_request_that_can_never_fit_is_refused_without_a_retry_time(models_dir: Path) -> None:
     with (
         GeneratorProcess(models_dir, CGN_MEGAPIXELS_IN_FLIGHT="1") as small,
         pytest.raises(CgnError, match="at most 256 rows of this model") as refused,
@@ -106,7 +106,7 @@ def test_more_than_ever_fits_is_refused_for_good(models_dir: Path) -> None:
     assert [violation.field for violation in refused.value.violations] == ["composites"]
 
 
-def test_a_full_model_leaves_the_others_room(models_dir: Path) -> None:
+def test_an_overloaded_model_does_not_block_the_others(models_dir: Path) -> None:
     with (
         GeneratorProcess(models_dir, CGN_MEGAPIXELS_IN_FLIGHT="4") as small,
         grpc.insecure_channel(small.address) as channel,
@@ -121,7 +121,7 @@ def test_a_full_model_leaves_the_others_room(models_dir: Path) -> None:
         assert held.cancel()
 
 
-def test_what_the_grace_has_no_time_for_is_told_so(models_dir: Path) -> None:
+def test_requests_that_the_grace_period_cannot_serve_are_refused(models_dir: Path) -> None:
     with (
         GeneratorProcess(models_dir, CGN_GRACE_SECONDS="2") as generator,
         grpc.insecure_channel(generator.address) as channel,
@@ -145,7 +145,7 @@ def test_a_request_without_memory_is_refused_and_the_next_one_is_served(models_d
         (fresh,) = client.generate("slow", [composite(1, 2, 3, seed=4)])
 
         def fill() -> None:
-            for seed in range(1000):  # until what was free before is used up
+            for seed in range(1000):  # until the free memory of before is used up
                 client.generate("slow", [composite(1, 2, 3, seed=32 * seed + i) for i in range(32)])
 
         with no_more_memory(generator.process.pid), pytest.raises(CgnError) as refused:
@@ -159,7 +159,7 @@ def test_a_request_without_memory_is_refused_and_the_next_one_is_served(models_d
 
 @contextmanager
 def no_more_memory(pid: int) -> Iterator[None]:
-    """Lets a process have no more address space than it has."""
+    """Limits a process to the address space that it uses now."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     (size,) = (line.split()[1] for line in lines if line.startswith("VmSize:"))
     before = resource.prlimit(pid, resource.RLIMIT_AS)

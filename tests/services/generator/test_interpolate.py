@@ -1,4 +1,4 @@
-"""Interpolate: frames on the way from one composite to another, and animations of them."""
+"""Interpolate: frames from one composite to another, and animations of them."""
 
 import io
 import time
@@ -35,7 +35,7 @@ def client(generator: GeneratorProcess) -> Client:
 
 
 @pytest.mark.parametrize("model", ["digits", "zoo"])
-def test_it_begins_and_ends_where_it_should_and_moves_between(client: Client, model: str) -> None:
+def test_the_first_and_last_frames_are_the_ends_and_frames_between_differ(client: Client, model: str) -> None:
     start, end = composite(0, 1, 2, seed=5), composite(3, 2, 1, seed=5)
     frames = list(client.interpolate(model, start, end, ALL, midpoints=3, encoding="raw_float32"))
     ends = client.generate(model, [start, end], ALL, encoding="raw_float32")
@@ -47,7 +47,7 @@ def test_it_begins_and_ends_where_it_should_and_moves_between(client: Client, mo
     assert frames[2].shape and frames[2].shape.mixture == {0: pytest.approx(0.5), 3: pytest.approx(0.5)}
 
 
-def test_what_the_end_leaves_out_stays(client: Client) -> None:
+def test_fields_that_the_end_leaves_open_stay(client: Client) -> None:
     start = composite(Factor(0), Factor(1, 7), Factor(2, 8))
     frames = list(client.interpolate("digits", start, composite(texture=4), ALL, midpoints=2))
     for still in ("mask", "background"):
@@ -57,14 +57,14 @@ def test_what_the_end_leaves_out_stays(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["linear", "spherical"])
-def test_noise_goes_from_seed_to_seed(client: Client, path: Any) -> None:
+def test_noise_moves_from_seed_to_seed(client: Client, path: Any) -> None:
     start, end = composite(shape=Factor(0, 1)), composite(shape=Factor(0, 2))
     frames = list(client.interpolate("digits", start, end, ["mask"], midpoints=1, path=path))
     by_hand = composite(shape=Factor(0, 1, way=Way(2, 0.5, path)))
     (middle,) = client.generate("digits", [by_hand], ["mask"])
     (last,) = client.generate("digits", [end], ["mask"])
     assert np.array_equal(frames[1]["mask"], middle["mask"])
-    assert np.array_equal(frames[2]["mask"], last["mask"])  # shapes have no roll that could stay
+    assert np.array_equal(frames[2]["mask"], last["mask"])  # a shape has no roll that would stay the start's
 
 
 def test_the_two_paths_differ(client: Client) -> None:
@@ -88,7 +88,7 @@ def test_frames_share_rows(generator: GeneratorProcess, client: Client) -> None:
     assert computed == {"shape": 1, "texture": 6, "background": 1}
 
 
-def test_truncation_goes_along(client: Client) -> None:
+def test_truncation_is_interpolated(client: Client) -> None:
     start = composite(texture=Factor(0, 1, truncation=1.0))
     end = composite(texture=Factor(0, 1, truncation=0.5))
     frames = list(client.interpolate("zoo", start, end, ["foreground"], midpoints=1))
@@ -166,23 +166,23 @@ def test_an_animation_out_of_range_is_refused(client: Client) -> None:
         client.animate("digits", *ends, "foreground", animation="avi")  # type: ignore[arg-type]
 
 
-def test_a_slow_reader_holds_no_work_in_flight(generator: GeneratorProcess) -> None:
+def test_a_slow_reader_has_no_work_in_flight(generator: GeneratorProcess) -> None:
     start, end = composite(0, 1, 2, seed=5), composite(3, 2, 1, seed=6)
 
-    def stands_still() -> bool:
-        """True also while a frame is computed, if the machine is busy with other things."""
+    def no_progress() -> bool:
+        """Also true while a frame is computed slowly on a busy machine."""
         images = generator.metrics()["cgn_images_total"]
         time.sleep(1)
         return generator.metrics()["cgn_images_total"] == images
 
-    def waits_for_its_reader() -> bool:
-        return stands_still() and generator.metrics().get("cgn_pixels_in_flight", 0) == 0
+    def waits_for_reader() -> bool:
+        return no_progress() and generator.metrics().get("cgn_pixels_in_flight", 0) == 0
 
     client = Client(generator.address, timeout=600)
     frames = client.interpolate("zoo", start, end, ALL, midpoints=1000, encoding="raw_float32")
     with closing(frames):
         next(frames)
-        wait_for("the stream to wait for its reader, without work in flight", waits_for_its_reader)
+        wait_for("the stream to wait for its reader with no work in flight", waits_for_reader)
         cancelled = generator.metrics().get("cgn_requests_total{CANCELLED}", 0)
     wait_for("its end", lambda: generator.metrics().get("cgn_requests_total{CANCELLED}", 0) > cancelled)
     assert "ERROR" not in generator.log() and "Traceback" not in generator.log()

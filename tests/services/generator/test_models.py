@@ -24,7 +24,7 @@ WANTED = [composite(1, 2, 3, seed=4)]
 
 
 def publish(root: Path, name: str, number: int, **fields: Any) -> None:
-    """Version v<number>, newer than those of lower numbers."""
+    """Publishes version v<number>; a higher number is newer."""
     created = f"2026-01-{number:02}T00:00:00+00:00"
     publish_random(root, name, f"v{number}", seed=number, created_at=created, **fields)
 
@@ -36,7 +36,7 @@ def states(client: Client) -> dict[str, str]:
     }
 
 
-def pointing(client: Client, name: str = "tiny") -> dict[str, str]:
+def alias_targets(client: Client, name: str = "tiny") -> dict[str, str]:
     return {
         alias: model.version
         for model in client.list_models()
@@ -47,7 +47,7 @@ def pointing(client: Client, name: str = "tiny") -> dict[str, str]:
 
 @contextmanager
 def load_on(client: Client, version: str) -> Iterator[list[str]]:
-    """Requests without a pause from three threads; yields the versions that answered, in order."""
+    """Sends requests without pause from three threads; yields the versions that answered, in order."""
     answered: list[str] = []
     failed: list[Exception] = []
     done = threading.Event()
@@ -77,12 +77,12 @@ def load_on(client: Client, version: str) -> Iterator[list[str]]:
 
 
 def more(answered: list[str]) -> None:
-    """Waits until some more have been answered."""
+    """Waits until some more requests are answered."""
     count = len(answered)
     wait_for("more answers", lambda: len(answered) > count + 10)
 
 
-def test_residency_follows_aliases_and_other_versions_are_loaded_when_asked_for(tmp_path: Path) -> None:
+def test_aliased_versions_are_loaded_and_others_at_their_first_request(tmp_path: Path) -> None:
     root = tmp_path / "models"
     for number in (1, 2, 3):
         publish(root, "tiny", number)
@@ -90,7 +90,7 @@ def test_residency_follows_aliases_and_other_versions_are_loaded_when_asked_for(
     with GeneratorProcess(root) as generator:
         client = generator.client
         assert states(client) == {"tiny/v3": "RESIDENT", "tiny/v2": "STORED", "tiny/v1": "RESIDENT"}
-        assert pointing(client) == {"latest": "v3", "stable": "v1"}
+        assert alias_targets(client) == {"latest": "v3", "stable": "v1"}
         stored = client.get_model("tiny", "v2")
         assert not stored.device and not stored.mechanisms and stored.budget_bytes > 10_000
         for asked, version in (("", "v3"), ("latest", "v3"), ("stable", "v1"), ("v2", "v2")):
@@ -132,11 +132,11 @@ def test_new_versions_replace_old_ones_under_load_and_bad_ones_do_not(tmp_path: 
         publish(tmp_path / "elsewhere", "tiny", 2)
         weights = tmp_path / "elsewhere/tiny/v2/weights.safetensors"
         good = weights.read_bytes()
-        weights.write_bytes(good[:-2] + bytes(2))  # its digest is another now
+        weights.write_bytes(good[:-2] + bytes(2))  # changes the digest
         shutil.copytree(weights.parent, root / "tiny/v2")
-        wait_for("the look at v2", lambda: "model left out" in generator.log())
+        wait_for("the scan of v2", lambda: "model left out" in generator.log())
         more(answered)
-        assert set(answered) == {"v1"} and pointing(generator.client) == {"latest": "v1"}
+        assert set(answered) == {"v1"} and alias_targets(generator.client) == {"latest": "v1"}
         with pytest.raises(CgnError, match="v2 does not load: digest: .* its card says") as refused:
             generator.client.set_alias("tiny", "stable", "v2")
         assert (refused.value.code, refused.value.reason) == ("FAILED_PRECONDITION", "MODEL_BROKEN")
@@ -146,21 +146,21 @@ def test_new_versions_replace_old_ones_under_load_and_bad_ones_do_not(tmp_path: 
 
         publish(root, "tiny", 3)
         wait_for("v3", lambda: answered[-1] == "v3")
-        # Published anew under the same name, by way of nothing.
+        # Removed and then republished under the same name.
         shutil.rmtree(root / "tiny/v3")
         publish_random(root, "tiny", "v3", seed=33, created_at="2026-01-04T00:00:00+00:00")
         digest = versions.read_card(root, "tiny", "v3").digest
         wait_for("the other v3", lambda: digest in {m.digest for m in generator.client.list_models()})
         more(answered)
-        # And a file spoilt in place.
+        # A file is damaged in place.
         (root / "tiny/v3/weights.safetensors").write_bytes(good[:1000])
-        wait_for("the look at it", lambda: generator.log().count("model left out") == 2)
+        wait_for("the scan of it", lambda: generator.log().count("model left out") == 2)
         more(answered)
         shutil.rmtree(root / "tiny/v3")
         wait_for("the fall-back", lambda: answered[-1] == "v1")
 
 
-def test_a_stream_is_finished_by_the_version_that_began_it(tmp_path: Path) -> None:
+def test_a_stream_stays_with_the_version_that_began_it(tmp_path: Path) -> None:
     root = tmp_path / "models"
     for number in (1, 2):
         publish(root, "tiny", number)
@@ -200,10 +200,10 @@ def test_an_unloaded_version_is_refused_until_it_is_loaded(tmp_path: Path) -> No
         assert client.load_model("tiny", "latest").state == pb.MODEL_STATE_RESIDENT
         assert client.generate("tiny", WANTED)[0].version == "v1"
         publish(root, "tiny", 2)
-        assert client.load_model("tiny", "v2").version == "v2"  # it need not wait for a scan
+        assert client.load_model("tiny", "v2").version == "v2"  # without waiting for a scan
 
 
-def test_memory_goes_to_the_versions_last_used(tmp_path: Path) -> None:
+def test_the_least_recently_used_versions_are_unloaded(tmp_path: Path) -> None:
     root = tmp_path / "models"
     for name in ("one", "three", "two"):
         publish(root, name, 1, width=64)
@@ -229,7 +229,7 @@ def test_memory_goes_to_the_versions_last_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [2])
-def test_old_versions_are_deleted_but_for_those_pointed_at(tmp_path: Path, keep: int) -> None:
+def test_old_versions_are_deleted_unless_an_alias_points_at_them(tmp_path: Path, keep: int) -> None:
     root = tmp_path / "models"
     for number in (1, 2, 3, 4):
         publish(root, "tiny", number)
@@ -242,7 +242,7 @@ def test_old_versions_are_deleted_but_for_those_pointed_at(tmp_path: Path, keep:
         (root / "tiny/v5/weights.safetensors").write_bytes(b"")
         publish(root, "tiny", 6)
         left = left - {("tiny", "v3")} | {("tiny", "v5"), ("tiny", "v6")}
-        # The one that does not load counts for none, and is left for people to look at.
+        # The version that does not load is not counted, and is left for inspection.
         wait_for("v3 to go", lambda: set(versions.all_versions(root)) == left)
         listed = {"tiny/v6", "tiny/v4", "tiny/v1", "other/v1"}
         wait_for("the list of the rest", lambda: states(generator.client).keys() == listed)
@@ -325,13 +325,13 @@ def test_bad_requests_are_refused_and_change_nothing(
     assert got == code and (code != "FAILED_PRECONDITION" or reason == "MODEL_ALIASED")
     assert violations.keys() == says.keys()
     assert all(says[field] in violations[field] for field in says)
-    assert states(generator.client) == before and pointing(generator.client) == {
+    assert states(generator.client) == before and alias_targets(generator.client) == {
         "latest": "v2",
         "stable": "v1",
     }
 
 
-def test_an_alias_can_be_taken_away(generator: GeneratorProcess) -> None:
+def test_an_alias_can_be_removed(generator: GeneratorProcess) -> None:
     client = generator.client
     client.set_alias("tiny", "stable", "")
     with pytest.raises(CgnError, match="'stable' is not served, as it is not set .*; known: v2, v1"):
@@ -340,12 +340,14 @@ def test_an_alias_can_be_taken_away(generator: GeneratorProcess) -> None:
     assert client.generate("tiny", WANTED, version="stable")[0].version == "v1"
 
 
-def test_a_directory_that_cannot_be_written_is_said_to_be_one(tmp_path: Path) -> None:
+def test_a_read_only_models_directory_is_named_in_the_error(tmp_path: Path) -> None:
     root = tmp_path / "models"
     publish(root, "tiny", 1)
-    (root / "tiny" / ".aliases.lock").mkdir()  # in the way, for root too, whom no permissions stop
+    (
+        root / "tiny" / ".aliases.lock"
+    ).mkdir()  # blocks the lock file, even for root, whom permissions do not stop
     with GeneratorProcess(root) as generator:
         with pytest.raises(CgnError, match="the models directory cannot be written") as refused:
             generator.client.set_alias("tiny", "stable", "v1")
         assert (refused.value.code, refused.value.reason) == ("FAILED_PRECONDITION", "MODELS_DIRECTORY")
-        assert pointing(generator.client) == {"latest": "v1"}
+        assert alias_targets(generator.client) == {"latest": "v1"}

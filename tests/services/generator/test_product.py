@@ -26,13 +26,13 @@ from tests.refusal import refusal
 ALL: list[Output] = ["composite", "mask", "foreground", "background"]
 
 
-def causes(count: int, first_seed: int) -> list[Factor]:
+def factors(count: int, first_seed: int) -> list[Factor]:
     return [Factor(i % 10, seed=first_seed + i) for i in range(count)]
 
 
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GeneratorProcess]:
-    """A generator without any row cache: what a stream needs twice it has to keep itself."""
+    """A generator without a row cache: a stream must hold the rows that it needs again."""
     root = tmp_path_factory.mktemp("products") / "models"
     publish_random(root, "digits")
     publish_random_imagenet(root, "zoo")
@@ -53,10 +53,10 @@ def joined(chunks: list[Chunk], output: str) -> Any:
 def test_combinations_come_in_the_documented_order_and_equal_generate_s(
     client: Client, encoding: Encoding
 ) -> None:
-    sets = causes(3, 100), causes(4, 200), causes(5, 300)
+    sets = factors(3, 100), factors(4, 200), factors(5, 300)
     chunks = list(client.generate_product("digits", *sets, ALL, encoding=encoding))
-    asked = [composite(*three) for three in itertools.product(*sets)]
-    alone = client.generate("digits", asked, ALL, encoding=encoding)
+    composites = [composite(*three) for three in itertools.product(*sets)]
+    alone = client.generate("digits", composites, ALL, encoding=encoding)
     for output in ALL:
         assert np.array_equal(joined(chunks, output), np.stack([result[output] for result in alone]))
     mu_masks = np.concatenate([chunk.mu_mask for chunk in chunks])
@@ -72,8 +72,8 @@ def test_files_hold_the_same_pixels(client: Client, model: str, encoding: Encodi
     sets = [Factor(0, 1), Factor(1, 2)], [Factor(2, 3)], [Factor(3, 4), Factor(1, 5), Factor(0, 6)]
     outputs: list[Output] = [*ALL, "pre_mask", "reference"] if model == "zoo" else ALL
     chunks = list(client.generate_product(model, *sets, outputs, encoding=encoding, hard_mask=True))
-    asked = [composite(*three) for three in itertools.product(*sets)]
-    alone = client.generate(model, asked, outputs, encoding=encoding, hard_mask=True)
+    composites = [composite(*three) for three in itertools.product(*sets)]
+    alone = client.generate(model, composites, outputs, encoding=encoding, hard_mask=True)
     for output in outputs:
         files = [file for chunk in chunks for file in chunk[output]]
         assert files == [result[output] for result in alone]
@@ -81,7 +81,7 @@ def test_files_hold_the_same_pixels(client: Client, model: str, encoding: Encodi
 
 def test_ten_by_ten_by_ten_takes_thirty_rows_even_without_a_cache(generator: GeneratorProcess) -> None:
     before = generator.settled_metrics()
-    sets = causes(10, 1000), causes(10, 2000), causes(10, 3000)
+    sets = factors(10, 1000), factors(10, 2000), factors(10, 3000)
     chunks = list(generator.client.generate_product("digits", *sets))
     after = generator.settled_metrics()
     assert sum(chunk.count for chunk in chunks) == 1000 and len(chunks) > 1
@@ -95,7 +95,7 @@ def test_ten_by_ten_by_ten_takes_thirty_rows_even_without_a_cache(generator: Gen
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_hundred_thousand_combinations_come_in_bounded_memory(generator: GeneratorProcess) -> None:
-    sets = causes(100, 1000), causes(100, 2000), causes(10, 3000)
+    sets = factors(100, 1000), factors(100, 2000), factors(10, 3000)
     before = generator.settled_metrics()
     count, memory = 0, []
     for number, chunk in enumerate(generator.client.generate_product("digits", *sets)):
@@ -104,13 +104,13 @@ def test_a_hundred_thousand_combinations_come_in_bounded_memory(generator: Gener
         if number % 10 == 5:
             memory.append(generator.metrics()["process_resident_memory_bytes"])
     assert count == 100_000
-    assert max(memory) - memory[0] < 100 << 20  # all of them are 293 MiB
+    assert max(memory) - memory[0] < 100 << 20  # all images together take 293 MiB
     after = generator.settled_metrics()
     assert after["cgn_batch_rows_sum"] - before["cgn_batch_rows_sum"] == 210
 
 
-def test_it_goes_on_where_it_was_left(client: Client) -> None:
-    sets = causes(5, 1), causes(9, 2), causes(20, 3)
+def test_a_product_continues_from_any_combination(client: Client) -> None:
+    sets = factors(5, 1), factors(9, 2), factors(20, 3)
     whole = list(client.generate_product("digits", *sets))
     for start in (1, 500, 899):
         rest = list(client.generate_product("digits", *sets, start=start))
@@ -118,37 +118,37 @@ def test_it_goes_on_where_it_was_left(client: Client) -> None:
         assert np.array_equal(joined(rest, "composite"), joined(whole, "composite")[start:])
 
 
-def test_seeds_that_are_drawn_are_told_and_shared(client: Client) -> None:
+def test_drawn_seeds_are_in_the_header_and_shared_by_combinations(client: Client) -> None:
     (chunk,) = client.generate_product("digits", [1, 1], [2, 3], [4])
-    told = [
+    resolved = [
         [Factor(factor.label_index, factor.seed) for factor in factors]
         for factors in (chunk.header.shapes, chunk.header.textures, chunk.header.backgrounds)
     ]
-    assert told[0][0] != told[0][1]
-    shapes, textures, backgrounds = told
+    assert resolved[0][0] != resolved[0][1]
+    shapes, textures, backgrounds = resolved
     (again,) = client.generate_product("digits", shapes, textures, backgrounds)
     assert np.array_equal(chunk["composite"], again["composite"])
 
 
 def test_outputs_of_one_mechanism_need_its_factors_only(client: Client) -> None:
-    (chunk,) = client.generate_product("digits", textures=causes(7, 1), outputs=["foreground"])
+    (chunk,) = client.generate_product("digits", textures=factors(7, 1), outputs=["foreground"])
     assert chunk["foreground"].shape == (7, 32, 32, 3) and chunk.mu_mask.size == 0
     (chunk,) = client.generate_product("zoo", shapes=[Factor("owl", 1)], outputs=["reference"])
     assert chunk["reference"].shape == (1, 32, 32, 3)
 
 
-def test_a_client_who_does_not_read_stops_the_work_and_not_the_others(generator: GeneratorProcess) -> None:
-    sets = causes(100, 5000), causes(100, 6000), causes(10, 7000)
+def test_a_client_that_does_not_read_stops_its_own_work_only(generator: GeneratorProcess) -> None:
+    sets = factors(100, 5000), factors(100, 6000), factors(10, 7000)
     before = generator.metrics()["cgn_images_total"]
 
-    def stands_still() -> bool:
+    def no_progress() -> bool:
         images = generator.metrics()["cgn_images_total"]
         time.sleep(1)
         return generator.metrics()["cgn_images_total"] == images
 
     with closing(generator.client.generate_product("digits", *sets)) as stream:
         next(stream)
-        wait_for("the stream to wait for its reader", stands_still)
+        wait_for("the stream to wait for its reader", no_progress)
         after = generator.metrics()
         assert after["cgn_images_total"] - before < 50_000
         assert after.get("cgn_pixels_in_flight", 0) == 0
@@ -179,7 +179,7 @@ FACTOR = pb.Factor(label_index=1, seed=1)
             "have none; leave it out",
         ),
         ({"outputs": []}, "outputs", "must have at least 1 entry"),
-        ({"outputs": [1, 1]}, "outputs[1]", "is asked twice"),
+        ({"outputs": [1, 1]}, "outputs[1]", "is requested twice"),
         ({"outputs": [pb.OUTPUT_PRE_MASK]}, "outputs[0]", "is not in family mnist"),
         ({"outputs": [pb.OUTPUT_MASK]}, "textures", "has 1 factors that no output shows; leave them out"),
         ({"encoding": 99}, "encoding", "99 is unknown; use one of ENCODING_PNG"),
@@ -203,7 +203,7 @@ def test_bad_requests_are_refused_and_named(
     assert says in violations[field]
 
 
-def test_what_no_message_can_hold_is_refused() -> None:  # of a model larger than there is yet
+def test_images_that_no_message_can_hold_are_refused() -> None:
     card = ModelCard(
         name="large", version="v1", digest="blake2b:" + "0" * 32, family="imagenet", architecture={},
         class_names=["a"], resolution=512, latent_size=1, mask_bounds=[MaskBounds(0, 1, 1, 1)],

@@ -1,4 +1,4 @@
-"""The row cache by itself: values, bounds, tiers, a Redis that is not there."""
+"""The row cache by itself: values, bounds, tiers, an absent Redis."""
 
 import asyncio
 import signal
@@ -32,7 +32,7 @@ def pixels_of(row: Row, dtype: str = "uint8") -> Any:
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("row", [ROWS[0], ROWS[-1]])
-def test_packed_rows_come_back_whole(row: Row, dtype: Any) -> None:
+def test_packed_rows_unpack_to_the_same_pixels(row: Row, dtype: Any) -> None:
     pixels = pixels_of(row, dtype)
     back = unpack(row_key(row, dtype, "cpu"), pack(row_key(row, dtype, "cpu"), pixels), dtype)
     assert back is not None and back.dtype == pixels.dtype and np.array_equal(back, pixels)
@@ -77,9 +77,9 @@ def test_keys_tell_everything_apart() -> None:
     assert row_key(ROWS[0], "uint8", "cpu") == row_key(ROWS[0]._replace(), "uint8", "cpu")
 
 
-def test_memory_tier_keeps_the_latest_within_its_bytes() -> None:
+def test_the_memory_tier_holds_the_most_recent_rows_within_its_bytes() -> None:
     row = np.zeros((32, 32, 3), np.uint8)
-    tier = MemoryTier(10_000)  # room for two rows and what goes with them
+    tier = MemoryTier(10_000)  # room for two rows and their overhead
     for key in (b"a", b"b", b"b"):
         tier.put(key, row)
     assert tier.get(b"a") is not None
@@ -122,7 +122,7 @@ async def fill(cache: RowCache) -> None:
 
 
 def test_rows_outlive_the_process_in_redis(server: LocalRedis) -> None:
-    Cached(0, server.url).run(fill)  # closing writes what is queued
+    Cached(0, server.url).run(fill)  # closing writes the queued rows
 
     async def read(cache: RowCache) -> None:
         found = await cache.get([*ROWS, Row(DIGEST, "texture", 9, 9)], "uint8")
@@ -158,7 +158,7 @@ def test_without_redis_the_memory_tier_serves(url: str | None) -> None:
     assert cached.value("cgn_row_cache_bytes") > 0  # type: ignore[operator]
 
 
-def test_without_any_tier_nothing_is_kept() -> None:
+def test_without_any_tier_nothing_is_cached() -> None:
     async def body(cache: RowCache) -> None:
         await fill(cache)
         assert not await cache.get(ROWS, "uint8")
@@ -174,7 +174,7 @@ def test_a_full_redis_only_counts_errors(tmp_path: Path) -> None:
         assert (cached.value("cgn_row_cache_errors_total", tier="redis") or 0) > 0
 
 
-def test_a_redis_that_hangs_costs_no_more_than_is_allowed_and_is_left_alone(server: LocalRedis) -> None:
+def test_a_hanging_redis_takes_no_longer_than_allowed_and_is_not_used(server: LocalRedis) -> None:
     cached = Cached(0, server.url)
 
     async def body(cache: RowCache) -> None:
@@ -183,8 +183,8 @@ def test_a_redis_that_hangs_costs_no_more_than_is_allowed_and_is_left_alone(serv
             await asyncio.sleep(0.05)
         assert cached.value("cgn_row_cache_up") == 1
         server.process.send_signal(signal.SIGSTOP)
-        assert not await cache.get(ROWS, "uint8", timeout=0.05)  # less than Redis is waited for at most
-        while cached.value("cgn_row_cache_up"):  # that it hangs for all is found out beside the requests
+        assert not await cache.get(ROWS, "uint8", timeout=0.05)  # shorter than the usual limit of a reply
+        while cached.value("cgn_row_cache_up"):  # a PING beside the requests finds out that Redis hangs
             await asyncio.sleep(0.05)
         assert not await cache.get(ROWS, "uint8")
         server.process.send_signal(signal.SIGCONT)
@@ -199,7 +199,7 @@ def test_a_redis_that_hangs_costs_no_more_than_is_allowed_and_is_left_alone(serv
     assert (cached.value("cgn_row_cache_errors_total", tier="redis") or 0) >= 2
 
 
-def test_writes_wait_in_a_bounded_queue_and_are_dropped_beyond_it(server: LocalRedis) -> None:
+def test_writes_beyond_the_bounded_queue_are_dropped(server: LocalRedis) -> None:
     rows = [Row(DIGEST, "texture", 0, seed) for seed in range(70)]
 
     async def body(cache: RowCache) -> None:
@@ -207,7 +207,7 @@ def test_writes_wait_in_a_bounded_queue_and_are_dropped_beyond_it(server: LocalR
             cache.put(row, np.zeros((512, 683, 3), np.uint8))
         dropped = cached.value("cgn_row_cache_dropped_total")
         assert dropped is not None and 5 <= dropped <= 7
-        while not await cache.get(rows, "uint8"):  # the others are written, a few at a time
+        while not await cache.get(rows, "uint8"):  # the other rows are written in small batches
             await asyncio.sleep(0.05)
 
     cached = Cached(0, server.url)

@@ -1,4 +1,4 @@
-"""Sample: endless labelled counterfactuals, each a function of digest, seed, policy and number alone."""
+"""Sample: endless labelled counterfactuals, each a function of digest, seed, policy and number only."""
 
 import itertools
 import time
@@ -46,7 +46,7 @@ def client(generator: GeneratorProcess) -> Client:
 
 
 def whole(batches: Iterator[Samples]) -> dict[str, Any]:
-    """A finite stream, joined."""
+    """Joins the batches of a finite stream."""
     parts = list(batches)
     return {
         "numbers": np.concatenate([part.start + np.arange(len(part)) for part in parts]),
@@ -66,7 +66,7 @@ def whole(batches: Iterator[Samples]) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_samples_are_those_of_the_one_sampler(client: Client, root: Path, policy: Policy) -> None:
+def test_samples_equal_the_sampler_s(client: Client, root: Path, policy: Policy) -> None:
     sampler = Sampler(
         7,
         10,
@@ -89,7 +89,7 @@ def test_samples_are_those_of_the_one_sampler(client: Client, root: Path, policy
 
 
 @pytest.mark.parametrize("model", ["digits", "zoo"])
-def test_any_sample_can_be_asked_for_by_itself(client: Client, model: str) -> None:
+def test_any_sample_can_be_requested_alone(client: Client, model: str) -> None:
     truncation = 0.5 if model == "zoo" else None
     outputs: Any = ["composite", "mask", "foreground", "background"]
     (batch,) = client.sample(
@@ -112,7 +112,7 @@ def test_any_sample_can_be_asked_for_by_itself(client: Client, model: str) -> No
 
 
 @pytest.mark.parametrize("policy", [Policy(), BANKS, Policy(cf_ratio=4, jitter=True)], ids=str)
-def test_a_stream_goes_on_and_is_split_without_a_seam(client: Client, policy: Policy) -> None:
+def test_a_stream_can_be_resumed_and_split_without_gaps(client: Client, policy: Policy) -> None:
     one = whole(client.sample("digits", policy, seed=3, stop=120, batch=50))
     assert one["numbers"].tolist() == list(range(120))
     later = whole(client.sample("digits", policy, seed=3, start=77, stop=120))
@@ -128,14 +128,14 @@ def test_a_stream_goes_on_and_is_split_without_a_seam(client: Client, policy: Po
     assert np.array_equal(np.concatenate([part["composite"] for part in split])[order], one["composite"])
 
 
-def test_a_stream_outlives_its_server_s_restart(root: Path, client: Client) -> None:
+def test_a_stream_continues_after_a_restart_of_the_server(root: Path, client: Client) -> None:
     before = whole(client.sample("digits", BANKS, seed=5, stop=40))
     with GeneratorProcess(root) as other:
         after = whole(other.client.sample("digits", BANKS, seed=5, stop=40))
     assert np.array_equal(before["composite"], after["composite"])
 
 
-def test_a_seed_that_is_drawn_is_told_and_the_digest_can_be_insisted_on(client: Client) -> None:
+def test_a_drawn_seed_is_in_the_header_and_the_digest_can_be_required(client: Client) -> None:
     with closing(client.sample("digits")) as endless:
         first = next(endless)
         second = next(endless)
@@ -147,7 +147,7 @@ def test_a_seed_that_is_drawn_is_told_and_the_digest_can_be_insisted_on(client: 
 
 def test_banks_are_computed_once(root: Path) -> None:
     policy = Policy(bank_masks=30, bank_textures=20, bank_backgrounds=10)
-    # Of its own: rows whose caller has left are on the engine's account alone, and these never settle.
+    # A generator of its own: after a cancelled stream the engine's counts never equal those of requests.
     with GeneratorProcess(root) as generator:
         before = generator.settled_metrics()
         sample = generator.client.sample
@@ -158,7 +158,7 @@ def test_banks_are_computed_once(root: Path) -> None:
     assert after["cgn_mu_mask_count"] == 2400
 
 
-def test_agreement_is_as_asked(client: Client) -> None:
+def test_agreement_is_as_requested(client: Client) -> None:
     policy = Policy(agreement=0.9, bank_masks=10, bank_textures=10, bank_backgrounds=10)
     parts = list(client.sample("digits", policy, seed=2, stop=3000))
     labels = np.concatenate([part.labels for part in parts])
@@ -167,22 +167,22 @@ def test_agreement_is_as_asked(client: Client) -> None:
         assert agree.mean() == pytest.approx(0.9, abs=0.03)
 
 
-def test_a_client_who_does_not_read_stops_the_work(generator: GeneratorProcess) -> None:
+def test_a_client_that_does_not_read_stops_the_work(generator: GeneratorProcess) -> None:
     before = generator.metrics()["cgn_images_total"]
 
-    def stands_still() -> bool:
+    def no_progress() -> bool:
         images = generator.metrics()["cgn_images_total"]
         time.sleep(1)
         return generator.metrics()["cgn_images_total"] == images
 
     with closing(generator.client.sample("digits", BANKS, seed=1)) as endless:
         next(endless)
-        wait_for("the stream to wait for its reader", stands_still)
+        wait_for("the stream to wait for its reader", no_progress)
         after = generator.metrics()
         assert after["cgn_images_total"] - before < 50_000
         assert after.get("cgn_pixels_in_flight", 0) == 0
         starts = [batch.start for batch in itertools.islice(endless, 20)]
-    assert starts == list(range(256, 256 * 21, 256))  # and it goes on when there is a reader again
+    assert starts == list(range(256, 256 * 21, 256))  # the stream continues when the client reads again
 
 
 def test_a_server_that_stops_ends_a_stream_between_two_batches(root: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_server_that_stops_ends_a_stream_between_two_batches(root: Path) -> No
         (
             {"policy": pb.SamplePolicy(agreement=0.5)},
             "policy.agreement",
-            "is of LABEL_POLICY_AGREEMENT; set labels to it",
+            "belongs to LABEL_POLICY_AGREEMENT; set labels to it",
         ),
         (
             {"policy": pb.SamplePolicy(labels=pb.LABEL_POLICY_AGREEMENT, agreement=1.5)},
@@ -240,7 +240,7 @@ def test_a_server_that_stops_ends_a_stream_between_two_batches(root: Path) -> No
         ({"batch": 5000}, "batch", "5000 is out of range; give 1 to "),
         ({"batch": 64, "stride": 63}, "stride", "63 is out of range; give batch (64) to"),
         ({"outputs": [pb.OUTPUT_UNSPECIFIED]}, "outputs[0]", "is not in family mnist; use OUTPUT_COMPOSITE"),
-        ({"outputs": [pb.OUTPUT_MASK] * 2}, "outputs[1]", "is asked twice"),
+        ({"outputs": [pb.OUTPUT_MASK] * 2}, "outputs[1]", "is requested twice"),
         ({"model": "zoo", "outputs": [pb.OUTPUT_REFERENCE]}, "outputs[0]", "REFERENCE"),
     ],
 )

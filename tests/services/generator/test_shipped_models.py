@@ -1,4 +1,4 @@
-"""The models that come with the repository do what their cards and their labels say."""
+"""The shipped models draw what their cards and labels promise."""
 
 from functools import cache
 
@@ -44,7 +44,7 @@ def true_masks() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 
 
 @every_model
-def test_it_is_trained_and_its_masks_are_masks(name: str) -> None:
+def test_the_model_is_trained_and_its_masks_are_within_bounds(name: str) -> None:
     card = model(name).card
     assert card.trained and (card.name, card.version) == (name, SHIPPED[name])
     masks = rows(name, "shape")
@@ -54,19 +54,19 @@ def test_it_is_trained_and_its_masks_are_masks(name: str) -> None:
 
 
 @every_model
-def test_a_shape_is_the_digit_that_was_asked_for(name: str) -> None:
+def test_a_shape_is_the_requested_digit(name: str) -> None:
     known, classes = true_masks()
     followed = 0
     for label, masks in enumerate(rows(name, "shape").reshape(10, len(SEEDS), -1)):
-        distances = (known**2).sum(1) - 2 * masks @ known.T  # squared, but for a constant of each mask
+        distances = (known**2).sum(1) - 2 * masks @ known.T  # squared, up to a constant for each mask
         nearest = classes[distances.argmin(axis=1)]
         followed += np.bincount(nearest, minlength=10).argmax() == label
     assert followed >= 8
 
 
 @pytest.mark.parametrize("name", PALETTES)
-def test_a_texture_has_the_colour_that_was_asked_for(name: str) -> None:
-    # Where the mask is, as elsewhere a foreground is never seen.
+def test_a_texture_has_the_requested_colour(name: str) -> None:
+    # Only inside the mask: elsewhere the foreground is never visible.
     masks, foregrounds = rows(name, "shape"), (rows(name, "texture") + 1) / 2
     colours = (masks * foregrounds).sum(axis=(1, 3, 4)) / masks.sum(axis=(1, 3, 4))
     nearest = np.linalg.norm(colours[:, None] - PALETTES[name], axis=-1).argmin(axis=1)
