@@ -1,4 +1,4 @@
-"""The families of CGNs: each folder has the network as it is trained and as it is served.
+"""The families of CGNs: each folder has a network in its trained and its served form.
 
 `table.py` lists them.
 """

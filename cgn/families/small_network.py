@@ -1,4 +1,4 @@
-"""Served networks of small pictures: how many rows a pass of one takes."""
+"""Served networks of small images: the batch sizes of their forward passes."""
 
 from typing import ClassVar
 
@@ -8,17 +8,17 @@ import torch.nn.functional as F
 from cgn.families.network import Network
 from cgn.noise import Mechanism
 
-# Rows of a pass. Up to these sizes a row costs less the more of them there are; from there on it does not.
+# Batch sizes beyond which the cost per row stops falling.
 _FULL_PASS = {torch.float32: 32, torch.bfloat16: 64}
-_SMALLER_PASSES = (8, 12, 16, 24)  # for whoever asks for less, who would wait for rows that nobody wants
+_SMALLER_PASSES = (8, 12, 16, 24)  # smaller batches for light load, so that little padding is computed
 
 
 class SmallNetwork(Network):
-    """Passes of it run side by side, and of fewer rows where fewer are wanted.
+    """A network whose forward passes run side by side, with smaller batches under light load.
 
     Args:
         classes, resolution: see Network.
-        dtype: of weights and maps, float32 or bfloat16.
+        dtype: type of weights and maps, float32 or bfloat16.
     """
 
     small: ClassVar[bool] = True
@@ -28,15 +28,15 @@ class SmallNetwork(Network):
         self.batch_rows = _FULL_PASS[dtype]
         self._sizes: dict[tuple[Mechanism, int], list[int]] = {}
 
-    def pass_rows(self, mechanism: Mechanism, wanted: int) -> int:
-        # Bits may depend on the number of threads, which is the calling thread's own.
+    def pass_rows(self, mechanism: Mechanism, rows: int) -> int:
+        # Bits may depend on the number of threads, which is a property of the calling thread.
         key = mechanism, torch.get_num_threads()
         if key not in self._sizes:
             self._sizes[key] = self._equal_sizes(mechanism)
-        return next((size for size in self._sizes[key] if size >= wanted), self.batch_rows)
+        return next((size for size in self._sizes[key] if size >= rows), self.batch_rows)
 
     def _equal_sizes(self, mechanism: Mechanism) -> list[int]:
-        """Sizes of smaller passes whose rows are a full one's to the bit, on this device; it is tried."""
+        """Returns the smaller sizes whose rows equal a full batch's to the bit, tried on this device."""
         device = next(self.buffers()).device
         generator = torch.Generator().manual_seed(0)
         u_NL = torch.randn(self.batch_rows, self.latent, generator=generator).to(device)

@@ -1,4 +1,4 @@
-"""Weights that others have saved: read without running any of it, and held against the network they fit."""
+"""State dicts from files of others: read without executing anything, and checked against a network."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,12 @@ from safetensors.torch import load as load_safetensors
 from cgn.errors import CgnInputError
 
 SUFFIXES = (".safetensors", ".pth", ".bin")
-_COUNTER = "num_batches_tracked"  # in a file or not: it changes no picture
-_PARALLEL = "module."  # before every name that torch's DataParallel saves
+_COUNTER = "num_batches_tracked"  # may be missing from a file; it changes no image
+_PARALLEL = "module."  # prefix of every name that torch's DataParallel saves
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The named tensors of a file, whatever their names. Nothing in the file is executed.
+    """Returns the named tensors of a file. Nothing in the file is executed.
 
     Args:
         path: ``.safetensors``, or what ``torch.save`` made of a state dict: ``.pth`` or ``.bin``.
@@ -24,7 +24,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         The tensors on the CPU, without DataParallel's prefix ``module.``.
 
     Raises:
-        CgnInputError: no such file, a truncated or damaged one, or one with anything but named tensors.
+        CgnInputError: a missing, truncated or damaged file, or one with anything but named tensors.
     """
     if path.suffix not in SUFFIXES:
         raise CgnInputError("weights", f"{path} must be a .safetensors or a .pth file, or a .bin one")
@@ -52,37 +52,37 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether a value is an ordinary array of numbers: neither sparse, nor quantised, nor complex."""
+    """Returns whether a value is a dense tensor of plain numbers: not sparse, quantised or complex."""
     return isinstance(value, torch.Tensor) and not (
         value.layout != torch.strided or value.is_quantized or value.is_complex()
     )
 
 
 def without_prefix(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors under the names that they had before DataParallel, if they went through it."""
+    """Returns the tensors without the prefix of DataParallel, if all names have it."""
     prefix = _PARALLEL if all(name.startswith(_PARALLEL) for name in tensors) else ""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
 
-def fits(tensors: Mapping[str, torch.Tensor], name: str, wanted: torch.Tensor) -> bool:
-    """Whether the tensors have one of a name in the shape wanted."""
-    return name in tensors and tensors[name].shape == wanted.shape
+def fits(tensors: Mapping[str, torch.Tensor], name: str, expected: torch.Tensor) -> bool:
+    """Returns whether there is a tensor of that name with the expected tensor's shape."""
+    return name in tensors and tensors[name].shape == expected.shape
 
 
 def fitted(
     tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], source: Path | str, cure: str
 ) -> dict[str, torch.Tensor]:
-    """The tensors as the state dict of a network: in float32, and with all counters of steps.
+    """Returns tensors as the state dict of a network: in float32, with all step counters.
 
     Args:
-        tensors: those that are float32 already are taken, not copied. Counters may be missing.
+        tensors: the tensors; float32 ones are not copied. Step counters may be missing.
         expected: the network's own state dict; only names and shapes matter.
-        source: where the tensors come from, for messages.
-        cure: what to do about tensors that do not fit, for messages.
+        source: origin of the tensors, for messages.
+        cure: advice for tensors that do not fit, for messages.
 
     Raises:
-        CgnInputError: tensors that are missing, unknown, of a wrong shape or not finite. The message has the
-            first three names of each kind, and how many more there are.
+        CgnInputError: tensors are missing, unknown, of a wrong shape or not finite. The message gives the
+            first three names of each problem and the number of further ones.
     """
     counters = {name: torch.zeros((), dtype=torch.int64) for name in expected if name.endswith(_COUNTER)}
     state = {name: t.detach() if name in counters else t.detach().float() for name, t in tensors.items()}
@@ -92,19 +92,19 @@ def fitted(
         _list(
             "has in another shape",
             [
-                f"{name} {tuple(tensors[name].shape)} instead of {tuple(wanted.shape)}"
-                for name, wanted in expected.items()
-                if name in tensors and not fits(tensors, name, wanted)
+                f"{name} {tuple(tensors[name].shape)} instead of {tuple(tensor.shape)}"
+                for name, tensor in expected.items()
+                if name in tensors and not fits(tensors, name, tensor)
             ],
         ),
-        _list("has not finite", [name for name, t in state.items() if not torch.isfinite(t).all()]),
+        _list("has non-finite", [name for name, t in state.items() if not torch.isfinite(t).all()]),
     ]
-    if found := "; ".join(filter(None, problems)):
-        raise CgnInputError("weights", f"{source} {found}; {cure}")
+    if text := "; ".join(filter(None, problems)):
+        raise CgnInputError("weights", f"{source} {text}; {cure}")
     return counters | state
 
 
 def _list(problem: str, names: Sequence[str]) -> str:
-    """The problem with the first names that have it, or nothing where none has."""
+    """Returns a problem with the first names that have it; empty if there are none."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{problem} {', '.join(names[:3])}{more}" if names else ""

@@ -1,9 +1,7 @@
-"""Small random changes of rows as they are recombined: no two images of a stream have quite the same shape.
+"""Jitter: small random changes of rows when they are recombined.
 
-A classifier that sees hundreds of thousands of images exhausts the shapes that a generator knows well.
-Turned, stretched and sheared a little they stay what they are, and stand for hands that the generator draws
-too seldom. Colours that are moved a little show the classifier what it must not overlook: a shape that its
-background hides but for a shade.
+A classifier that sees hundreds of thousands of images exhausts a generator's shapes. Small affine changes add
+handwriting that the generator rarely draws. Small colour shifts teach the classifier low-contrast shapes.
 """
 
 import math
@@ -11,31 +9,31 @@ import math
 import torch
 import torch.nn.functional as F
 
-ROTATION = 0.3  # radians, either way
-SCALING = 0.15  # share of height and of width, each on its own, either way
-SHEAR = 0.2  # of rows against each other, per row, either way
-SHIFT = 3 / 32  # of half the picture, either way: a pixel and a half of 32
-FAINTEST_SHADE, STRONGEST_SHADE = 0.003, 0.3  # of colours in [-1, 1]; every order of magnitude alike
+ROTATION = 0.3  # at most, in radians, in both directions
+SCALING = 0.15  # at most, as a share of height and of width, independently
+SHEAR = 0.2  # at most, shift of a row against its neighbour, in rows
+SHIFT = 3 / 32  # at most, as a share of half the image: 1.5 of 32 pixels
+FAINTEST_SHADE, STRONGEST_SHADE = 0.003, 0.3  # colour shift in [-1, 1], log-uniform between these
 
-SHAPE_NUMBERS, SHADE_NUMBERS = 6, 4  # random numbers that one row takes
+SHAPE_NUMBERS, SHADE_NUMBERS = 6, 4  # random numbers per row
 
 
 def jitter_shapes(m_N1HW: torch.Tensor, random_NK: torch.Tensor) -> torch.Tensor:
-    """Masks (N, 1, H, W) in [0, 1], each turned, scaled, sheared and shifted a little, and cut at 1/2.
+    """Returns masks, each rotated, scaled, sheared and shifted a little, and cut at 1/2.
 
     Args:
-        m_N1HW: masks. What comes in from beyond their edges is background.
+        m_N1HW: masks in [0, 1]; beyond their edges is background.
         random_NK: numbers in [0, 1), SHAPE_NUMBERS or more for each mask.
 
     Returns:
         Masks of the same shape, each value 0 or 1.
     """
     if not len(m_N1HW):
-        return m_N1HW  # affine_grid takes no less than one
+        return m_N1HW  # affine_grid needs at least one
     turn, high, wide, shear, down, right = (2 * random_NK[:, :SHAPE_NUMBERS] - 1).unbind(1)
     cos, sin = torch.cos(ROTATION * turn), torch.sin(ROTATION * turn)
     high, wide, shear = 1 + SCALING * high, 1 + SCALING * wide, SHEAR * shear
-    # Where each pixel comes from, in coordinates from -1 to 1.
+    # The source of each pixel, in coordinates from -1 to 1.
     across = torch.stack([wide * cos, wide * (shear * cos - sin), SHIFT * right], dim=1)
     along = torch.stack([high * sin, high * (shear * sin + cos), SHIFT * down], dim=1)
     source_NHW2 = F.affine_grid(torch.stack([across, along], dim=1), list(m_N1HW.shape), align_corners=False)
@@ -43,10 +41,10 @@ def jitter_shapes(m_N1HW: torch.Tensor, random_NK: torch.Tensor) -> torch.Tensor
 
 
 def shades(random_NK: torch.Tensor) -> torch.Tensor:
-    """What to add to the channels of foregrounds or backgrounds: (N, 3, 1, 1), within STRONGEST_SHADE of 0.
+    """Returns colour shifts for foregrounds or backgrounds, (N, 3, 1, 1), each at most STRONGEST_SHADE.
 
     Args:
-        random_NK: numbers in [0, 1), SHADE_NUMBERS or more for each picture.
+        random_NK: numbers in [0, 1), SHADE_NUMBERS or more for each image.
     """
     strength = FAINTEST_SHADE * torch.exp(math.log(STRONGEST_SHADE / FAINTEST_SHADE) * random_NK[:, :1])
     return (strength * (2 * random_NK[:, 1:SHADE_NUMBERS] - 1))[:, :, None, None]

@@ -1,4 +1,4 @@
-"""Sheets of a model: what its mechanisms draw of a class, and counterfactuals with their labels."""
+"""Sheets of a model: its mechanisms' rows of a class, counterfactuals with their labels, interpolations."""
 
 from collections.abc import Sequence
 
@@ -19,14 +19,14 @@ Labels = tuple[int, int, int]  # of shape, texture and background
 def mechanisms_sheet(
     model: CGN, label: int, seeds: Sequence[int], truncation: float = 1.0, *, reference: bool = False
 ) -> Image.Image:
-    """What the mechanisms draw of one class, all of the same cause, a column a noise.
+    """Returns a sheet of one class: a row per mechanism, a column per noise, the same factor in each column.
 
     Args:
-        model: any.
-        label: of the class.
-        seeds: of the noises.
-        truncation: of the noise, where the family has one.
-        reference: show the picture of the unconstrained cGAN too, where the model has one.
+        model: the model.
+        label: index of the class.
+        seeds: seed of each column's noise.
+        truncation: truncation of the noise; 1 if the family has none.
+        reference: whether to show the image of the unconstrained cGAN; the model must have one.
     """
     factors = [Factor(label, seed=seed, truncation=truncation) for seed in seeds]
     shapes, f, b = (_levels(model, name, factors) for name in ("shape", "texture", "background"))
@@ -51,7 +51,7 @@ def mechanisms_sheet(
 def counterfactuals_sheet(
     model: CGN, headline: str, triples: Sequence[Labels], columns: int, seed: int, truncation: float = 1.0
 ) -> Image.Image:
-    """Counterfactuals with their labels above them, every mechanism of each with a noise of its own."""
+    """Returns a sheet of counterfactuals with their labels as captions. Each mechanism has its own noise."""
     names = model.card.class_names
     factors = [
         [Factor(labels[i], seed=seed + 3 * place + i, truncation=truncation) for i in range(3)]
@@ -77,28 +77,30 @@ def interpolation_sheet(
     truncation: float = 1.0,
     columns: int = 8,
 ) -> Image.Image:
-    """One mechanism between two classes and two noises, a row a pair; of masks the pre-masks too.
+    """Returns a sheet of interpolations of one mechanism between two classes and two noises, a row per pair.
+
+    For masks it also shows the pre-masks.
 
     Args:
-        model: any.
-        mechanism: which one.
+        model: the model.
+        mechanism: the mechanism.
         ends: labels of the first and of the last image of each row.
-        seed: of the first noise; every end has one of its own.
-        truncation: of the noise.
-        columns: images of a row, at least 2.
+        seed: seed of the first noise; each further end adds 1.
+        truncation: truncation of the noise.
+        columns: images per row, at least 2.
     """
     rows, names = [], model.card.class_names
     for place, (start, end) in enumerate(ends):
         first, last = seed + 2 * place, seed + 2 * place + 1
         factors = []
         for i in range(columns):
-            share = i / (columns - 1)
-            label = mixture({start: 1 - share, end: share} if start != end else {start: 1.0})
+            t = i / (columns - 1)
+            label = mixture({start: 1 - t, end: t} if start != end else {start: 1.0})
             factors.append(
                 Factor(
                     label,
                     seed=first,
-                    interpolation=NoiseInterpolation(last, share, "spherical"),
+                    interpolation=NoiseInterpolation(last, t, "spherical"),
                     truncation=truncation,
                 )
             )

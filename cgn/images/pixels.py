@@ -1,6 +1,6 @@
 """Rows as bytes: 8-bit levels, exact 8-bit composition, image files.
 
-All arrays are row-major HWC, as they go over the wire. Masks have one channel, colours three.
+All arrays are row-major HWC, as in the API. Masks have one channel, colours three.
 """
 
 import io
@@ -14,13 +14,13 @@ from PIL import Image
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
-_VALUES_AT_ONCE = 1 << 16  # floats that stay in the processor's cache
+_VALUES_AT_ONCE = 1 << 16  # this many floats fit the processor's cache
 
 
 def to_uint8(row: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """8-bit levels: round(255 * m) of a mask in [0, 1], round((v + 1) * 127.5) of colours in [-1, 1].
+    """Returns 8-bit levels: round(255 * m) of masks in [0, 1], round((v + 1) * 127.5) of colours.
 
-    row: HW1, a mask; HW3, colours; or HW4, a mask and the pre-mask, which is colours. Or N of a kind.
+    row: (..., H, W, C). C is 1 for a mask, 3 for colours in [-1, 1], 4 for a mask and its pre-mask.
     """
     levels = row + np.float32(1)
     levels *= np.float32(127.5)
@@ -31,7 +31,7 @@ def to_uint8(row: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def rows_to_uint8(rows: Sequence[NDArray[np.float32]]) -> list[NDArray[np.uint8]]:
-    """to_uint8 of rows of any shapes, each an array of its own; in less time than one by one."""
+    """Returns to_uint8 of each row, as separate arrays; faster than one by one. Shapes may differ."""
     levels: list[NDArray[np.uint8]] = [np.empty(0, np.uint8)] * len(rows)
     of_shape: dict[tuple[int, ...], list[int]] = {}
     for i, row in enumerate(rows):
@@ -46,11 +46,11 @@ def rows_to_uint8(rows: Sequence[NDArray[np.float32]]) -> list[NDArray[np.uint8]
 
 
 def compose_uint8(m: NDArray[np.uint8], f: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Equation 2 on 8-bit levels: round((m * f + (255 - m) * b) / 255), in exact integers.
+    """Returns equation 2 on 8-bit levels: round((m * f + (255 - m) * b) / 255), in exact integers.
 
     Composition is affine in f and b, so it commutes with the map from [-1, 1] to levels. The result is
-    within one level of quantising the float32 composite, and the same on every machine. Arrays of any shapes
-    that go together.
+    within one level of quantising the float32 composite, and the same on every machine. Arrays may
+    have any shapes that broadcast.
     """
     m16 = _as_wide(m, f.shape[-1])
     blend = m16 * f + (255 - m16) * b
@@ -61,7 +61,7 @@ def compose_uint8(m: NDArray[np.uint8], f: NDArray[np.uint8], b: NDArray[np.uint
 
 
 def _as_wide(m: NDArray[np.uint8], channels: int) -> NDArray[np.uint16]:
-    """Masks with their one channel repeated: numpy multiplies pixel by pixel where it must do that itself."""
+    """Returns masks with their channel repeated; numpy would broadcast the single channel slowly."""
     wide = np.empty((*m.shape[:-1], channels), np.uint16)
     for channel in range(channels):
         wide[..., channel] = m[..., 0]
@@ -69,7 +69,7 @@ def _as_wide(m: NDArray[np.uint8], channels: int) -> NDArray[np.uint16]:
 
 
 def encode(pixels: NDArray[np.uint8], image_format: ImageFormat) -> bytes:
-    """An image file of HW1 or HW3 pixels: PNG and WebP lossless, JPEG at quality 95."""
+    """Returns an image file of HW1 or HW3 pixels: PNG and WebP lossless, JPEG with quality 95."""
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[-1] == 1 else pixels)
     out = io.BytesIO()
     if image_format == "png":

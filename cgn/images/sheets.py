@@ -1,4 +1,4 @@
-"""Sheets: rows of small pictures with titles and captions, for people to look at."""
+"""Sheets: rows of small images with titles and captions, for people."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 SCALE = 3  # screen pixels per image pixel
-LARGEST_CELL = 256  # screen pixels a side; images that would be larger are enlarged less
+LARGEST_CELL = 256  # highest size of an enlarged image, in screen pixels a side
 GAP = 6
 MARGIN = 14
 TITLE_WIDTH = 132
 HEADLINE_HEIGHT = 34
-CAPTION_HEIGHT = 16  # of a line
+CAPTION_HEIGHT = 16  # of one line
 PAPER, INK, FAINT = (255, 255, 255), (24, 26, 30), (110, 116, 126)
 
 
@@ -24,8 +24,8 @@ class SheetRow:
     Attributes:
         title: written to the left.
         images: uint8 (H, W, 1) or (H, W, 3), all of one size.
-        captions: written above the images, one each, perhaps in several lines; cut where they are wider than
-            the image. Empty: none.
+        captions: texts above the images, one per image, of one or more lines; cut to the image's width.
+            Empty: no captions.
     """
 
     title: str
@@ -34,7 +34,7 @@ class SheetRow:
 
 
 def draw_sheet(headline: str, rows: Sequence[SheetRow]) -> Image.Image:
-    """A picture of all rows below a headline, images enlarged by SCALE at most, without smoothing."""
+    """Returns a sheet of all rows below a headline. Images are enlarged by SCALE at most, unsmoothed."""
     headline_font, title_font, caption_font = (ImageFont.load_default(size) for size in (16, 14, 11))
     side = rows[0].images[0].shape[0]
     cell = side * max(1, min(SCALE, LARGEST_CELL // side))
@@ -62,7 +62,7 @@ def draw_sheet(headline: str, rows: Sequence[SheetRow]) -> Image.Image:
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    """As much of a text as fits, ending in dots where something is left out."""
+    """Returns a text cut to a width in pixels; an ellipsis marks a cut."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:

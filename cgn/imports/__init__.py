@@ -1,1 +1,1 @@
-"""Makes served models from the authors' public weights."""
+"""Makes servable models from the authors' public weights."""

@@ -1,10 +1,10 @@
-"""The files that the paper's authors publish, or that their code starts from, as networks of this project.
+"""Loads files that the paper's authors publish, or that their code starts from, as networks.
 
 - ``cgn.pth``: a whole ImageNet CGN at 256 pixels, 3,206 tensors;
-- the weights of biggan-deep-256 (602 tensors) and ``u2net.pth`` (798): what they train that CGN from;
+- the weights of biggan-deep-256 (602 tensors) and ``u2net.pth`` (798): the start of that CGN's training;
 - ``ckp.pth``: a CGN of colored, double-colored or Wildlife MNIST.
 
-Steps counted by batch norm may be missing from each, and names may begin with ``module.``.
+A file may lack the step counters of batch norm, and its names may begin with ``module.``.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ AUTHORS_SIZES = ImagenetSizes(BigGANSizes.at(256), FULL)
 
 @dataclass(frozen=True)
 class _Kind:
-    """What a file may be, told by how some of its names begin."""
+    """A kind of file, recognised by the beginning of some of its names."""
 
     beginning: str
     what: str
@@ -42,14 +42,14 @@ _MNIST = _Kind("f_text1.", "an MNIST CGN", "import it as kind mnist")
 
 
 def load_cgn(path: Path, sizes: ImagenetSizes = AUTHORS_SIZES) -> ImagenetCGN:
-    """The ImageNet CGN of ``cgn.pth``, with the unconstrained cGAN if the file has any of it.
+    """Returns the ImageNet CGN of ``cgn.pth``, with the unconstrained cGAN if the file has its tensors.
 
     Args:
-        path: of the file.
-        sizes: of the networks in it; whether they have a reference is taken from the file.
+        path: the file.
+        sizes: sizes of its networks; the file decides whether there is a reference.
 
     Raises:
-        CgnInputError: an unreadable file, one of another kind, or one that has not exactly these tensors.
+        CgnInputError: an unreadable file, another kind of file, or other tensors than the network's.
     """
     tensors = _read(path, _CGN)
     reference = any(name.startswith(f"{MODULES['reference']}.") for name in tensors)
@@ -60,15 +60,15 @@ def load_cgn(path: Path, sizes: ImagenetSizes = AUTHORS_SIZES) -> ImagenetCGN:
 
 
 def assemble_cgn(biggan: Path, u2net: Path, sizes: ImagenetSizes = AUTHORS_SIZES) -> ImagenetCGN:
-    """The ImageNet CGN that training starts from: one BigGAN as every mechanism (paper section 3.2).
+    """Returns the ImageNet CGN that training starts from: one BigGAN as every mechanism (paper section 3.2).
 
     Args:
-        biggan: file of the weights of biggan-deep-256.
-        u2net: file of the weights of U²-Net.
-        sizes: of the networks in them.
+        biggan: file with the weights of biggan-deep-256.
+        u2net: file with the weights of U²-Net.
+        sizes: sizes of the networks.
 
     Raises:
-        CgnInputError: an unreadable file, one of another kind, or one that has not exactly these tensors.
+        CgnInputError: an unreadable file, another kind of file, or other tensors than the network's.
     """
     with torch.device("meta"):
         network = ImagenetCGN(sizes)
@@ -82,10 +82,10 @@ def assemble_cgn(biggan: Path, u2net: Path, sizes: ImagenetSizes = AUTHORS_SIZES
 
 
 def load_mnist(path: Path) -> AuthorsMnistCGN:
-    """The MNIST CGN of one of the authors' three ``ckp.pth``, in eval mode.
+    """Returns the MNIST CGN of one of the authors' three ``ckp.pth``, in eval mode.
 
     Raises:
-        CgnInputError: an unreadable file, one of another kind, or one that has not exactly these tensors.
+        CgnInputError: an unreadable file, another kind of file, or other tensors than the network's.
     """
     tensors = _read(path, _MNIST)
     network = AuthorsMnistCGN()
@@ -93,10 +93,10 @@ def load_mnist(path: Path) -> AuthorsMnistCGN:
     return network.eval()
 
 
-def _read(path: Path, wanted: _Kind) -> dict[str, torch.Tensor]:
-    """The tensors of a file, which is not plainly of another kind than wanted. Raises CgnInputError."""
+def _read(path: Path, expected: _Kind) -> dict[str, torch.Tensor]:
+    """Returns the tensors of a file. Raises CgnInputError if it is recognised as another kind."""
     tensors = read_state_dict(path)
-    if not wanted.is_of(tensors):
+    if not expected.is_of(tensors):
         for kind in (_CGN, _BIGGAN, _U2NET, _MNIST):
             if kind.is_of(tensors):
                 raise CgnInputError("weights", f"{path} is {kind.what}; {kind.cure}")
@@ -104,7 +104,7 @@ def _read(path: Path, wanted: _Kind) -> dict[str, torch.Tensor]:
 
 
 def _filled(network: ImagenetCGN, state: Mapping[str, torch.Tensor]) -> ImagenetCGN:
-    """A network on the meta device with tensors of its own, in eval mode."""
-    # Copies, for one file's tensors may overlap, and one BigGAN's are those of all mechanisms.
+    """Fills a network on the meta device with its own copies of tensors, in eval mode."""
+    # Copies: tensors of one file may overlap, and one BigGAN's tensors serve all mechanisms.
     network.load_state_dict({name: tensor.clone() for name, tensor in state.items()}, assign=True)
     return network.eval()

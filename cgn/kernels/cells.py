@@ -1,12 +1,12 @@
-"""Maps as they are served: nearest-neighbour doubling and the convolution after it in one, on cells.
+"""Nearest-neighbour doubling and the convolution after it, fused into one convolution on cells.
 
-Of the three doubled pixels that a 3x3 kernel covers in a direction two are one pixel, so their weights add
-up: doubling and convolution are one 2x2 convolution of the small map, to four places at once. Those four
-stay together, as one *cell* of the map, for the last convolution, which makes a cell of pixels of them. In
-the end, in one go, pixels go where they belong and textures roll.
+A 3x3 kernel covers three doubled pixels in each direction, and two of them are copies of one pixel. So their
+weights add up: doubling and convolution become one 2x2 convolution of the small map, with four places as its
+output. The four places form a *cell* of the map. The last convolution turns a cell of places into a cell of
+pixels. A single step at the end moves the pixels to their positions and rolls textures.
 
-Maps have channels last. Those that a convolution reads have a frame of one place: of zeros, or of what is on
-the other side where the picture wraps around.
+Maps have channels last. The input of a convolution has a frame of one place: zeros, or, if the image wraps
+around, the places of the opposite side.
 Shape suffixes: N rows, C channels, HW pixels or places, O and I a weight's output and input.
 """
 
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-_SLOPE = 0.2  # of the leaky ReLUs
+_SLOPE = 0.2  # slope of the leaky ReLUs
 
 
 class Convolution(nn.Module):
@@ -33,7 +33,7 @@ class Convolution(nn.Module):
 
 
 class Pixels(nn.Module):
-    """Cells of pixels -> pictures of R x R pixels.
+    """Cells of pixels -> images of R x R pixels.
 
     Args:
         resolution: R.
@@ -43,18 +43,18 @@ class Pixels(nn.Module):
     def __init__(self, resolution: int, cell: int) -> None:
         super().__init__()
         self.resolution, self.cell = resolution, cell
-        at = torch.arange(resolution)  # where a pixel lies in a row's cells: the sum of its row and column
+        at = torch.arange(resolution)  # a pixel's offset in the cells is in_row + in_column
         self.in_row = nn.Buffer(at // cell * resolution * cell + at % cell * cell)
         self.in_column = nn.Buffer(at // cell * cell**2 + at % cell)
 
     def still(self, cells_NHWO: torch.Tensor) -> torch.Tensor:
-        """(N, channels, R, R), channels last in memory."""
+        """Returns images (N, channels, R, R), channels last in memory."""
         n, h, w, _ = cells_NHWO.shape
         x_NHYWXC = cells_NHWO.view(n, h, w, self.cell, self.cell, -1).transpose(2, 3)
         return x_NHYWXC.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
     def rolled(self, cells_NHWO: torch.Tensor, roll_N2: torch.Tensor) -> torch.Tensor:
-        """The same, each row's shifted by its own (down, right)."""
+        """Returns images as `still`, each shifted cyclically by its own (down, right)."""
         n, r = len(cells_NHWO), self.resolution
         back = torch.arange(r, device=roll_N2.device)
         row_NH = self.in_row[(back - roll_N2[:, :1]) % r]
@@ -66,18 +66,18 @@ class Pixels(nn.Module):
 
 
 def leaky(x: torch.Tensor) -> torch.Tensor:
-    """In place."""
+    """Applies the leaky ReLU in place."""
     return F.leaky_relu_(x, _SLOPE)
 
 
 def spread(cells_NHWO: torch.Tensor) -> torch.Tensor:
-    """Cells of four places -> those places."""
+    """Returns cells of four places as maps of places."""
     n, h, w, c = cells_NHWO.shape
     return cells_NHWO.view(n, h, w, 2, 2, c // 4).transpose(2, 3).reshape(n, 2 * h, 2 * w, c // 4)
 
 
 def clear_frame(cells_NHWO: torch.Tensor) -> None:
-    """Zeroes the outermost places of cells of four: the padding of the convolution that comes."""
+    """Zeroes the outermost places of cells of four: the padding of the next convolution."""
     n, h, w, c = cells_NHWO.shape
     cells = cells_NHWO.view(n, h, w, 2, 2, c // 4)
     cells[:, 0, :, 0] = cells[:, -1, :, 1] = 0
@@ -85,10 +85,10 @@ def clear_frame(cells_NHWO: torch.Tensor) -> None:
 
 
 def doubling(convolution: nn.Conv2d, dtype: torch.dtype) -> Convolution:
-    """Nearest-neighbour doubling and a 3x3 convolution, as a 2x2 convolution to cells of four places.
+    """Returns nearest-neighbour doubling and a 3x3 convolution as one 2x2 convolution to cells of four places.
 
-    Of the six doubled pixels that two neighbours become, a 3x3 kernel covers the middle four: for the upper
-    place of the cell the pixels are 1, 1 and 2, for the lower 1, 2 and 2; likewise from left to right.
+    The 2x2 convolution reads pixels 1 and 2 of a column. For the cell's upper place the 3x3 kernel covers the
+    doubled pixels 1, 1, 2, for the lower place 1, 2, 2; likewise from left to right.
     """
     first, middle, last = torch.eye(3)
     places = (torch.stack([first + middle, last]), torch.stack([first, middle + last]))
@@ -97,9 +97,9 @@ def doubling(convolution: nn.Conv2d, dtype: torch.dtype) -> Convolution:
 
 
 def to_pixels(convolution: nn.Conv2d, colours: int, dtype: torch.dtype) -> Convolution:
-    """The last 3x3 convolution, as a 2x2 convolution of cells of four places to cells of pixels.
+    """Returns the last 3x3 convolution as a 2x2 convolution from cells of four places to cells of pixels.
 
-    It makes one pixel of a place, or several a side (Shi et al. 2016): a cell has twice as many a side.
+    A place becomes one pixel, or several pixels a side (Shi et al. 2016); a cell has twice as many a side.
     """
     inputs, side = convolution.in_channels, isqrt(convolution.out_channels // colours)
     kernel = convolution.weight.view(colours, side, side, inputs, 3, 3)

@@ -1,8 +1,8 @@
-"""Convolutions whose weights lie as a CPU's kernels read them.
+"""Convolutions with weights in the memory order of the CPU's kernels.
 
-oneDNN, which computes convolutions on a CPU, reads weights in an order of its own, by processor. A plain
-convolution brings them into it in every call, which for many channels on few pixels takes as long as the
-convolution itself. Here it is done once. Sums may be rounded in another order.
+oneDNN computes convolutions on a CPU and needs the weights in an order that depends on the processor. A plain
+convolution reorders them in every call. With many channels and few pixels this takes as long as the
+convolution itself. Here the weights are reordered once. Rounding may differ.
 """
 
 import torch
@@ -11,17 +11,17 @@ from torch import nn
 
 
 class PackedConvolution(nn.Module):
-    """A convolution of stride 1 for inference, perhaps with a ReLU after it: (N, I, H, W) -> (N, O, H', W').
+    """A convolution of stride 1 for inference, optionally with a ReLU: (N, I, H, W) -> (N, O, H', W').
 
-    Fastest where maps lie channels last, as those that it makes do. On a GPU, and in a dtype that the
-    processor's kernels do not know, it is a plain convolution.
+    It is fastest for maps with channels last, and its outputs are such maps. On a GPU, and in a dtype without
+    support by the processor's kernels, it is a plain convolution.
 
     Args:
-        weight_OIHW: float32 or bfloat16, on the device where it is to run, for good.
-        bias_O: of the same type.
-        padding, dilation: in pixels, of all sides.
+        weight_OIHW: float32 or bfloat16, on the device to run on; the module cannot move to another one.
+        bias_O: bias of the same type.
+        padding, dilation: in pixels, on all sides.
         relu: whether negative values become 0.
-        size: height and width of the maps that come most often, for which the order is chosen.
+        size: most frequent height and width of the maps; the order is chosen for it.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class PackedConvolution(nn.Module):
 
 
 def _can_pack(weight: torch.Tensor) -> bool:
-    """Whether this build of PyTorch packs such a weight. The operations are those of torch.compile's own."""
+    """Returns whether this build of PyTorch can reorder the weight, by the operations of torch.compile."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
     if not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):

@@ -1,4 +1,4 @@
-"""3x3 convolutions in fewer products, for CPUs: minimal filtering F(2x2, 3x3).
+"""3x3 convolutions with fewer multiplications, for CPUs: minimal filtering F(2x2, 3x3).
 
 Winograd 1980; Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks*, CVPR 2016, section 4.1.
 Shape suffixes: N rows, C channels, HW pixels, O and I a weight's output and input.
@@ -8,17 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-_TILE = 2  # pixels a side that are made at a time, of two more a side of the input
+_TILE = 2  # pixels a side of an output tile; its input tile has two more a side
 _POINTS = (0.0, 1.0, -1.0)  # and infinity
-_PIXELS_AT_ONCE = 1024  # for the cache's sake
+_PIXELS_AT_ONCE = 1024  # fits the cache
 
-# Where it pays. It saves products of channels with channels and adds work for each channel; on smaller maps
-# the weights, which grow by 16/9, cost more than the pixels.
+# From these sizes on it is faster. It saves work per pair of channels and adds work per channel. On smaller
+# maps the weights, which grow by 16/9, cost more than the pixels.
 _FEWEST_CHANNELS, _SMALLEST_MAP = 256, 16
 
 
 def winograd_pays(weight_OIHW: torch.Tensor, size: int) -> bool:
-    """Whether ``Winograd`` is the fastest form of a convolution of maps of ``size`` pixels a side."""
+    """Returns whether ``Winograd`` is the fastest form of a convolution on maps of ``size`` pixels a side."""
     many = min(weight_OIHW.shape[:2]) >= _FEWEST_CHANNELS and size >= _SMALLEST_MAP and size % _TILE == 0
     return many and weight_OIHW.dtype == torch.float32 and weight_OIHW.device.type == "cpu"
 
@@ -26,10 +26,10 @@ def winograd_pays(weight_OIHW: torch.Tensor, size: int) -> bool:
 class Winograd(nn.Module):
     """A float32 3x3 convolution, padded by 1, without bias, of maps with channels last, for inference.
 
-    2x2 pixels of the output take 16 products with 4x4 of the input instead of 36. Convolution is
-    multiplication of polynomials: they are evaluated at a few points, multiplied there, and interpolated.
-    Points as simple as these round little, and sums are shorter: it is as near to the exact convolution as a
-    plain one. Maps have an even height and width.
+    2x2 pixels of the output take 16 multiplications instead of 36. Convolution is a multiplication of
+    polynomials: evaluate them at a few points, multiply the values, and interpolate. Simple points round
+    little and sums are shorter, so the result is as exact as a plain convolution's. The height and width of
+    maps must be even.
     """
 
     def __init__(self, weight_OIHW: torch.Tensor) -> None:
@@ -37,13 +37,13 @@ class Winograd(nn.Module):
         points = torch.tensor(_POINTS, dtype=torch.float64)
 
         def evaluate(length: int) -> torch.Tensor:
-            """Coefficients of a polynomial -> its values at the points; at infinity, its last coefficient."""
+            """Returns the matrix from coefficients to values; at infinity: the last coefficient."""
             at_infinity = torch.eye(length, dtype=torch.float64)[-1:]
             return torch.cat([torch.vander(points, length, increasing=True), at_infinity])
 
         split, join = torch.linalg.inv(evaluate(_TILE + 2)).T, evaluate(_TILE).T
-        self.split = nn.Buffer(torch.kron(split, split).float())  # (16, 16), a tile of the input
-        self.join = nn.Buffer(torch.kron(join, join).float())  # (4, 16), of the output
+        self.split = nn.Buffer(torch.kron(split, split).float())  # (16, 16), for an input tile
+        self.join = nn.Buffer(torch.kron(join, join).float())  # (4, 16), for an output tile
         weight = torch.einsum("yh,xw,oihw->yxio", evaluate(3), evaluate(3), weight_OIHW.detach().double())
         self.weight = nn.Buffer(weight.flatten(0, 1).float().contiguous())  # (16, I, O)
 

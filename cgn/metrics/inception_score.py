@@ -15,23 +15,23 @@ from cgn.errors import CgnInputError
 
 
 class InceptionScore(NamedTuple):
-    """A score, 1 (all images look like one mixture of classes) to the number of classes; over the splits."""
+    """A score over the splits, from 1 (all images look alike to the classifier) to the number of classes."""
 
     mean: float
-    deviation: float  # standard deviation with the denominator of a population; 0 of a single split
+    deviation: float  # population standard deviation; 0 for a single split
 
 
 def inception_score(p_NC: torch.Tensor, splits: int = 1) -> InceptionScore:
-    """exp(E_x KL(p(y|x) || p(y))): high where each image is surely of a class, and all classes occur.
+    """Returns exp(E_x KL(p(y|x) || p(y))): high if each image clearly shows a class and all classes occur.
 
     Args:
-        p_NC: what the classifier takes each of N images for; rows of probabilities.
-        splits: equal parts, of neighbours, each with a p(y) of its own; what remains of a division is left
-            out. Of few images p(y) is coarse and the score low: compare scores of the same number to a split
-            alone. Shuffle images that come sorted by class.
+        p_NC: the classifier's probabilities for each of N images; each row sums to 1.
+        splits: number of equal parts of neighbouring images, each with its own p(y); a remainder is left
+            out. Few images give a coarse p(y) and a low score, so compare only scores with the same number
+            of images per split. Shuffle images that are sorted by class.
 
     Raises:
-        CgnInputError: rows that are no probabilities, or fewer of them than splits.
+        CgnInputError: rows that are not probabilities, or fewer rows than splits.
     """
     if p_NC.ndim != 2 or not len(p_NC) >= splits >= 1:
         raise CgnInputError(

@@ -1,6 +1,6 @@
-"""Images for classifiers, recombined from banks of rows: masks x textures x backgrounds, each computed once.
+"""Images for classifiers, recombined from banks of rows; each mask, texture and background is computed once.
 
-A row costs a forward pass, a recombination three look-ups and equation 2.
+A row costs a share of a forward pass. A recombination costs three look-ups and equation 2.
 """
 
 from collections.abc import Callable
@@ -20,19 +20,19 @@ _ROWS_AT_ONCE = 4096  # some seconds' worth on a CPU
 
 
 class Counterfactuals:
-    """The stream of images that a model makes of a sampler's factors, labelled by their shape.
+    """A stream of images that a model draws from a sampler's factors. The label of an image is its shape's.
 
-    Image i is a function of the model and the sampler alone, whatever part of the stream it is drawn with.
-    Rows are kept as 8-bit levels (`cgn.images.pixels`), which is what a data set on disk would hold.
+    Image i depends on the model and the sampler alone, not on the part of the stream it is drawn with. Rows
+    are stored as 8-bit levels (`cgn.images.pixels`), as in a data set on disk.
     """
 
     def __init__(self, model: CGN, sampler: Sampler, tick: Callable[[str], None] = lambda _: None) -> None:
-        """Computes the rows of all banks that the sampler's policy asks for.
+        """Computes the rows of all banks in the sampler's policy.
 
         Args:
-            model: whose rows to recombine.
-            sampler: which factors; of as many classes as the model has.
-            tick: called every few thousand rows with a line that says how far this is; may raise to end it.
+            model: the model whose rows are recombined.
+            sampler: draws the factors; it must have as many classes as the model.
+            tick: called every few thousand rows with a line of progress; may raise to stop the computation.
 
         Raises:
             CgnInputError: sampler and model have different numbers of classes.
@@ -49,11 +49,11 @@ class Counterfactuals:
         }
 
     def images(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The images ``start`` to ``stop - 1`` of the stream.
+        """Returns the images ``start`` to ``stop - 1`` of the stream.
 
         Returns:
-            Composites (N, 3, R, R), float32 in [-1, 1], which jitter may pass by a shade, and the labels of
-            their shapes, (N,) int64.
+            Composites (N, 3, R, R), float32 in [-1, 1] (jitter may exceed the range by STRONGEST_SHADE), and
+            the labels of their shapes, (N,) int64.
         """
         plan = self._sampler.plan(start, stop)
         rows = {mechanism: self._levels(mechanism, factors) for mechanism, factors in plan.items()}
@@ -69,10 +69,10 @@ class Counterfactuals:
         return x_NCHW, torch.from_numpy(plan["shape"].labels)
 
     def _levels(self, mechanism: Mechanism, factors: Factors) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows as levels, and for each factor the index of its own."""
+        """Returns rows as levels, and the index of each factor's row."""
         if factors.rows is not None:
             return self._banks[mechanism], torch.from_numpy(factors.rows)
-        # The counterfactuals of one shape share its row: neighbours in the stream with one seed.
+        # The counterfactuals of one shape share its row: neighbours in the stream with the same seed.
         new = np.append(True, factors.seeds[1:] != factors.seeds[:-1])[: len(factors)]
         distinct = Factors(factors.labels[new], factors.seeds[new])
         return self._rows(mechanism, distinct), torch.from_numpy(new.cumsum() - 1)
@@ -80,15 +80,15 @@ class Counterfactuals:
     def _rows(
         self, mechanism: Mechanism, factors: Factors, tick: Callable[[str], None] = lambda _: None
     ) -> torch.Tensor:
-        """Rows of N factors, uint8 (N, channels, R, R)."""
-        wanted = factors.factors()
+        """Returns the rows of N factors, uint8 (N, channels, R, R)."""
+        of_rows = factors.factors()
         resolution = self._model.card.resolution
         rows = torch.empty(
-            len(wanted), 1 if mechanism == "shape" else 3, resolution, resolution, dtype=torch.uint8
+            len(of_rows), 1 if mechanism == "shape" else 3, resolution, resolution, dtype=torch.uint8
         )
-        for start in range(0, len(wanted), _ROWS_AT_ONCE):
-            part = self._model.rows(mechanism, wanted[start : start + _ROWS_AT_ONCE])[:, : rows.shape[1]]
+        for start in range(0, len(of_rows), _ROWS_AT_ONCE):
+            part = self._model.rows(mechanism, of_rows[start : start + _ROWS_AT_ONCE])[:, : rows.shape[1]]
             levels = to_uint8(part.permute(0, 2, 3, 1).numpy())
             rows[start : start + _ROWS_AT_ONCE] = torch.from_numpy(levels).permute(0, 3, 1, 2)
-            tick(f"{mechanism}: {start + len(part)} of {len(wanted)} rows")
+            tick(f"{mechanism}: {start + len(part)} of {len(of_rows)} rows")
         return rows

@@ -1,7 +1,7 @@
 """Labelled random factors for streams, banks and data sets: sample i depends on seed, policy and i alone.
 
-So a data set can be split, resumed and repeated at will, and any part of it be drawn anywhere. The model
-takes no part: two models asked with one seed draw the same factors, each its own rows of them.
+So a data set can be split, resumed and repeated, and any part of it can be drawn on any machine. The factors
+do not depend on the model: two models with the same seed draw their own rows of the same factors.
 """
 
 from dataclasses import dataclass, field, replace
@@ -33,7 +33,7 @@ class Factors:
     Attributes:
         labels: class indices.
         seeds: seeds of noise and roll.
-        rows: which rows of the mechanism's bank these are; None where it has no bank.
+        rows: indices of these rows in the mechanism's bank; None if it has no bank.
         jitter: eight random numbers in [0, 1) for each row, (N, 8), for small changes (cgn.images.jitter);
             None for no changes.
     """
@@ -47,17 +47,17 @@ class Factors:
         return len(self.labels)
 
     def factors(self) -> list[Factor]:
-        """The same as a list, for `CGN.rows`."""
+        """Returns the factors as a list, for `CGN.rows`."""
         return [Factor(y, seed) for y, seed in zip(self.labels.tolist(), self.seeds.tolist(), strict=True)]
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """A stream of counterfactuals without end.
+    """An endless stream of counterfactuals.
 
     Attributes:
-        seed: of all that is drawn, 0 to 2^64 - 1.
-        classes: how many labels there are.
+        seed: seed of everything that is drawn, 0 to 2^64 - 1.
+        classes: number of labels.
         policy: how samples are drawn.
 
     Raises:
@@ -79,23 +79,25 @@ class Sampler:
                 raise CgnInputError(name, f"{rows} rows cannot show {self.classes} classes; {cure}")
 
     def bank(self, mechanism: Mechanism) -> Factors:
-        """All rows of a mechanism's bank: row j has label j % classes and a seed that depends on j alone.
+        """Returns all rows of a mechanism's bank. Row j has label j % classes and a seed that depends on j.
 
-        A bank is thus the beginning of every larger one of the same seed. Without a bank there are no rows.
+        So a bank is the beginning of every larger bank with the same seed. Without a bank there are no rows.
         """
         source: Mechanism = mechanism if self.policy.varies(mechanism) else "shape"
         return self._bank_rows(source, np.arange(self.policy.bank_rows(mechanism), dtype=np.int64))
 
     def plan(self, start: int, stop: int) -> dict[Mechanism, Factors]:
-        """Factors of the samples ``start`` to ``stop - 1``, by mechanism.
+        """Returns the factors of the samples ``start`` to ``stop - 1``, by mechanism.
 
         Raises:
             CgnInputError: not 0 <= start <= stop.
         """
         if not 0 <= start <= stop:
-            raise CgnInputError("start", f"{start} to {stop} is no part of a stream; give 0 <= start <= stop")
+            raise CgnInputError(
+                "start", f"{start} to {stop} is not a part of a stream; give 0 <= start <= stop"
+            )
         sample = np.arange(start, stop, dtype=np.int64)
-        draw = sample // self.policy.cf_ratio  # of a shape
+        draw = sample // self.policy.cf_ratio  # number of the shape
         first = start // self.policy.cf_ratio
         last = -(-stop // self.policy.cf_ratio)
         words = _words(self.seed, _STREAM["shape"], first, last)[draw - first]
@@ -112,7 +114,7 @@ class Sampler:
             elif self.policy.labels == "other":
                 ahead = 1 + (words[:, 0] % np.uint64(self.classes - 1)).astype(np.int64)
                 if self.policy.agreement:
-                    # Of the high bits, on which the remainder hardly depends.
+                    # Decided by the high bits, which are almost independent of the remainder.
                     ahead[words[:, 0] * 2.0**-64 < self.policy.agreement] = 0
                 labels = (shape.labels + ahead) % self.classes
             else:
@@ -124,7 +126,7 @@ class Sampler:
         return (words[:, 0] % np.uint64(self.classes)).astype(np.int64)
 
     def _factors(self, mechanism: Mechanism, labels: Indices, words: Words) -> Factors:
-        """Factors with these labels: a row of the bank each, drawn from those of its label, or a new seed."""
+        """Returns factors with these labels: each a row of the bank with its label, or a new seed."""
         size = self.policy.bank_rows(mechanism)
         jitter = _numbers(words[:, 2:]) if self.policy.jitter else None
         if not size:

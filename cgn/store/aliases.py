@@ -1,10 +1,10 @@
-"""Names that move from one version of a model to the next: ``<root>/<name>/aliases.json``.
+"""Aliases: names that move from one version of a model to another, ``<root>/<name>/aliases.json``.
 
-``latest`` is never written down: it is the newest version that loads. ``stable`` is the version that somebody
-has said to be good: a person, or a job whose gates have passed. The file is replaced as a whole by a rename,
-so a reader sees the old one or the new one, and every writer holds a lock from reading to renaming.
+``latest`` is not stored; it is the newest version that loads. ``stable`` is the version that a person, or a
+job whose gates have passed, has declared good. The file is replaced by a rename, so a reader sees the old or
+the new content. A writer holds a lock from reading to renaming.
 
-No torch in here: a worker moves aliases too.
+This module does not import torch: a worker without torch moves aliases too.
 """
 
 import fcntl
@@ -29,16 +29,16 @@ class AliasError(CgnInputError):
 
 
 class StaleToken(AliasError):
-    """Somebody with a higher fencing token has moved the alias; it stayed where that one put it."""
+    """A writer with a higher fencing token has moved the alias before; the alias was not changed."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where an alias points.
+    """The target of an alias.
 
     Attributes:
-        version: of the same model; empty: nowhere, the alias was taken away.
-        token: the highest fencing token that the alias was ever moved with; 0: none yet.
+        version: a version of the same model; empty: the alias was removed.
+        token: the highest fencing token with which the alias was moved; 0: none.
     """
 
     version: str
@@ -46,29 +46,28 @@ class Target:
 
 
 def read(root: Path, name: str) -> dict[str, str]:
-    """The versions that a model's aliases point at, without `latest`; empty where none was set.
+    """Returns the version of each of a model's aliases, without `latest`.
 
     Raises:
-        AliasError: the file is damaged; the message says which, and what to do.
+        AliasError: the file is damaged; the message names it and the cure.
     """
     return {alias: target.version for alias, target in _read(root, name).items() if target.version}
 
 
 def move(root: Path, name: str, alias: str, version: str, token: int | None = None) -> None:
-    """Points an alias at a published version, or takes it away.
+    """Moves an alias to a published version, or removes it.
 
     Args:
         root: the models folder.
-        name: of the model.
+        name: name of the model.
         alias: one of MOVABLE.
-        version: where to; empty: nowhere.
-        token: the fencing token of whoever moves it, 1 or more, higher for whoever came later: a writer that
-            has been overtaken is refused. None: a person, who is never refused, and whose move any later
-            token may overrule.
+        version: the new target; empty: remove the alias.
+        token: the writer's fencing token, 1 or more. Later writers have higher tokens; a lower token than
+            the last one is refused. None: a person, who is never refused and leaves the token unchanged.
 
     Raises:
         CgnInputError: an impossible name, alias, or token; the alias stays.
-        AliasError: there is no such version, or the file is damaged.
+        AliasError: the version does not exist, or the file is damaged.
         StaleToken: the alias was moved with a higher token.
         OSError: the folder cannot be written.
     """
@@ -101,10 +100,10 @@ def _read(root: Path, name: str) -> dict[str, Target]:
             if target.version:
                 cards.check_version(target.version)
             if not isinstance(target.token, int) or target.token < 0:
-                raise CgnInputError("token", f"{target.token!r} is no token")
+                raise CgnInputError("token", f"{target.token!r} is not a token")
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError, AttributeError) as error:  # not JSON, not UTF-8, or of another form
+    except (ValueError, TypeError, AttributeError) as error:  # not JSON, not UTF-8, or another structure
         cure = "remove it and set the aliases again"
         raise AliasError("aliases", f"{path} is damaged ({error}); {cure}") from None
     return targets
@@ -118,7 +117,7 @@ def _write(folder: Path, targets: Mapping[str, Target]) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Holds the lock of a model's aliases, which the system gives back if the holder dies."""
+    """Holds the lock of a model's aliases; the system releases it if the holder dies."""
     with (folder / _LOCK).open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

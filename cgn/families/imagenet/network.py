@@ -1,9 +1,9 @@
 """The mechanisms of the ImageNet family as they are trained (paper section 3.2 and appendix C).
 
-Shape, foreground and background are three BigGANs; a U²-Net reads the mask from the picture that the shape
-mechanism draws, the pre-mask. A fourth, frozen BigGAN, the unconstrained cGAN, draws x_gt, which training
-takes its reconstruction target from and serving can show beside a composite. `imagenet_served` is the same
-function for inference.
+Shape, foreground and background are three BigGANs. The shape mechanism draws a pre-mask, an image from which
+U²-Net reads the mask. A fourth, frozen BigGAN is the unconstrained cGAN. It draws x_gt, the target of the
+reconstruction loss, which can also be served as the output "reference". `served.py` is the same function for
+inference.
 Shape suffixes: N rows, L latent, C classes, HW pixels.
 """
 
@@ -19,8 +19,8 @@ from cgn.families.imagenet.u2net import DEPTH, FULL, Channels, U2Net
 from cgn.families.network import Network
 from cgn.noise import MECHANISMS, Mechanism
 
-MASK_FLOOR = 1e-4  # a mask keeps this far from 0 and 1, so that no logarithm of it is infinite
-# Module by what it draws, under the names of the authors' code.
+MASK_FLOOR = 1e-4  # masks are clipped this far from 0 and 1, so that their logarithms are finite
+# The module of each mechanism; its name is that of the authors' code.
 MODULES: dict[Mechanism, str] = {
     "shape": "f_shape",
     "texture": "f_text",
@@ -35,9 +35,9 @@ class ImagenetSizes:
     """Sizes of one CGN of the family.
 
     Attributes:
-        biggan: of each of its BigGANs.
+        biggan: sizes of each BigGAN.
         u2net: channels of the mask network.
-        reference: whether the unconstrained cGAN is part of it.
+        reference: whether the unconstrained cGAN is included.
         mend_truncation: see `cgn.families.imagenet.biggan.BigGAN`.
     """
 
@@ -48,12 +48,12 @@ class ImagenetSizes:
 
     @staticmethod
     def of(architecture: dict[str, int], classes: int, resolution: int) -> "ImagenetSizes":
-        """The sizes that a model card states.
+        """Returns the sizes that a model card states.
 
         Args:
             architecture: "ch" and "z_dim" of the BigGANs; "u2net_inner" and "u2net_outer", the channels of
                 all stages of U²-Net, or both 0 for the full one; "reference" and "mend_truncation", 0 or 1.
-            classes: how many labels.
+            classes: number of labels.
             resolution: height and width of the outputs in pixels: 256, 64 or 32.
 
         Raises:
@@ -77,7 +77,7 @@ class ImagenetSizes:
 
     @property
     def architecture(self) -> dict[str, int]:
-        """These sizes as a model card states them. Raises CgnInputError where it cannot."""
+        """The sizes as a model card states them. Raises CgnInputError if a card cannot state them."""
         inner, outer = (0, 0) if tuple(self.u2net) == FULL else self.u2net[0]
         if inner and any(stage != (inner, outer) for stage in self.u2net):
             raise CgnInputError("architecture", "U²-Net's stages must all have the same channels, or be FULL")
@@ -97,7 +97,7 @@ class ImagenetSizes:
 
 
 class Outputs(NamedTuple):
-    """What the mechanisms and the composer make of N causes; pixels of R x R."""
+    """Outputs of the mechanisms and of the composer for N factors, R x R pixels."""
 
     pre_mask: torch.Tensor  # (N, 3, R, R) in [-1, 1]
     mask: torch.Tensor  # (N, 1, R, R) in [MASK_FLOOR, 1 - MASK_FLOOR]
@@ -107,7 +107,7 @@ class Outputs(NamedTuple):
 
 
 class ImagenetCGN(Network):
-    """Three BigGANs, a mask network and perhaps the unconstrained cGAN.
+    """Three BigGANs, a mask network, and optionally the unconstrained cGAN.
 
     The parameters have the names of the authors' code (3,206 keys at 256 pixels with everything), so their
     weights load as they are. Fresh weights are random;
@@ -143,7 +143,7 @@ class ImagenetCGN(Network):
         return torch.cat([self.mask(x_N3HW), x_N3HW], dim=1) if mechanism == "shape" else x_N3HW
 
     def mask(self, pre_mask_N3HW: torch.Tensor) -> torch.Tensor:
-        """The mask of a pre-mask in [-1, 1]: (N, 1, R, R) in [MASK_FLOOR, 1 - MASK_FLOOR]."""
+        """Returns the masks of pre-masks in [-1, 1]: (N, 1, R, R) in [MASK_FLOOR, 1 - MASK_FLOOR]."""
         return self.u2net(pre_mask_N3HW).clamp(MASK_FLOOR, 1 - MASK_FLOOR)
 
     def forward(
@@ -152,7 +152,7 @@ class ImagenetCGN(Network):
         y_NC: torch.Tensor,
         truncation: float = 1.0,
     ) -> Outputs:
-        """Outputs of one noise and one label for all three mechanisms, as in training (non-counterfactual).
+        """Returns the outputs for the same noise and label in all three mechanisms (non-counterfactual).
 
         Args:
             u_NL: noise, standard normal values cut off at 2 and multiplied by the truncation.
@@ -166,14 +166,14 @@ class ImagenetCGN(Network):
 
 
 def random_cgn(sizes: ImagenetSizes, seed: int = 0) -> ImagenetCGN:
-    """A CGN of calibrated random weights, in eval mode: as fast and as large as a trained one.
+    """Returns a CGN with calibrated random weights, in eval mode; as fast and as large as a trained one.
 
-    Its pictures show nothing, but have contrast and differ by mechanism, label and noise. Calibrated is one
-    BigGAN; the others are the same, with other embeddings of their classes.
+    Its images show nothing, but have contrast and differ by mechanism, label and noise. Only one BigGAN is
+    calibrated. The others are copies of it with permuted class embeddings.
 
     Args:
-        sizes: of the networks.
-        seed: of the weights.
+        sizes: sizes of the networks.
+        seed: seed of the weights.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)

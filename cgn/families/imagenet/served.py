@@ -1,4 +1,4 @@
-"""The ImageNet family as it is served: only what an asked row needs is computed, on networks cut for that.
+"""The served form of the ImageNet family: a row computes only its own mechanism, on pruned networks.
 
 Shape suffixes: N rows, L latent, C classes, HW pixels.
 """
@@ -16,7 +16,7 @@ from cgn.families.imagenet.u2net_served import served_u2net
 from cgn.families.network import Network
 from cgn.noise import MECHANISMS, Mechanism
 
-_ROWS_ON_A_GPU = 8  # of one pass; on a CPU rows run one by one, which is faster there
+_ROWS_ON_A_GPU = 8  # rows of a forward pass; on a CPU rows run one by one, which is faster there
 
 
 class ServedShape(nn.Module):
@@ -27,7 +27,7 @@ class ServedShape(nn.Module):
         self.pre_mask, self.mask = pre_mask, mask
 
     def forward(self, u_NL: torch.Tensor, y_NC: torch.Tensor, truncation: float) -> torch.Tensor:
-        """(N, 4, R, R): the mask in [MASK_FLOOR, 1 - MASK_FLOOR], then the pre-mask in [-1, 1]."""
+        """Returns (N, 4, R, R): the mask in [MASK_FLOOR, 1 - MASK_FLOOR], then the pre-mask in [-1, 1]."""
         pre_mask = self.pre_mask(u_NL, y_NC, truncation)
         m = self.mask(pre_mask.to(self.pre_mask.dtype)).float().clamp(MASK_FLOOR, 1 - MASK_FLOOR)
         return torch.cat([m, pre_mask], dim=1)
@@ -37,14 +37,14 @@ class ServedImagenet(Network):
     """The mechanisms of an ImageNet CGN, for inference only.
 
     Args:
-        sizes: those of the trained form.
-        weights: the trained form's state dict, read tensor by tensor. Kept, if the model has a reference: its
-            network is made when the first of its rows is asked for.
-        device: where it is to run, for good.
-        dtype: of weights and maps, see ServedBigGAN.
+        sizes: sizes of the trained form.
+        weights: state dict of the trained form, read tensor by tensor. It stays referenced if the model has
+            a reference, whose network is built for its first row.
+        device: device to run on; the network cannot move to another one.
+        dtype: type of weights and maps, see ServedBigGAN.
 
     Raises:
-        CgnInputError: weights that are not of these sizes.
+        CgnInputError: the weights have other sizes.
     """
 
     truncated: ClassVar[bool] = True
@@ -103,7 +103,7 @@ class ServedImagenet(Network):
 
 
 class Part(Mapping[str, torch.Tensor]):
-    """The tensors of one module of a state dict, under the names that they have within it."""
+    """The tensors of one module of a state dict, with names relative to the module."""
 
     def __init__(self, weights: Mapping[str, torch.Tensor], module: str) -> None:
         self._weights, self._prefix = weights, f"{module}."

@@ -1,1 +1,1 @@
-"""This project's CGN for images of 32 or 64 pixels."""
+"""This project's CGN for images with 32 or 64 pixels a side."""

@@ -1,7 +1,7 @@
 """The mechanisms of the MNIST family (paper section 3.1 and appendix B): shape, and two textures.
 
 Each maps noise u and a label to an image-shaped tensor of R x R pixels, 32 or 64. The label enters as weights
-over the classes (one-hot for a plain label), so a mixture of labels is as good as one.
+over the classes (one-hot for a single label), so a mixture of labels works as well.
 Shape suffixes: N rows, L latent, C classes, HW pixels.
 """
 
@@ -18,17 +18,17 @@ SMALLEST_MAP = 8  # pixels a side of the map that the noise and the label become
 
 
 def _layers(width: int, classes: int, resolution: int, channels: int, *, wraps: bool) -> nn.Sequential:
-    """[u, y] -> 8x8 map -> picture of ``channels`` at the full resolution.
+    """Returns the layers [u, y] -> 8x8 map -> image with ``channels`` at the full resolution.
 
-    Two linear layers and a convolution on the small map let noise and label act on each other where it costs
-    least: the slant and the stroke of a digit are decided there. Then the map doubles until it has half the
-    resolution, and four channels of it make the four pixels of a place (Shi et al. 2016): at the full
-    resolution, where convolutions cost most, there are none.
+    Two linear layers and a convolution on the small map let noise and label interact at low cost; they decide
+    the slant and the stroke of a digit. Then the map doubles until it has half the resolution. Four channels
+    of each place become its four pixels (Shi et al. 2016), so no convolution runs at the full resolution,
+    where it would cost most.
 
-    With ``wraps`` the picture is a torus, whose right side continues on its left. A frame of two wrapped
-    pixels around the 8x8 map is all that takes. The first convolution, here without padding, consumes one of
-    them; doubling makes the other two again, and so every convolution hands on a frame of one. The last one
-    consumes it.
+    With ``wraps`` the image is a torus: its right side continues on its left. This needs only a frame of two
+    wrapped pixels around the 8x8 map. The first convolution has no padding and consumes one pixel of the
+    frame. Doubling turns the remaining pixel into two, so every convolution leaves a frame of one pixel. The
+    last convolution consumes it.
     """
     padding = 0 if wraps else 1
     layers: list[nn.Module] = [
@@ -48,8 +48,10 @@ def _layers(width: int, classes: int, resolution: int, channels: int, *, wraps: 
 
 
 def _pixels(width: int, channels: int, padding: int) -> nn.Conv2d:
-    """The convolution that makes the four pixels of a place. They begin equal (Aitken et al. 2017): a picture
-    begins without a pattern of every second pixel, which would be slow to go.
+    """Returns the convolution that makes the four pixels of a place.
+
+    Its initial weights make the four pixels equal (Aitken et al. 2017). Otherwise images would begin with a
+    checkerboard pattern, which training removes slowly.
     """
     convolution = nn.Conv2d(width, 4 * channels, 3, padding=padding)
     with torch.no_grad():
@@ -69,7 +71,7 @@ def _convolution(width: int, padding: int) -> list[nn.Module]:
 class ShapeMechanism(nn.Module):
     """f_shape: (u, y) -> mask m in [0, 1], one channel; 1 is object.
 
-    A sigmoid keeps the gradient of wrong pixels alive, where a hard clamp lets them die.
+    A sigmoid keeps the gradient of wrong pixels alive; a hard clamp would set it to 0.
     """
 
     def __init__(self, width: int, classes: int, resolution: int) -> None:
@@ -77,16 +79,16 @@ class ShapeMechanism(nn.Module):
         self.layers = _layers(width, classes, resolution, 1, wraps=False)
 
     def forward(self, u_NL: torch.Tensor, y_NC: torch.Tensor) -> torch.Tensor:
-        """Mask, (N, 1, R, R) in [0, 1]."""
+        """Returns masks, (N, 1, R, R) in [0, 1]."""
         return torch.sigmoid(self.layers(torch.cat([u_NL, y_NC], dim=1)))
 
 
 class TextureMechanism(nn.Module):
     """f_text: (u, y) -> colours in [-1, 1], three channels, without global shape.
 
-    The last layer shifts the picture cyclically by a random roll: what the mechanism draws may end up
-    anywhere, so it can only draw what looks right everywhere. It wraps around, so the shift leaves no
-    seam. Serves as foreground and as background.
+    The last layer shifts the image cyclically by a random roll. The mechanism cannot predict where its pixels
+    end up, so it can only draw what looks right everywhere. The image wraps around, so the shift leaves no
+    seam. The class is used for the foreground and for the background.
     """
 
     def __init__(self, width: int, classes: int, resolution: int) -> None:
@@ -94,7 +96,7 @@ class TextureMechanism(nn.Module):
         self.layers = _layers(width, classes, resolution, 3, wraps=True)
 
     def forward(self, u_NL: torch.Tensor, y_NC: torch.Tensor, roll_N2: torch.Tensor) -> torch.Tensor:
-        """Texture, (N, 3, R, R) in [-1, 1], shifted down and right by roll_N2 pixels."""
+        """Returns textures, (N, 3, R, R) in [-1, 1], shifted down and right by roll_N2 pixels."""
         return cyclic_roll(torch.tanh(self.layers(torch.cat([u_NL, y_NC], dim=1))), roll_N2)
 
 
@@ -123,7 +125,7 @@ class MnistCGN(Network):
 
 
 def cyclic_roll(x_NCHW: torch.Tensor, roll_N2: torch.Tensor) -> torch.Tensor:
-    """Every image shifted by its own (down, right); what leaves on one side enters on the other."""
+    """Returns images shifted cyclically, each by its own (down, right)."""
     n, c, h, w = x_NCHW.shape
     row_NH = (torch.arange(h, device=x_NCHW.device) - roll_N2[:, :1]) % h
     column_NW = (torch.arange(w, device=x_NCHW.device) - roll_N2[:, 1:]) % w
@@ -132,5 +134,5 @@ def cyclic_roll(x_NCHW: torch.Tensor, roll_N2: torch.Tensor) -> torch.Tensor:
 
 
 def one_hot(label_N: torch.Tensor, classes: int) -> torch.Tensor:
-    """Label indices (N,) as weights over the classes, (N, C) float32."""
+    """Returns label indices (N,) as weights over the classes, (N, C) float32."""
     return F.one_hot(label_N, classes).to(torch.float32)

@@ -1,9 +1,9 @@
-"""The MNIST family as it is served: the function of `cgn.families.mnist.network` in inference, sooner.
+"""The served form of the MNIST family: the same function as `cgn.families.mnist.network`, faster.
 
-Batch norm is part of the layer before it, and doubling of the convolution after it (cgn.kernels.cells).
+Batch norm is folded into the layer before it, and doubling into the convolution after it (cgn.kernels.cells).
 
-In float32 pictures are those of the trained form but for rounding, at most 1e-4. bfloat16 takes a fraction of
-the time where the CPU has AMX or AVX512-BF16; `make bench` says what it costs and what it gains.
+In float32 the images differ from the trained form's by rounding, at most 1e-4. bfloat16 is several times
+faster on a CPU with AMX or AVX512-BF16; `make bench` measures its speed and its error.
 Shape suffixes: N rows, L latent, C classes, HW pixels or places, O and I a weight's output and input.
 """
 
@@ -17,15 +17,15 @@ from cgn.families.small_network import SmallNetwork
 from cgn.kernels import cells
 from cgn.noise import Mechanism
 
-_CELL = 4  # pixels a side that the last convolution makes of a place
+_CELL = 4  # pixels a side of the cell that the last convolution makes from a place
 
 
 class ServedMnist(SmallNetwork):
     """The mechanisms of an MNIST CGN, for inference only.
 
     Args:
-        trained: the trained form. Read only; none of it is kept.
-        dtype: of weights and maps, float32 or bfloat16. Pictures are float32 in both.
+        trained: the trained form. It is not modified, and nothing of it stays referenced.
+        dtype: type of weights and maps, float32 or bfloat16. Images are float32 in both cases.
     """
 
     latent = LATENT
@@ -89,7 +89,7 @@ class _Mechanism(nn.Module):
         return self.last(x_NHWC).float()
 
     def _framed(self, x_NHWC: torch.Tensor) -> torch.Tensor:
-        """The smallest map with its frame."""
+        """Returns the smallest map with its frame."""
         if not self.wraps:
             return F.pad(x_NHWC, (0, 0, 1, 1, 1, 1))
         n, h, w, c = x_NHWC.shape
@@ -97,7 +97,7 @@ class _Mechanism(nn.Module):
 
 
 def _folded_linear(linear: nn.Linear, norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weight and bias of a linear layer and the batch norm after it, to a map with channels last."""
+    """Returns weight and bias of a linear layer with its batch norm, for a map with channels last."""
     assert norm.running_var is not None
     assert norm.running_mean is not None
     scale_C = norm.weight * torch.rsqrt(norm.running_var + norm.eps)

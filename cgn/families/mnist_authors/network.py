@@ -3,7 +3,7 @@
 Their networks differ from this project's (`cgn.families.mnist.network`): a learnt embedding stands for the
 label, one linear layer makes the 8x8 map, and the mask is a normalised map, clipped at both ends,
 where this project's is a sigmoid.
-Layers stand where they stand in the authors' code, so that parameters have the same names.
+The layers have the positions of the authors' code, so parameters have the same names.
 Shape suffixes: N rows, L latent, C classes, HW pixels.
 """
 
@@ -20,14 +20,14 @@ from cgn.noise import Mechanism
 CLASSES = 10
 RESOLUTION = 32
 WIDTH = 32  # channels at the full resolution; twice as many on the smallest map
-MASK_FLOOR = 1e-4  # a mask keeps this far from 0 and 1
+MASK_FLOOR = 1e-4  # masks are clipped this far from 0 and 1
 
 
 class AuthorsMnistCGN(Network):
     """The three mechanisms of one of the authors' models of colored, double-colored and Wildlife MNIST.
 
-    The authors roll a texture by cutting it out of four of itself; of the 33 places where a cut may begin the
-    first and the last give the same picture. Here each of the 32 rolls is as likely as another.
+    The authors roll a texture by cropping it from four copies of itself, at one of 33 offsets. The first and
+    the last offset give the same image. Here each of the 32 rolls is equally likely.
     """
 
     latent = LATENT
@@ -47,10 +47,10 @@ class AuthorsMnistCGN(Network):
 
     @staticmethod
     def of(architecture: Mapping[str, int], classes: int, resolution: int) -> "AuthorsMnistCGN":
-        """The network of a card's sizes, with random weights.
+        """Returns the network with random weights.
 
         Raises:
-            CgnInputError: other sizes than the only ones: no architecture, 10 classes, 32 pixels.
+            CgnInputError: other sizes than the only possible ones: no architecture, 10 classes, 32 pixels.
         """
         if architecture or (classes, resolution) != (CLASSES, RESOLUTION):
             raise CgnInputError(
@@ -86,7 +86,7 @@ class AuthorsMnistCGN(Network):
 
 
 def _smallest_map() -> list[nn.Module]:
-    """[u, embedded label] -> 8x8 map."""
+    """Returns layers [u, embedded label] -> 8x8 map."""
     channels = 2 * WIDTH
     return [
         nn.Linear(LATENT + CLASSES, channels * SMALLEST_MAP**2),
@@ -95,7 +95,7 @@ def _smallest_map() -> list[nn.Module]:
 
 
 def _doubled(before: int, after: int) -> list[nn.Module]:
-    """A map of twice the resolution."""
+    """Returns layers that double a map's resolution."""
     return [
         nn.Upsample(scale_factor=2),
         nn.Conv2d(before, after, 3, padding=1, bias=False),
@@ -105,7 +105,7 @@ def _doubled(before: int, after: int) -> list[nn.Module]:
 
 
 def _texture() -> nn.Sequential:
-    """f_text: [u, embedded label] -> colours in [-1, 1], three channels."""
+    """Returns f_text: [u, embedded label] -> colours in [-1, 1], three channels."""
     return nn.Sequential(
         *_smallest_map(),
         *_doubled(2 * WIDTH, 2 * WIDTH),

@@ -1,7 +1,7 @@
-"""The authors' MNIST models as they are served: `cgn.families.mnist_authors.network` in inference, sooner.
+"""The served form of the authors' MNIST models: the same function as `network.py`, faster.
 
-Label embedding and batch norm are part of the layer beside them, and doubling of the convolution after it
-(cgn.kernels.cells). Instance norm has statistics of every picture, so it stays.
+Label embedding and batch norm are folded into the layer beside them, and doubling into the convolution after
+it (cgn.kernels.cells). Instance norm uses statistics of each image, so it remains.
 Shape suffixes: N rows, L latent, C classes, HW pixels or places, O and I a weight's output and input.
 """
 
@@ -16,16 +16,16 @@ from cgn.families.small_network import SmallNetwork
 from cgn.kernels import cells
 from cgn.noise import Mechanism
 
-_CELL = 2  # pixels a side that the last convolution makes of a cell of places
-_EPSILON = 1e-5  # of an instance norm's variance
+_CELL = 2  # pixels a side of the cell that the last convolution makes from a cell of places
+_EPSILON = 1e-5  # added to an instance norm's variance
 
 
 class ServedAuthorsMnist(SmallNetwork):
     """The mechanisms of one of the authors' MNIST models, for inference only.
 
     Args:
-        trained: as imported. Read only; none of it is kept.
-        dtype: of weights and maps, float32 or bfloat16. Pictures are float32 in both.
+        trained: the trained form. It is not modified, and nothing of it stays referenced.
+        dtype: type of weights and maps, float32 or bfloat16. Images are float32 in both cases.
     """
 
     latent = LATENT
@@ -59,7 +59,7 @@ class _SmallestMap(nn.Module):
         assert isinstance(linear, nn.Linear)
         of_u_OL, of_y_OE = linear.weight.split([LATENT, embedding_CE.shape[1]], dim=1)
         weight_OI = torch.cat([of_u_OL, of_y_OE @ embedding_CE.T], dim=1)
-        # What comes out is to be read place by place, not channel by channel.
+        # The output is ordered by place, then channel.
         places = (-1, SMALLEST_MAP**2)
         self.weight_OI = nn.Buffer(weight_OI.unflatten(0, places).transpose(0, 1).flatten(0, 1))
         self.bias_O = nn.Buffer(linear.bias.unflatten(0, places).T.flatten())
@@ -90,7 +90,7 @@ class _Shape(nn.Module):
 
 
 class _Texture(nn.Module):
-    """[u, y] -> cells of 2x2 pixels of a texture in [-1, 1] that is not rolled, (N, R/2, R/2, 12)."""
+    """[u, y] -> an unrolled texture in [-1, 1] as cells of 2x2 pixels, (N, R/2, R/2, 12)."""
 
     def __init__(self, trained: nn.Sequential, embedding_CE: torch.Tensor, dtype: torch.dtype) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class _Texture(nn.Module):
 
 
 def _layers(trained: nn.Sequential) -> tuple[list[nn.Conv2d], list[nn.BatchNorm2d]]:
-    """Convolutions, and the batch norm after each."""
+    """Returns the convolutions, and the batch norm after each."""
     return (
         [layer for layer in trained if isinstance(layer, nn.Conv2d)],
         [layer for layer in trained if isinstance(layer, nn.BatchNorm2d)],
@@ -118,17 +118,17 @@ def _layers(trained: nn.Sequential) -> tuple[list[nn.Conv2d], list[nn.BatchNorm2
 
 
 def _framed(x_NHWC: torch.Tensor) -> torch.Tensor:
-    """With a frame of zeros."""
+    """Returns maps with a frame of zeros."""
     return F.pad(x_NHWC, (0, 0, 1, 1, 1, 1))
 
 
 def _inner(x_NHWC: torch.Tensor) -> torch.Tensor:
-    """Without the frame."""
+    """Returns maps without their frame."""
     return x_NHWC[:, 1:-1, 1:-1]
 
 
 def _instance_norm(x_NHWC: torch.Tensor) -> torch.Tensor:
-    """Each channel of each picture with mean 0 and variance 1."""
+    """Returns maps in which each channel of each image has mean 0 and variance 1."""
     x_NPC = x_NHWC.flatten(1, 2)
     x_NPC = x_NPC - x_NPC.mean(1, keepdim=True)
     variance_N1C = x_NPC.square().mean(1, keepdim=True)

@@ -278,7 +278,7 @@ WRONG: dict[str, tuple[Callable[[Tensors], object], str]] = {
     ),
     "unknown": (lambda s: {**s, "f_text3.0.bias": s[B]}, "has unknown f_text3.0.bias"),
     "shape": (lambda s: {**s, W: s[W][:4]}, f"in another shape {W} (4, 64, 3, 3) instead of (32, 64, 3, 3)"),
-    "not finite": (lambda s: {**s, W: s[W] / 0}, f"has not finite {W}"),
+    "not finite": (lambda s: {**s, W: s[W] / 0}, f"has non-finite {W}"),
     "complex": (lambda s: {**s, W: s[W].to(torch.complex64)}, "is no state dict"),
     "a training state": (lambda s: {"cgn": s, "epoch": 3}, "is no state dict; save net.state_dict() alone"),
     "nothing": (lambda s: {}, "lacks label_emb.weight"),

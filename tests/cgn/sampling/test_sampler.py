@@ -67,7 +67,7 @@ def test_labels_agree_at_the_rate_asked_and_independently(rate: float) -> None:
 def test_a_rate_that_cannot_be_is_refused() -> None:
     with pytest.raises(CgnInputError, match="agreement: 1.5 is not within 0 to 1"):
         Policy(labels="other", agreement=1.5)
-    with pytest.raises(CgnInputError, match='agreement: is of "other" labels'):
+    with pytest.raises(CgnInputError, match='agreement: needs "other" labels'):
         Policy(agreement=0.5)
 
 
