@@ -1,4 +1,4 @@
-"""Published CGNs with random weights, for tests; their cards say that they were never trained."""
+"""Publishes CGNs with random weights for tests; their cards say that they were never trained."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def publish_random(
     resolution: int = 32,
     **fields: Any,
 ) -> ModelCard:
-    """Publishes a small CGN; fields replace those of its card."""
+    """Publishes a small CGN of the MNIST family. fields: replace fields of its card."""
     torch.manual_seed(seed)
     card: dict[str, Any] = {
         "family": mnist.FAMILY.name,
@@ -60,7 +60,7 @@ TINY_IMAGENET = {
 def publish_random_imagenet(
     root: Path, name: str, version: str = "v1", *, seed: int = 0, **architecture: int
 ) -> tuple[ModelCard, ImagenetCGN]:
-    """Publishes a CGN of the ImageNet family at 32 pixels, and returns it in its trained form too."""
+    """Publishes a CGN of the ImageNet family at 32 pixels. Returns its card and its trained form."""
     torch.manual_seed(seed)
     sizes = TINY_IMAGENET | architecture
     network = imagenet.build(sizes, len(ANIMALS), 32).eval()

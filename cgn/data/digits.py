@@ -1,4 +1,4 @@
-"""Real handwritten digits: the full MNIST from IDX files, or the bundled subset of it."""
+"""Handwritten digits: the full MNIST from IDX files, or the bundled subset of it."""
 
 import gzip
 import struct
@@ -14,7 +14,7 @@ from cgn.data.source import find, unusable
 BUNDLED = "bundled subset"
 TERMS = "MNIST, digits by Y. LeCun and C. Cortes: CC BY-SA 3.0"
 BUNDLED_FILE = Path(__file__).resolve().parent / "bundled" / "digits.npz"
-BUNDLED_TRAIN = 8_000  # digits of the subset to train on; the other 2,000 test
+BUNDLED_TRAIN = 8_000  # training digits of the subset; the other 2,000 are for tests
 
 SIDE = 28
 CLASSES = 10
@@ -24,10 +24,10 @@ _LABELS_MAGIC = 0x801  # unsigned bytes, one dimension
 
 @dataclass(frozen=True)
 class Digits:
-    """Digits and where they come from.
+    """Digits and their source.
 
     images: uint8 [N, 28, 28], 0 (paper) to 255 (ink); labels: int64 [N], 0 to 9.
-    Full MNIST has 60,000 to train and 10,000 to test, the bundled subset 8,000 and 2,000.
+    Full MNIST has 60,000 training and 10,000 test digits, the bundled subset 8,000 and 2,000.
     """
 
     source: str  # "CGN_DATA_DIR", "download" or "bundled subset"
@@ -38,14 +38,14 @@ class Digits:
 
 
 def load_digits() -> Digits:
-    """MNIST from CGN_DATA_DIR, else from what `make data` downloaded, else the bundled subset.
+    """Returns MNIST from CGN_DATA_DIR, else from the download of `make data`, else the bundled subset.
 
-    Raises DataError, naming the file and the cure, if the first of these that is there is unusable.
+    Raises DataError if the first of these that exists is unusable; the error names the file and the cure.
     """
-    found = find("mnist")
-    if found is None:
+    place = find("mnist")
+    if place is None:
         return load_bundled()
-    source, folder = found
+    source, folder = place
     return Digits(
         source,
         *_read_pair(source, folder, "train", 60_000),
@@ -54,7 +54,7 @@ def load_digits() -> Digits:
 
 
 def load_bundled() -> Digits:
-    """The 10,000 digits of MNIST's training file that the repository ships (see bundled/NOTICE)."""
+    """Returns the 10,000 bundled digits of MNIST's training file (see bundled/NOTICE)."""
     with np.load(BUNDLED_FILE, allow_pickle=False) as stored:
         images: NDArray[np.uint8] = stored["images"]
         labels = stored["labels"].astype(np.int64)
@@ -74,12 +74,12 @@ def _read_pair(
 
 
 def _read_idx(source: str, path: Path, magic: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """One gzipped IDX file: big-endian magic and sizes, then bytes. All three must be as expected."""
+    """Reads a gzipped IDX file: big-endian magic and sizes, then bytes. All three are checked."""
     size = int(np.prod(shape))
     header = struct.Struct(f">{1 + len(shape)}I")
     try:
         with gzip.open(path) as file:
-            # One byte more than is due tells a file that is too long, without unpacking all of a huge one.
+            # One more byte than expected reveals a file that is too long without unpacking all of it.
             data = file.read(header.size + size + 1)
     except FileNotFoundError:
         raise unusable(source, path, "is missing") from None
@@ -89,11 +89,11 @@ def _read_idx(source: str, path: Path, magic: int, shape: tuple[int, ...]) -> ND
         raise unusable(source, path, f"cannot be read ({error.strerror})") from None
     if len(data) < header.size:
         raise unusable(source, path, f"ends within its header, after {len(data)} bytes")
-    found_magic, *found_shape = header.unpack_from(data)
-    if found_magic != magic:
-        raise unusable(source, path, f"starts with {found_magic:#x}, this IDX file starts with {magic:#x}")
-    if tuple(found_shape) != shape:
-        raise unusable(source, path, f"holds an array of {tuple(found_shape)}, MNIST's is {shape}")
+    file_magic, *file_shape = header.unpack_from(data)
+    if file_magic != magic:
+        raise unusable(source, path, f"starts with {file_magic:#x}, this IDX file starts with {magic:#x}")
+    if tuple(file_shape) != shape:
+        raise unusable(source, path, f"holds an array of {tuple(file_shape)}, MNIST's is {shape}")
     if len(data) != header.size + size:
         longer = "more" if len(data) > header.size + size else "fewer"
         raise unusable(source, path, f"holds {longer} than the {size} bytes that its header promises")

@@ -1,8 +1,8 @@
-"""Downloads what CGN_DATA_DIR would give: `python -m cgn.data.download` (or `make data`), into var/data.
+"""Downloads raw data into var/data: `python -m cgn.data.download` (or `make data`).
 
-torchvision fetches and checks MNIST (12 MB) and the Describable Textures Dataset (600 MB, for research use),
-of which the twenty images of Wildlife MNIST are kept. A part is moved to its place when it is whole, so
-stopping half-way harms nothing.
+torchvision downloads and checks MNIST (12 MB) and the Describable Textures Dataset (600 MB, for research
+use). Only the twenty images of Wildlife MNIST are kept. Complete parts are moved into place, so an
+interrupted download does no harm.
 """
 
 import shutil
@@ -15,7 +15,7 @@ from cgn.data.textures import DTD_BACKGROUND, DTD_OBJECT
 
 
 def download(target: Path) -> None:
-    """Fetches what `target` lacks of mnist/ and textures/. Raises OSError or RuntimeError if that fails."""
+    """Downloads mnist/ and textures/ if `target` lacks them. Raises OSError or RuntimeError on failure."""
     # Imported here: nothing else in this package needs torchvision.
     from torchvision.datasets import DTD, MNIST  # type: ignore[import-untyped]
 
@@ -33,7 +33,7 @@ def download(target: Path) -> None:
 
 
 def keep_mnist(raw: Path, target: Path) -> None:
-    """Makes target/mnist of the four gzipped files of torchvision's download."""
+    """Moves the four gzipped files of torchvision's download to target/mnist."""
     whole = raw.parent / "mnist"
     whole.mkdir()
     for file in raw.glob("*.gz"):
@@ -42,7 +42,7 @@ def keep_mnist(raw: Path, target: Path) -> None:
 
 
 def keep_textures(images: Path, target: Path) -> None:
-    """Makes target/textures of the twenty textures among DTD's images/<category>/<name>.jpg."""
+    """Copies the twenty textures among DTD's images/<category>/<name>.jpg to target/textures."""
     whole = images.parent / "textures"
     for folder, category, names in (
         ("object", "striped", DTD_OBJECT),

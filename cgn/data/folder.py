@@ -1,7 +1,7 @@
 """A folder of a user's own images: one sub-folder per class, PNG or JPEG, of any size and mode.
 
-An image is turned as its EXIF data say, laid on black where it is transparent, scaled until its shorter side
-has the resolution asked for (bicubic, averaging what it shrinks), and cut to the square in its middle.
+An image is rotated according to its EXIF data, put on black if it is transparent, scaled so that its shorter
+side has the requested resolution (bicubic, antialiased), and cropped to the central square.
 """
 
 import hashlib
@@ -21,26 +21,31 @@ from cgn.datasets import MOST_CLASSES
 
 SPLITS = ("train", "validation", "all")
 SUFFIXES = (".png", ".jpg", ".jpeg")
-FEWEST_IMAGES = 10  # of a class
+FEWEST_IMAGES = 10  # per class
 VALIDATION_SHARE = 0.1
-_DRAFT = 4  # a JPEG is decoded at no more than about this many times the size it will have
+_DRAFT = 4  # a JPEG is decoded at about this multiple of its final size at most
 _THREADS = 8
 
 
 def load_folder(
     folder: str, split: str, resolution: int, limit: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str], dict[str, Any]]:
-    """Images [N, 3, R, R] in [-1, 1], labels [N], class names by label, and provenance.
+    """Returns images [N, 3, R, R] in [-1, 1], labels [N], class names by label, and provenance.
 
-    folder: holds one folder per class, 2 to MOST_CLASSES, each with FEWEST_IMAGES images or more. What begins
-        with a dot is passed over; other files that are no PNG or JPEG are too, and are counted in the notes.
-    split: "train", "validation" or "all". An image's side is decided by a hash of its class and file name, so
-        it stays there when others come and go. About a tenth is for validation, and of each class at least
-        one.
-    resolution: pixels a side.
-    limit: take only so many images, classes in equal numbers as far as they last; 0 takes all.
+    Classes are numbered in the order of their names.
 
-    Classes are numbered in the order of their names. Raises DataError.
+    Args:
+        folder: contains one folder per class, 2 to MOST_CLASSES, each with FEWEST_IMAGES images or more.
+            Names that begin with a dot are ignored. So are files other than PNG and JPEG; the notes count
+            them.
+        split: "train", "validation" or "all". A hash of class and file name decides the split of an image, so
+            it does not change when other images are added or removed. About a tenth, and at least one image
+            per class, is for validation.
+        resolution: pixels a side.
+        limit: number of images, balanced over the classes as far as possible; 0: all.
+
+    Raises:
+        DataError: a bad argument or an unusable folder.
     """
     if split not in SPLITS:
         raise DataError("split", f"{split!r} is not one of {', '.join(SPLITS)}, which are all a folder has")
@@ -71,7 +76,7 @@ def load_folder(
 
 
 def _list_classes(root: Path) -> tuple[list[str], list[list[str]], list[str]]:
-    """Names of the classes, the image files of each, and the files that are none. Raises DataError."""
+    """Returns the class names, the image files of each, and all other files. Raises DataError."""
     example = f"give one such as {root / 'sparrow' / '0001.jpg'}"
     if not root.is_dir():
         raise DataError("folder", f"{root} is not a folder; name one that holds a folder of images per class")
@@ -79,8 +84,8 @@ def _list_classes(root: Path) -> tuple[list[str], list[list[str]], list[str]]:
     if images := [name for name in loose if _is_image(name)]:
         raise DataError("folder", f"{root / images[0]} lies beside the classes; move it into one of them")
     if not 2 <= len(names) <= MOST_CLASSES:
-        found = {0: "no sub-folders", 1: "one sub-folder"}.get(len(names), f"{len(names)} sub-folders")
-        raise DataError("folder", f"{root} has {found}, needs 2 to {MOST_CLASSES}, one per class; {example}")
+        count = {0: "no sub-folders", 1: "one sub-folder"}.get(len(names), f"{len(names)} sub-folders")
+        raise DataError("folder", f"{root} has {count}, needs 2 to {MOST_CLASSES}, one per class; {example}")
     files = []
     passed_over = loose
     for name in names:
@@ -101,7 +106,7 @@ def _list_classes(root: Path) -> tuple[list[str], list[list[str]], list[str]]:
 
 
 def _entries(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the folders and of the files in a folder, sorted, without the hidden ones."""
+    """Returns the names of the folders and of the files in a folder, sorted, without hidden ones."""
     folders: list[str] = []
     files: list[str] = []
     try:
@@ -124,23 +129,23 @@ def _notes(passed_over: list[str]) -> list[str]:
 
 
 def _members(name: str, files: list[str], split: str) -> list[str]:
-    """The files of a class that belong to a split, as "class/file", in the order of their hash."""
+    """Returns the files of a class in a split, as "class/file", in the order of their hash."""
     ranked = sorted((_hash(f"{name}/{file}"), f"{name}/{file}") for file in files)
     below = sum(rank < VALIDATION_SHARE for rank, _ in ranked)
     if split == "all":
         return [path for _, path in ranked]
-    border = min(max(below, 1), len(ranked) - 1)  # neither side is left empty
+    border = min(max(below, 1), len(ranked) - 1)  # neither split is empty
     return [path for _, path in (ranked[:border] if split == "validation" else ranked[border:])]
 
 
 def _hash(path: str) -> float:
-    """A number in [0, 1) that looks random, and is the same for the same text."""
+    """Returns a pseudo-random number in [0, 1) that depends on the text alone."""
     digest = hashlib.blake2b(os.fsencode(path), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 def _evenly(members: list[list[str]], count: int) -> list[list[str]]:
-    """``count`` of the files, each class in equal number while it lasts; every class sorted by name."""
+    """Returns ``count`` files, balanced over the classes as far as possible, each class sorted by name."""
     turns = sorted((turn, label) for label, paths in enumerate(members) for turn in range(len(paths)))
     chosen: list[list[str]] = [[] for _ in members]
     for turn, label in turns[:count]:
@@ -149,14 +154,14 @@ def _evenly(members: list[list[str]], count: int) -> list[list[str]]:
 
 
 def _load_all(root: Path, paths: list[str], resolution: int) -> tuple[NDArray[np.float32], str]:
-    """All images, float32 [N, 3, R, R] in [-1, 1], and the digest of their names and files."""
+    """Returns all images, float32 [N, 3, R, R] in [-1, 1], and a digest of their names and files."""
     images = np.empty((len(paths), 3, resolution, resolution), np.float32)
     state = hashlib.blake2b(digest_size=16)
 
     def load(path: str) -> tuple[NDArray[np.uint8], bytes]:
         return _load(root / path, resolution)
 
-    # Pillow lets go of the interpreter while it decodes and scales.
+    # Pillow releases Python's lock while it decodes and scales.
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
         loaded: Iterator[tuple[NDArray[np.uint8], bytes]] = pool.map(load, paths)
         for i, (levels, digest) in enumerate(loaded):
@@ -168,14 +173,14 @@ def _load_all(root: Path, paths: list[str], resolution: int) -> tuple[NDArray[np
 
 
 def _load(path: Path, resolution: int) -> tuple[NDArray[np.uint8], bytes]:
-    """One image, uint8 [R, R, 3], and the digest of its file."""
+    """Returns one image, uint8 [R, R, 3], and the digest of its file."""
     try:
         data = path.read_bytes()
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
             image.draft(None, (_DRAFT * resolution, _DRAFT * resolution))
             picture = _to_rgb(ImageOps.exif_transpose(image))
         square = ImageOps.fit(picture, (resolution, resolution), Image.Resampling.BICUBIC)
-    except Exception as error:  # Pillow raises almost anything at a damaged file
+    except Exception as error:  # Pillow raises many kinds of exceptions for a damaged file
         problem = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
         raise DataError(
             "folder", f"{path} is no readable PNG or JPEG{problem}; replace or remove it"
@@ -184,8 +189,8 @@ def _load(path: Path, resolution: int) -> tuple[NDArray[np.uint8], bytes]:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode as RGB, laid on black where it is transparent."""
-    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip to 8
+    """Returns an image of any mode as RGB, on black where it is transparent."""
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip to 8 bits
         image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
     if image.has_transparency_data:
         colours = image.convert("RGBA")

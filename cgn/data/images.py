@@ -1,4 +1,4 @@
-"""Labelled images to train on, wherever they come from: a variant of MNIST, or a user's own folder."""
+"""Labelled training images: a variant of MNIST, or a user's own folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cgn.data.source import DataError
 from cgn.data.variants import make_variant
 from cgn.datasets import DATASETS, FOLDER, RESOLUTIONS
 
-if TYPE_CHECKING:  # naming a data set must not cost the import of torch
+if TYPE_CHECKING:  # importing this module must not import torch
     import torch
 
 VARIANT_RESOLUTION = 32
@@ -21,11 +21,13 @@ VARIANT_RESOLUTION = 32
 class ImageSet:
     """N images of one split, with their classes.
 
-    images: float32 [N, 3, R, R] in [-1, 1] (double-colored noise is not clipped and passes it slightly).
-    labels: int64 [N], each in [0, classes); every class has at least one image.
-    class_names: by label.
-    resolution: R, in pixels.
-    provenance: plain JSON values that say where the images come from; its "notes" are for a user to read.
+    Attributes:
+        images: float32 [N, 3, R, R] in [-1, 1]. The noise of double-colored MNIST is not clipped, so it
+            exceeds the range slightly.
+        labels: int64 [N], each in [0, classes); every class has at least one image.
+        class_names: class names by label.
+        resolution: R, in pixels.
+        provenance: origin of the images as plain JSON values; its "notes" are texts for the user.
     """
 
     images: torch.Tensor
@@ -38,15 +40,17 @@ class ImageSet:
 def training_images(
     dataset: str, split: str, *, folder: str = "", resolution: int = 32, limit: int = 0
 ) -> ImageSet:
-    """A split of a data set, with the biases that the data set has for training.
+    """Returns a split of a data set, with the data set's training biases.
 
-    dataset: one of DATASETS.
-    split: "train", "validation" or, of a variant, "test"; of a folder also "all".
-    folder: path of the images, for the data set "folder" and no other.
-    resolution: pixels a side, 32 or 64; the variants are 32.
-    limit: take only so many images, classes in equal numbers as far as they last; 0 takes all.
+    Args:
+        dataset: one of DATASETS.
+        split: "train" or "validation"; for a variant also "test", for a folder also "all".
+        folder: path of the images; for the data set "folder" only.
+        resolution: pixels a side, 32 or 64; the variants have 32.
+        limit: number of images, balanced over the classes as far as possible; 0: all.
 
-    Raises DataError for a bad argument or unusable data.
+    Raises:
+        DataError: a bad argument or unusable data.
     """
     if dataset not in DATASETS:
         raise DataError("dataset", f"{dataset!r} is not one of {', '.join(DATASETS)}")
@@ -65,7 +69,7 @@ def training_images(
         return ImageSet(torch.from_numpy(images), torch.from_numpy(labels), names, resolution, provenance)
     if resolution != VARIANT_RESOLUTION:
         raise DataError("resolution", f"{dataset} has {VARIANT_RESOLUTION} pixels a side, not {resolution}")
-    made = make_variant(dataset, split, limit=limit)
+    variant = make_variant(dataset, split, limit=limit)
     digits = [str(digit) for digit in range(CLASSES)]
-    provenance = {"dataset": dataset, **made.provenance}
-    return ImageSet(made.images, made.labels, digits, VARIANT_RESOLUTION, provenance)
+    provenance = {"dataset": dataset, **variant.provenance}
+    return ImageSet(variant.images, variant.labels, digits, VARIANT_RESOLUTION, provenance)

@@ -1,9 +1,9 @@
-"""Pictures of one object each with its mask, drawn by numpy: what a network learns figure and ground from.
+"""Images of one object each, with true masks, drawn by numpy: training data for a saliency network.
 
-Ellipses, polygons, blobs, rings and thick curves are filled with one texture and set on another. Any texture
-may fill either, in other colours and at another scale each time, so neither a kind of texture nor a colour
-tells the object: only that it is a figure on a ground does. None is drawn after a digit, though a ring is
-like a 0 and a straight curve like a 1.
+Ellipses, polygons, blobs, rings and thick curves are filled with one texture and put on another. Each texture
+can be figure or ground, with new colours and a new scale each time. So neither texture nor colour identifies
+the object; only figure and ground do. No object is modelled on a digit, though a ring resembles a 0 and a
+straight curve a 1.
 """
 
 from collections.abc import Callable
@@ -12,23 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-LEAST_SHARE, MOST_SHARE = 0.04, 0.45  # of the picture that an object covers
-SOFTEST_EDGE = 2.0  # pixels over which object and ground mix, at most
-SMALLEST_CROP, LARGEST_CROP = 0.6, 2.0  # sides of a texture's crop, in sides of the picture it is scaled to
+LEAST_SHARE, MOST_SHARE = 0.04, 0.45  # of the image that an object covers
+SOFTEST_EDGE = 2.0  # highest width of the edge between object and ground, in pixels
+SMALLEST_CROP, LARGEST_CROP = 0.6, 2.0  # side of a texture's crop, relative to the image's side
 
 Field = NDArray[np.float64]
-# Draws an object: (coordinates down and right in pixels, 0 in the middle; the picture's side; random numbers)
-# -> how far each pixel is within the object, in pixels or nearly so; negative outside.
+# Draws an object: (coordinates down and right in pixels, 0 in the middle; the image's side; random numbers)
+# -> about how far each pixel is inside the object, in pixels; negative outside.
 Draw = Callable[[Field, Field, int, np.random.Generator], Field]
 
 
 class Objects:
-    """An endless stream of pictures; picture i is a function of textures, side, seed and i alone.
+    """An endless stream of images; image i depends on textures, side, seed and i alone.
 
     Args:
         textures: uint8 [K, H, W, 3], two or more, each of LARGEST_CROP * side pixels a side or more.
-        side: height and width of the pictures in pixels.
-        seed: 0 or more; streams of different seeds have no picture in common.
+        side: height and width of the images in pixels.
+        seed: 0 or more; streams with different seeds have no image in common.
     """
 
     def __init__(self, textures: NDArray[np.uint8], side: int, seed: int) -> None:
@@ -37,7 +37,7 @@ class Objects:
         self._down, self._right = np.indices((side, side)) - (side - 1) / 2
 
     def pictures(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """The pictures ``start`` to ``stop - 1``, float32 [N, 3, S, S] in [-1, 1]; masks, bool [N, S, S]."""
+        """Returns images ``start`` to ``stop - 1``, [N, 3, S, S] in [-1, 1], and masks, bool [N, S, S]."""
         images = np.empty((stop - start, 3, self._side, self._side), np.float32)
         masks = np.empty((stop - start, self._side, self._side), np.bool_)
         for place, number in enumerate(range(start, stop)):
@@ -53,7 +53,7 @@ class Objects:
         return mixed.astype(np.float32), within > 0
 
     def _object(self, rng: np.random.Generator) -> Field:
-        """Of one object that is neither a speck nor all of the picture."""
+        """Draws an object of acceptable size; returns how far each pixel is inside it."""
         while True:
             draw = OBJECTS[rng.integers(len(OBJECTS))]
             down, right = (axis - self._side * rng.uniform(-0.15, 0.15) for axis in (self._down, self._right))
@@ -64,7 +64,7 @@ class Objects:
                 return within
 
     def _texture(self, number: int, rng: np.random.Generator) -> Field:
-        """A crop of a texture in other colours: (3, S, S) in [-1, 1]."""
+        """Returns a crop of a texture in changed colours: (3, S, S) in [-1, 1]."""
         texture = self._textures[number]
         crop = self._side * rng.uniform(SMALLEST_CROP, LARGEST_CROP)
         left, top = rng.uniform(0, 1, 2) * (np.array(texture.size) - crop)
@@ -73,7 +73,7 @@ class Objects:
         colours = np.rot90(np.asarray(scaled, np.float64) / 127.5 - 1, int(rng.integers(4))).transpose(
             2, 0, 1
         )
-        # Channels change places, contrast falls or turns negative, and each gets lighter or darker.
+        # Channels are permuted, contrast is reduced or inverted, and each channel gets lighter or darker.
         contrast = rng.uniform(0.5, 1.0, (3, 1, 1)) * rng.choice([-1, 1])
         return np.clip(contrast * colours[rng.permutation(3)] + rng.uniform(-0.4, 0.4, (3, 1, 1)), -1, 1)
 
@@ -84,7 +84,7 @@ def _ellipse(down: Field, right: Field, side: int, rng: np.random.Generator) -> 
 
 
 def _polygon(down: Field, right: Field, side: int, rng: np.random.Generator) -> Field:
-    """Three to six straight sides, never dented."""
+    """A convex polygon with three to six sides."""
     corners = int(rng.integers(3, 7))
     angles = 2 * np.pi * (np.arange(corners) + rng.uniform(-0.25, 0.25, corners)) / corners
     away = side * rng.uniform(0.12, 0.34, corners)
@@ -93,7 +93,7 @@ def _polygon(down: Field, right: Field, side: int, rng: np.random.Generator) -> 
 
 
 def _blob(down: Field, right: Field, side: int, rng: np.random.Generator) -> Field:
-    """A circle whose radius swells and shrinks on the way round."""
+    """A circle with a wavy radius."""
     angle = np.arctan2(down, right)
     waves = np.arange(2, 6)
     swell = rng.uniform(0, 0.9, len(waves)) / waves
@@ -112,8 +112,8 @@ def _curve(down: Field, right: Field, side: int, rng: np.random.Generator) -> Fi
     """A band along one cubic Bézier curve."""
     points = side * rng.uniform(-0.45, 0.45, (4, 2))
     t = np.linspace(0, 1, 2 * side)[:, None]
-    ways = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3
-    line = sum((way * point for way, point in zip(ways, points, strict=True)), np.zeros(2))
+    weights = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3
+    line = sum((weight * point for weight, point in zip(weights, points, strict=True)), np.zeros(2))
     square = ((down - line[:, :1, None]) ** 2 + (right - line[:, 1:, None]) ** 2).min(0)
     return side * rng.uniform(0.03, 0.1) - np.sqrt(square)
 

@@ -1,4 +1,4 @@
-"""Digits and what fills them become images: coloured ink, flat colours or crops of textures."""
+"""Paints digits as images: coloured ink, flat colours or crops of textures."""
 
 from collections.abc import Callable
 
@@ -7,9 +7,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 SIDE = 32
-THRESHOLD = 0.1  # ink above this share is digit
-PADDING = 3  # reflected pixels around a texture before a crop
-CHUNK = 4_096  # images composed at once: bounds the temporary arrays
+THRESHOLD = 0.1  # pixels with more ink than this belong to the digit
+PADDING = 3  # pixels by which a texture is extended by reflection before a crop
+CHUNK = 4_096  # images composed at once, to bound the temporary arrays
 
 Colours = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -19,7 +19,7 @@ Paint = Callable[[NDArray[np.float32], slice], NDArray[np.float32]]
 
 
 def compose(grey: NDArray[np.uint8], paint: Paint) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Images [N, 3, 32, 32] and digit masks [N, 32, 32] of digits [N, 28, 28] (resized: nearest pixel)."""
+    """Returns images [N, 3, 32, 32] and masks [N, 32, 32] of digits [N, 28, 28] (resized: nearest pixel)."""
     nearest = np.arange(SIDE) * grey.shape[1] // SIDE
     images = np.empty((len(grey), 3, SIDE, SIDE), np.float32)
     masks = np.empty((len(grey), SIDE, SIDE), np.bool_)
@@ -32,7 +32,7 @@ def compose(grey: NDArray[np.uint8], paint: Paint) -> tuple[NDArray[np.float32],
 
 
 def paint_soft(colours: Colours) -> Paint:
-    """Coloured ink with its soft edges, on black. colours: [N, 3] in [0, 1]."""
+    """Returns a painter of coloured ink with soft edges on black. colours: [N, 3] in [0, 1]."""
     scaled = _channels(colours * 2)
 
     def paint(ink: NDArray[np.float32], part: slice) -> NDArray[np.float32]:
@@ -42,7 +42,7 @@ def paint_soft(colours: Colours) -> Paint:
 
 
 def paint_flat(foreground: Colours, ground: Colours) -> Paint:
-    """A hard-edged digit of one colour on another. Both: [N, 3] in [0, 1]."""
+    """Returns a painter of hard-edged digits of one colour on another. Both: [N, 3] in [0, 1]."""
     over, under = _channels(foreground * 2 - 1), _channels(ground * 2 - 1)
 
     def paint(ink: NDArray[np.float32], part: slice) -> NDArray[np.float32]:
@@ -52,7 +52,7 @@ def paint_flat(foreground: Colours, ground: Colours) -> Paint:
 
 
 class Crops:
-    """One random crop of 32 x 32 an image, from its class's texture with the edges reflected outwards."""
+    """One random crop of 32 x 32 per image, from its class's texture, extended by reflection."""
 
     def __init__(
         self, textures: NDArray[np.uint8], labels: Labels, chosen: Labels, rng: np.random.Generator
@@ -65,13 +65,13 @@ class Crops:
         self._labels, self._corners = labels[chosen], corners[chosen]
 
     def take(self, part: slice) -> NDArray[np.uint8]:
-        """The crops [n, 3, 32, 32] of a slice of the images."""
+        """Returns the crops [n, 3, 32, 32] of a slice of the images."""
         top, left = self._corners[part].T
         return self._windows[self._labels[part], :, top, left]
 
 
 def paint_crops(foreground: Crops, ground: Crops) -> Paint:
-    """A hard-edged digit cut from one texture, on another."""
+    """Returns a painter of hard-edged digits cut from one texture, on another."""
 
     def paint(ink: NDArray[np.float32], part: slice) -> NDArray[np.float32]:
         pixels = np.where(ink[:, None] > THRESHOLD, foreground.take(part), ground.take(part))

@@ -1,6 +1,6 @@
-"""Stripes and veins drawn by numpy: stand-ins for photographs, seeded, RGB uint8 [side, side, 3].
+"""Stripes and veins drawn by numpy in place of photographs: seeded, RGB uint8 [side, side, 3].
 
-Every class has colours, an orientation and a scale of its own, so that a crop of 32 pixels tells it.
+Every class has its own colours, orientation and scale, so that a crop of 32 pixels identifies it.
 """
 
 from dataclasses import dataclass
@@ -64,26 +64,26 @@ VEINS = (
 
 
 def draw_stripes(label: int, side: int) -> NDArray[np.uint8]:
-    """The stripes of class `label`, 0 to 9."""
+    """Returns the stripes of class `label`, 0 to 9."""
     kind = STRIPES[label]
     rng = _rng(0, label)
     _, across = _axes(kind.angle, side)
     displaced = across + kind.bend * _noise(rng, side, 30) + 0.5 * _noise(rng, side, 4)
-    # Bands swell and thin along their way, as on an animal.
+    # The width of bands varies along their length, as on an animal.
     threshold = np.cos(np.pi * kind.share) + 0.25 * _noise(rng, side, 18)
     wave = np.cos(2 * np.pi * displaced / kind.period)
     return _paint(rng, kind.ground, kind.band, _step((wave - threshold) * kind.period / 6))
 
 
 def draw_veins(label: int, side: int) -> NDArray[np.uint8]:
-    """The veins of class `label`, 0 to 9."""
+    """Returns the veins of class `label`, 0 to 9."""
     kind = VEINS[label]
     rng = _rng(1, label)
     along, across = _axes(kind.angle, side)
     along = along / kind.stretch + 1.5 * _noise(rng, side, 8)
     across = across + 1.5 * _noise(rng, side, 8)
     nearest, second = _two_nearest(rng, along / kind.cell, across / kind.cell)
-    # A pixel's way to the border between two cells is half the difference of its distances to their centres.
+    # The distance to the border between two cells is half the difference of the distances to their centres.
     net = _step((kind.width - (second - nearest) * kind.cell) / 2)
     strong = _step(0.8 * kind.width - np.abs(across - 6 * _noise(rng, side, 40)))
     # Cells bulge: darker towards their veins.
@@ -96,19 +96,19 @@ def _rng(kind: int, label: int) -> np.random.Generator:
 
 
 def _axes(angle: float, side: int) -> tuple[Field, Field]:
-    """Coordinates in pixels along and across a direction `angle` degrees from upright, 0 in the middle."""
+    """Returns coordinates in pixels, 0 in the middle, along and across a direction; angle: from upright."""
     y, x = np.indices((side, side)) - (side - 1) / 2
     turn = np.deg2rad(angle)
     return x * np.sin(turn) + y * np.cos(turn), x * np.cos(turn) - y * np.sin(turn)
 
 
 def _two_nearest(rng: np.random.Generator, x: Field, y: Field) -> tuple[Field, Field]:
-    """Distances to the nearest and the next of points scattered one to a unit square, where x and y lie."""
+    """Returns the distances of (x, y) to the two nearest of random points, one per unit square."""
     column, row = np.floor(x).astype(int), np.floor(y).astype(int)
     left, top = column.min() - 2, row.min() - 2
     jitter = rng.uniform(0.05, 0.95, (column.max() - left + 3, row.max() - top + 3, 2))
     nearest = second = np.full(x.shape, np.inf)
-    for i in range(-2, 3):  # neither of the two is farther than two squares away
+    for i in range(-2, 3):  # both are at most two squares away
         for j in range(-2, 3):
             point = jitter[column + i - left, row + j - top]
             distance = np.hypot(column + i + point[..., 0] - x, row + j + point[..., 1] - y)
@@ -118,7 +118,7 @@ def _two_nearest(rng: np.random.Generator, x: Field, y: Field) -> tuple[Field, F
 
 
 def _noise(rng: np.random.Generator, side: int, scale: float) -> Field:
-    """Smooth noise with structures of about `scale` pixels, mean 0 and variance 1."""
+    """Returns smooth noise with structures of about `scale` pixels, mean 0 and variance 1."""
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     spectrum = np.fft.rfft2(rng.standard_normal((side, side))) * np.exp(-((frequency * scale) ** 2) * 2)
     noise = np.fft.irfft2(spectrum, s=(side, side))
@@ -127,14 +127,14 @@ def _noise(rng: np.random.Generator, side: int, scale: float) -> Field:
 
 
 def _step(distance: Field) -> Field:
-    """0 to 1 over about two pixels around distance 0: an edge without jaggies."""
+    """Returns a smooth step from 0 to 1 over about two pixels around distance 0, an antialiased edge."""
     return 1 / (1 + np.exp(-3 * np.clip(distance, -10, 10)))
 
 
 def _paint(
     rng: np.random.Generator, under: Colour, over: Colour, amount: Field, shade: Field | float = 1.0
 ) -> NDArray[np.uint8]:
-    """`over` on `under`, with uneven light and a fine grain."""
+    """Returns `over` painted on `under`, with uneven light and fine grain."""
     side = len(amount)
     light = shade * (1 + 0.08 * _noise(rng, side, 35)) + 0.035 * _noise(rng, side, 1.5)
     mixed = amount[..., None] * np.array(over) + (1 - amount[..., None]) * np.array(under)

@@ -1,6 +1,6 @@
-"""Where raw data is looked for: CGN_DATA_DIR, else what `make data` downloaded; and the error for both.
+"""Finds raw data: in CGN_DATA_DIR, else in the download of `make data`. Also the error for unusable data.
 
-Both folders have one layout:
+Both folders have the same layout:
 
     mnist/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz
     textures/{object,background}/<class>_<name>.jpg      ten files each, class 0 to 9
@@ -22,9 +22,9 @@ class DataError(CgnInputError):
 
 
 def find(folder: str) -> tuple[str, Path] | None:
-    """(source, path) of `folder` ("mnist" or "textures"), or None if neither place has it.
+    """Returns (source, path) of `folder`, "mnist" or "textures"; None if neither place has it.
 
-    A CGN_DATA_DIR that is set is always used: falling back from it would train on other data than asked for.
+    CGN_DATA_DIR is always used if it is set. A fallback would train on other data than the user chose.
     """
     configured = os.environ.get(CGN_DATA_DIR, "")
     if configured:
@@ -37,12 +37,12 @@ def find(folder: str) -> tuple[str, Path] | None:
 
 
 def unusable(source: str, path: Path, problem: str) -> DataError:
-    """The error for a file of `source` that is missing or damaged."""
+    """Returns the error for a missing or damaged file of `source`."""
     return DataError(source, f"{path} {problem}; {cure(source)}")
 
 
 def cure(source: str) -> str:
-    """What a user can do about unusable data of `source`."""
+    """Returns advice for unusable data of `source`."""
     if source == CGN_DATA_DIR:
         return "put the file there, or unset CGN_DATA_DIR to use downloaded or bundled data"
     return f"run `make data` again, or delete {DOWNLOAD_DIR} to use the bundled data"

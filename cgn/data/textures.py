@@ -1,7 +1,7 @@
-"""The ten striped (object) and ten veined (background) textures of Wildlife MNIST, one pair a class.
+"""The ten striped (object) and ten veined (background) textures of Wildlife MNIST, one pair per class.
 
-The real ones are photographs of the Describable Textures Dataset (DTD). Where they are not at hand, numpy
-draws textures of the same two kinds; they are called procedural wherever they are used.
+The real textures are photographs of the Describable Textures Dataset (DTD). Without them, numpy draws stripes
+and veins instead; notes and provenance then say "procedural".
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from cgn.data.procedural import draw_stripes, draw_veins
 from cgn.data.source import find, unusable
 
 PROCEDURAL = "procedural"
-TERMS = "Describable Textures Dataset, M. Cimpoi et al.: for research"  # of those that are not procedural
+TERMS = "Describable Textures Dataset, M. Cimpoi et al.: for research"  # terms of the real textures
 SIDE = 150
 CLASSES = 10
 
@@ -32,7 +32,7 @@ DTD_BACKGROUND = tuple(
 
 @dataclass(frozen=True)
 class Textures:
-    """One texture a class for objects and one for backgrounds: uint8 [10, 150, 150, 3], RGB."""
+    """One object texture and one background texture per class: uint8 [10, 150, 150, 3], RGB."""
 
     source: str  # "CGN_DATA_DIR", "download" or "procedural"
     object: NDArray[np.uint8]
@@ -40,23 +40,23 @@ class Textures:
 
 
 def load_textures() -> Textures:
-    """DTD's from CGN_DATA_DIR, else from what `make data` downloaded, else procedural ones.
+    """Returns DTD's textures from CGN_DATA_DIR, else from the download of `make data`, else procedural ones.
 
-    Raises DataError, naming the file and the cure, if the first of these that is there is unusable.
+    Raises DataError if the first of these that exists is unusable; the error names the file and the cure.
     """
-    found = find("textures")
-    if found is None:
+    place = find("textures")
+    if place is None:
         return Textures(
             PROCEDURAL,
             np.stack([draw_stripes(label, SIDE) for label in range(CLASSES)]),
             np.stack([draw_veins(label, SIDE) for label in range(CLASSES)]),
         )
-    source, folder = found
+    source, folder = place
     return Textures(source, _read(source, folder / "object"), _read(source, folder / "background"))
 
 
 def _read(source: str, folder: Path) -> NDArray[np.uint8]:
-    """The ten files <class>_*.jpg of a folder, resized as the paper's data was (nearest, aspect not kept)."""
+    """Reads the ten files <class>_*.jpg of a folder, resized as for the paper (nearest, aspect not kept)."""
     textures = np.empty((CLASSES, SIDE, SIDE, 3), np.uint8)
     for label in range(CLASSES):
         files = sorted(folder.glob(f"{label}_*.jpg"))

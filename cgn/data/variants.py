@@ -1,7 +1,8 @@
-"""Colored, double-colored and Wildlife MNIST: digits whose colour or texture gives their class away.
+"""Colored, double-colored and Wildlife MNIST: digits whose colour or texture reveals their class.
 
-A variant sets each digit (the shape) on a background and fills it with an object colour or texture, chosen by
-a label of their own each. In training both follow the digit's class, in testing they are drawn at random.
+A variant puts each digit (the shape) on a background and fills it with an object colour or texture. Shape,
+object and background each have their own label. In training all three labels are equal; in testing the
+object's and the background's label are random.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from cgn.data.textures import PROCEDURAL, load_textures
 from cgn.data.textures import TERMS as TEXTURES_TERMS
 from cgn.datasets import VARIANTS
 
-if TYPE_CHECKING:  # naming a variant must not cost the import of torch
+if TYPE_CHECKING:  # importing this module must not import torch
     import torch
 
 SPLITS = ("train", "validation", "test")
-TRAIN = 50_000  # of MNIST's training file, for the variants that do not use its test file
-VALIDATION = 5_000  # the last of the training digits; of the bundled 8,000 the last BUNDLED_VALIDATION
+TRAIN = 50_000  # training digits in MNIST's training file, for variants that do not use its test file
+VALIDATION = 5_000  # the last training digits; for the bundled digits BUNDLED_VALIDATION
 BUNDLED_VALIDATION = 800
 
 # Mean RGB of each class, recovered from published images of the data: Trubetskoy's list of distinct colours,
@@ -46,17 +47,20 @@ COLOUR_VARIANCE = {
     "colored_mnist": 0.02,
     "double_colored_mnist": 0.01**2,
 }  # per channel, of colours in [0, 1]
-DRIFT_LOADERS = 8  # parallel loaders of the drifting set, each with class colours of its own
+DRIFT_LOADERS = 8  # parallel loaders of the drifting set, each with its own class colours
 
 
 @dataclass(frozen=True)
 class VariantSet:
-    """N images of one variant and split, with the cause of everything in them.
+    """N images of one variant and split, with the labels of their factors.
 
-    images: float32 [N, 3, 32, 32] in [-1, 1] (double-colored noise is not clipped and passes it slightly).
-    labels, object_labels, background_labels: int64 [N], 0 to 9; the black backgrounds of colored are all 0.
-    masks: bool [N, 32, 32], the true digit. For evaluation: a CGN finds its masks without them.
-    provenance: plain JSON values, everything that `make_variant` was told and found.
+    Attributes:
+        images: float32 [N, 3, 32, 32] in [-1, 1]. The noise of double-colored MNIST is not clipped, so it
+            exceeds the range slightly.
+        labels, object_labels, background_labels: int64 [N], 0 to 9. Colored MNIST has black backgrounds,
+            whose label is 0.
+        masks: bool [N, 32, 32], the true digits; for evaluation only, a CGN is trained without them.
+        provenance: arguments and data sources of `make_variant`, as plain JSON values.
     """
 
     images: torch.Tensor
@@ -80,24 +84,27 @@ def make_variant(
 ) -> VariantSet:
     """Builds a split of a variant in memory. The same arguments and data give the same set.
 
-    variant, split: one of VARIANTS and of SPLITS.
-    seed: 0 to 2**64 - 1, of all that is drawn; every variant and split has a draw of its own.
-    object_correlation, background_correlation: 0 to 100 percent. With that probability the object or the
-        background has the digit's class, else one drawn from all ten. None: 100 to train and validate, 0 to
-        test. Colored has black backgrounds only.
-    colour_variance: 0 to 1, per channel, of the normal noise on each image's colour (double-colored: on each
-        of its two colours independently). None: 0.02 for colored, 0.0001 for double-colored.
-        Wildlife has no colours.
-    drift: for double-colored: the noise adds up from image to image, as in the loader of the paper's time,
-        so that class colours walk at random, apart in each of eight parallel loaders.
-    limit: take only so many images, classes in equal numbers as far as they last; 0 takes all. They are the
-        same images as in the whole split.
+    Colored MNIST trains on MNIST's training file and tests on its test file. The other two train on the
+    training digits 0 to 49,999 and test on 50,000 to 59,999. The last 5,000 training digits are for
+    validation. With the bundled subset, all variants train on 7,200 digits, validate on 800 and test on
+    2,000.
 
-    Colored trains on MNIST's training file and tests on its test file; the other two train on the training
-    digits 0 to 49,999 and test on 50,000 to 59,999. The last 5,000 to train on are validation. Of the bundled
-    subset all variants train on 7,200 digits, validate on 800 and test on 2,000.
+    Args:
+        variant: one of VARIANTS.
+        split: one of SPLITS.
+        seed: seed of everything that is drawn, 0 to 2**64 - 1. Variants and splits draw independently.
+        object_correlation, background_correlation: 0 to 100 percent. With this probability the object or the
+            background has the digit's class, else a class drawn from all ten. None: 100 for training and
+            validation, 0 for tests. Colored MNIST has black backgrounds only.
+        colour_variance: variance per channel of the normal noise on an image's colours, 0 to 1. None: 0.02
+            for colored, 0.0001 for double-colored MNIST. Wildlife MNIST has no colours.
+        drift: for double-colored MNIST: the noise adds up from image to image, as in the paper's loader, so
+            that class colours follow a random walk in each of eight parallel loaders.
+        limit: number of images, balanced over the classes as far as possible; 0: all. They are images of the
+            whole split.
 
-    Raises DataError for a bad argument or unusable data.
+    Raises:
+        DataError: a bad argument or unusable data.
     """
     _choice("variant", variant, VARIANTS)
     _choice("split", split, SPLITS)
@@ -128,7 +135,7 @@ def make_variant(
         key = [seed, VARIANTS.index(variant), SPLITS.index(split), purpose]
         return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
-    # Everything is drawn for the whole split and then cut, so a limited set holds images of the whole one.
+    # Everything is drawn for the whole split and then cut, so a limited set is a part of the whole split.
     chosen = _balanced(labels, limit or count, rng(0))
     objects = _factor(labels, object_percent, rng(1))
     backgrounds = _factor(labels, background_percent, rng(2))
@@ -177,7 +184,7 @@ def make_variant(
 
 
 def _digits_of(digits: Digits, variant: str, split: str) -> tuple[NDArray[np.uint8], Labels]:
-    """The digits and labels of a split."""
+    """Returns the digits and labels of a split."""
     if digits.source == BUNDLED or variant == "colored_mnist":
         train = len(digits.train_labels)
         test_images, test_labels = digits.test_images, digits.test_labels
@@ -192,9 +199,9 @@ def _digits_of(digits: Digits, variant: str, split: str) -> tuple[NDArray[np.uin
 
 
 def _balanced(labels: Labels, count: int, rng: np.random.Generator) -> Labels:
-    """Sorted indices of `count` of the labels: all of them, or each class in equal number while it lasts."""
+    """Returns sorted indices of `count` labels, balanced over the classes as far as possible."""
     order = rng.permutation(len(labels))
-    rank = np.empty_like(order)  # an image is the rank-th of its class in this order
+    rank = np.empty_like(order)  # position of an image within its class, in this order
     for label in range(CLASSES):
         members = order[labels[order] == label]
         rank[members] = np.arange(len(members))
@@ -202,16 +209,16 @@ def _balanced(labels: Labels, count: int, rng: np.random.Generator) -> Labels:
 
 
 def _factor(labels: Labels, percent: float, rng: np.random.Generator) -> Labels:
-    """With `percent` probability the digit's own class, else one drawn from all ten."""
+    """Returns the digit's class with `percent` probability, else a class drawn from all ten."""
     own = rng.random(len(labels)) * 100 < percent
     return np.where(own, labels, rng.integers(CLASSES, size=len(labels)))
 
 
 def _noise(labels: Labels, variance: float, drift: bool, rng: np.random.Generator) -> Colours:
-    """Normal noise [N, 3] on colours of classes [N]; with drift, the sum of all that its class got before.
+    """Returns normal noise [N, 3] on colours of classes [N]; with drift, the running sum within the class.
 
-    The drifting set was saved from eight parallel loaders, each with its own copy of the class colours, which
-    took the images in turn.
+    The drifting set was saved from eight parallel loaders, which took the images in turn. Each had its own
+    copy of the class colours.
     """
     noise = rng.normal(0, math.sqrt(variance), (len(labels), 3))
     if drift:
@@ -228,7 +235,7 @@ def _choice(field: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def _number(field: str, value: float | None, usual: float, highest: float) -> float:
-    """`value`, or what is usual for None; a number within 0 to `highest`."""
+    """Returns `value`, or `usual` for None. Raises DataError unless it is a number within 0 to `highest`."""
     if value is None:
         return usual
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= highest:

@@ -1,7 +1,7 @@
 """Published counterfactuals: (shape, texture, background), by the names of ImageNet's classes.
 
-The names are those of torchvision's list, which imported models have. Where a paper has another name of the
-same class, such as hyena dog, race car or busby, it stands here under the list's.
+The names are those of torchvision's list, which imported models have. Papers use other names for some
+classes, such as hyena dog, race car or busby; here they have the list's names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ FIGURES_8_TO_19: Sequence[str] = (
 )
 
 # Appendix D.2, figures 20 to 22: classes at the ends of interpolations, by mechanism. The figures name
-# classes but not which is paired with which; here each goes to the next one named.
+# classes but not their pairs; here neighbouring names form a pair.
 FIGURES_20_TO_22: Mapping[Mechanism, Sequence[tuple[str, str]]] = {
     "shape": (
         ("ostrich", "Indian cobra"),

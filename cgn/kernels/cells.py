@@ -85,7 +85,7 @@ def clear_frame(cells_NHWO: torch.Tensor) -> None:
 
 
 def doubling(convolution: nn.Conv2d, dtype: torch.dtype) -> Convolution:
-    """Returns nearest-neighbour doubling and a 3x3 convolution as one 2x2 convolution to cells of four places.
+    """Returns doubling and a 3x3 convolution, fused into one 2x2 convolution to cells of four places.
 
     The 2x2 convolution reads pixels 1 and 2 of a column. For the cell's upper place the 3x3 kernel covers the
     doubled pixels 1, 1, 2, for the lower place 1, 2, 2; likewise from left to right.

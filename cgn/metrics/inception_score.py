@@ -1,10 +1,10 @@
 """Inception score (Salimans et al., NeurIPS 2016, section 4), from a classifier's probabilities.
 
-The CGN paper's table 1 takes it of composites whose three factors are equal: only those are on the manifold
-of real images. It says neither how many, nor whether they were split, and the authors' code has no such
-score. Reproductions come near table 1 with 50,000 images in one part, and with 2,000 (Bagad et al., ReScience
-C 2022). A score is of a classifier as much as of images: one of an Inception network that knows 1,000 classes
-and one of a classifier of ten digits have nothing in common.
+Table 1 of the CGN paper scores composites whose three factors are equal, because only those are on the
+manifold of real images. The paper states neither their number nor whether they were split, and the authors'
+code has no such score. Reproductions come close to table 1 with 50,000 images in one part, and with 2,000
+(Bagad et al., ReScience C 2022). A score depends on the classifier as much as on the images: scores by an
+Inception network with 1,000 classes and by a classifier of ten digits are not comparable.
 """
 
 from typing import NamedTuple

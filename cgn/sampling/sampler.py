@@ -140,7 +140,7 @@ class Sampler:
         return Factors(rows % self.classes, seeds[rows], rows)
 
     def _permuted(self, mechanism: Mechanism, start: int, stop: int) -> Indices:
-        """Labels that are permutations of a group's shape labels, a new one for each copy of the group."""
+        """Returns random permutations of each group's shape labels, one per counterfactual of a shape."""
         group = permuted_group(self.classes)
         block = group * self.policy.cf_ratio  # samples of a group
         first, last = start // block, -(-stop // block)
@@ -151,26 +151,26 @@ class Sampler:
 
 
 def permuted_group(classes: int) -> int:
-    """Shapes among which labels are permuted: 100, or the next multiple of the number of classes."""
+    """Returns the size of a group of shapes: 100, or the next multiple of the number of classes."""
     return classes * -(-_GROUP // classes)
 
 
 def _words(seed: int, stream: int, start: int, stop: int) -> Words:
-    """Random words of the draws ``start`` to ``stop - 1`` of a stream, whose counter starts there."""
+    """Returns the random words of the draws ``start`` to ``stop - 1`` of a stream."""
     key = np.array([seed, stream], dtype=np.uint64)
     words: Words = np.random.Philox(key=key, counter=start).random_raw((stop - start) * _WORDS)
     return words.reshape(-1, _WORDS)
 
 
 def _numbers(words: Words) -> Numbers:
-    """Numbers in [0, 1) of two words a draw, each of 16 bits."""
+    """Returns eight numbers in [0, 1) per draw, of 16 bits each, from two words."""
     sixteen_bits = np.ascontiguousarray(words).astype("<u8", copy=False).view("<u2")
     return (sixteen_bits / np.float32(1 << 16)).astype(np.float32, copy=False)
 
 
 @lru_cache(maxsize=len(MECHANISMS))
 def _bank_seeds(seed: int, mechanism: Mechanism, rows: int) -> Words:
-    """Seeds of a bank's rows, remembered because small parts of a stream are drawn by the thousand."""
+    """Returns the seeds of a bank's rows; cached, because streams are drawn in many small parts."""
     seeds = _words(seed, _BANK_STREAM[mechanism], 0, rows)[:, 1]
     seeds.setflags(write=False)
     return seeds

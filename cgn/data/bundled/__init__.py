@@ -1,1 +1,1 @@
-"""The digits that the repository ships, and how they were chosen."""
+"""The bundled digits, and the script that chose them."""

@@ -1,7 +1,7 @@
 """Chooses the bundled digits: `CGN_DATA_DIR=... python -m cgn.data.bundled.make_subset` writes digits.npz.
 
-8,000 from MNIST's training digits 0 to 49,999 and 2,000 from 50,000 to 59,999, the two parts that the
-double-colored and Wildlife variants train and test on; each class as frequent as in its part.
+8,000 digits come from MNIST's training digits 0 to 49,999 and 2,000 from 50,000 to 59,999, the training and
+test digits of the double-colored and Wildlife variants. Each class is as frequent as in its part.
 """
 
 import numpy as np
@@ -15,10 +15,10 @@ TEST = 2_000
 
 
 def choose(labels: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Sorted indices of `count` of `labels`, with every class in its own proportion."""
-    wanted = np.bincount(labels, minlength=CLASSES) * count / len(labels)
-    counts = np.floor(wanted).astype(int)
-    counts[np.argsort(counts - wanted, kind="stable")[: count - counts.sum()]] += 1  # largest remainders
+    """Returns sorted indices of `count` labels, with every class in its proportion."""
+    shares = np.bincount(labels, minlength=CLASSES) * count / len(labels)
+    counts = np.floor(shares).astype(int)
+    counts[np.argsort(counts - shares, kind="stable")[: count - counts.sum()]] += 1  # largest remainders
     chosen = [
         rng.choice(np.flatnonzero(labels == label), counts[label], replace=False) for label in range(CLASSES)
     ]

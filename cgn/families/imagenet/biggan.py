@@ -1,9 +1,9 @@
-"""BigGAN-deep, the mechanism of the ImageNet family, as it is trained (paper section 3.2 and appendix C).
+"""BigGAN-deep, the mechanism of the ImageNet family, in its trained form (paper section 3.2, appendix C).
 
-Shape, foreground and background each are one such generator, and so is the unconstrained cGAN beside them
-(Brock, Donahue and Simonyan, ICLR 2019). The network is the one of ``pytorch-pretrained-biggan``; here are
-its sizes, its parameters under the authors' names, and what random weights need to be of use.
-`biggan_served` is the same function for inference.
+Shape, foreground, background and the unconstrained cGAN are one such generator each (Brock, Donahue and
+Simonyan, ICLR 2019). The network comes from ``pytorch-pretrained-biggan``. This module adds its sizes, the
+authors' parameter names, and a calibration of random weights. `biggan_served` is the same function for
+inference.
 Shape suffixes: N rows, L latent, C classes, HW pixels.
 """
 
@@ -20,14 +20,14 @@ from cgn.errors import CgnInputError
 
 N_STATS = 51  # rows of batch-norm statistics: truncation 0, 0.02, ..., 1
 MEASURED = (0, 25, 50)  # the rows that `calibrate` measures; it fills the others from these
-EPS = 1e-4  # of batch norm and of spectral norm
-SMALLEST_MAP = 4  # pixels a side of the map that noise and label become
+EPS = 1e-4  # for batch norm and spectral norm
+SMALLEST_MAP = 4  # pixels a side of the first map
 FIRST = 16  # channels of that map, in units of ch
-REDUCTION = 4  # a block's inner convolutions have this many times fewer channels than its input
+REDUCTION = 4  # ratio of a block's input channels to the channels of its inner convolutions
 
 Layer = tuple[bool, int, int]  # doubles the resolution?, channels in, channels out, both in units of ch
 
-# Blocks by resolution, and the index of the one that self-attention precedes.
+# By resolution: the blocks, and the index of the block after self-attention.
 LAYERS: dict[int, tuple[tuple[Layer, ...], int]] = {
     32: (
         ((False, 16, 16), (True, 16, 8), (False, 8, 8), (True, 8, 4), (False, 4, 2), (True, 2, 1)),
@@ -53,17 +53,17 @@ LAYERS: dict[int, tuple[tuple[Layer, ...], int]] = {
 
 @dataclass(frozen=True)
 class BigGANSizes:
-    """Sizes of one BigGAN-deep. The class embedding is as long as the noise: the network knows no other.
+    """Sizes of one BigGAN-deep. The class embedding has the length of the noise.
 
     Attributes:
-        classes: how many labels it knows.
+        classes: number of labels.
         ch: channels at the full resolution; every other width is a multiple of it.
         z_dim: length of the noise, and of the class embedding.
         layers: the blocks, in order.
-        attention: index of the block that self-attention precedes.
+        attention: index of the block after self-attention.
 
     Raises:
-        CgnInputError: sizes that do not make a network.
+        CgnInputError: impossible sizes.
     """
 
     classes: int
@@ -74,10 +74,11 @@ class BigGANSizes:
 
     @classmethod
     def at(cls, resolution: int, *, classes: int = 1000, ch: int = 128, z_dim: int = 128) -> Self:
-        """Sizes for pictures of 256 pixels a side, the authors' by default, or of 64 or 32, for miniatures.
+        """Returns sizes for images with 256 pixels a side (by default the authors'), or 64 or 32 for
+        miniatures.
 
         Raises:
-            CgnInputError: another resolution, or sizes that do not make a network.
+            CgnInputError: another resolution, or impossible sizes.
         """
         if resolution not in LAYERS:
             allowed = ", ".join(map(str, LAYERS))
@@ -87,8 +88,8 @@ class BigGANSizes:
 
     def __post_init__(self) -> None:
         if self.classes < 1 or self.z_dim < 1:
-            given = f"{self.classes} classes and {self.z_dim} noise values"
-            raise CgnInputError("architecture", f"{given}; BigGAN takes at least 1 of each")
+            sizes = f"{self.classes} classes and {self.z_dim} noise values"
+            raise CgnInputError("architecture", f"{sizes}; BigGAN takes at least 1 of each")
         if not 0 <= self.attention < len(self.layers):
             raise CgnInputError(
                 "architecture", f"attention before block {self.attention}; there are {len(self.layers)}"
@@ -119,20 +120,20 @@ class BigGAN(nn.Module):
     """(u, y) -> colours in [-1, 1], three channels.
 
     The parameters and buffers have the authors' names (602 keys at 256 pixels), so their weights load as
-    they are. Fresh weights are random; `calibrate` makes them meaningful.
-    In training mode every pass makes a step of spectral norm's power iteration (Miyato et al., ICLR 2018);
-    the batch-norm statistics stay as they are in both modes.
+    they are. Fresh weights are random; `calibrate` gives their images contrast. In training mode every
+    forward pass makes a step of spectral norm's power iteration (Miyato et al., ICLR 2018). The batch-norm
+    statistics do not change in either mode.
 
     Args:
         sizes: widths and blocks.
-        mend_truncation: between two rows of batch-norm statistics the package, and with it the authors'
-            code, gives each row the weight that belongs to the other. That is how published images were
-            made, so it is the default; True interpolates rightly.
+        mend_truncation: whether to interpolate batch-norm statistics correctly. The package, and so the
+            authors' code, swaps the weights of the two rows. Published images were made so; hence the
+            default, False.
     """
 
     def __init__(self, sizes: BigGANSizes, *, mend_truncation: bool = False) -> None:
         super().__init__()
-        # Not at the top: the package brings SciPy and an S3 client along, which digits do without.
+        # Imported here: the package imports SciPy and an S3 client, which models of digits do not need.
         from pytorch_pretrained_biggan import model as package  # type: ignore[import-untyped]
         from pytorch_pretrained_biggan.config import BigGANConfig  # type: ignore[import-untyped]
 
@@ -153,17 +154,17 @@ class BigGAN(nn.Module):
         )
         self.embeddings = network.embeddings
         self.generator = network.generator
-        # The package leaves these two as uninitialised memory.
+        # The package leaves these two uninitialised.
         nn.init.ones_(self.generator.bn.weight)
         nn.init.zeros_(self.generator.bn.bias)
 
     def forward(self, u_NL: torch.Tensor, y_NC: torch.Tensor, truncation: float) -> torch.Tensor:
-        """Pictures, (N, 3, R, R) in [-1, 1].
+        """Returns images, (N, 3, R, R) in [-1, 1].
 
         Args:
-            u_NL: noise, standard normal values cut off at 2 and multiplied by the truncation.
+            u_NL: noise, normal within [-2, 2] and multiplied by the truncation.
             y_NC: weights over the classes, one-hot or a mixture.
-            truncation: in (0, 1]; which batch-norm statistics to use.
+            truncation: in (0, 1]; selects the batch-norm statistics.
 
         Raises:
             CgnInputError: a truncation outside (0, 1].
@@ -173,11 +174,11 @@ class BigGAN(nn.Module):
 
 
 def read_truncation(truncation: float, *, mend: bool) -> float:
-    """The truncation, checked, at which the package's arithmetic is to read the statistics.
+    """Returns the checked truncation at which the package's code must read the statistics.
 
-    That arithmetic is: row i and coefficient c are the whole and the fraction of truncation * 50, and the
-    statistics c * row[i] + (1 - c) * row[i + 1]. Its weights are swapped, so what belongs to a truncation
-    stands at its mirror image between the same two rows. There ``mend`` lets it read.
+    The package computes c * row[i] + (1 - c) * row[i + 1], where i and c are the integer and fractional part
+    of truncation * 50. The weights are swapped, so the right statistics are at the mirror image of the
+    truncation between the two rows. With ``mend`` this mirror image is returned.
 
     Raises:
         CgnInputError: a truncation outside (0, 1].
@@ -186,31 +187,31 @@ def read_truncation(truncation: float, *, mend: bool) -> float:
         raise CgnInputError("truncation", f"{truncation} is outside (0, 1]; 1 is the full variety")
     if not mend:
         return truncation
-    # A hair off the rows: at a row, rounding decides which cell the package takes the truncation to be in.
-    hair = 1e-9
+    # A small distance from the rows: at a row, rounding decides which two rows the package takes.
+    margin = 1e-9
     position = truncation * (N_STATS - 1)
-    row = min(math.floor(position + hair), N_STATS - 2)
-    mirrored = min(max(1 - (position - row), hair), 1 - hair)
+    row = min(math.floor(position + margin), N_STATS - 2)
+    mirrored = min(max(1 - (position - row), margin), 1 - margin)
     return (row + mirrored) / (N_STATS - 1)
 
 
 @torch.no_grad()
 def calibrate(biggan: BigGAN, seed: int, rows: int | None = None) -> None:
-    """Makes fresh random weights meaningful, in place: pictures with contrast that differ by noise and label.
+    """Changes fresh random weights in place, so that images have contrast and differ by noise and label.
 
-    The class embedding gets the size of the noise, attention takes part, spectral norm's power iterations
-    are converged, and the batch-norm statistics are those of the network's own activations at every
+    The class embedding gets the scale of the noise, attention is switched on, and spectral norm's power
+    iterations converge. The batch-norm statistics become those of the network's own activations at every
     truncation.
 
-    Activations are measured, layer by layer, at three truncations. Between these, statistics are linear in
-    the square of the truncation: exactly so in the first layer, whose input is linear in the noise and so has
-    a variance of that form.
+    Activations are measured layer by layer at three truncations. Between these, statistics are interpolated
+    linearly in the square of the truncation. This is exact in the first layer, whose input is linear in the
+    noise.
 
     Args:
-        biggan: any sizes, on any device.
-        seed: of the noise, the labels and the embedding.
-        rows: random pictures that the statistics are taken from. A few underestimate how much pictures
-            differ, the more so the deeper the layer. By default as many as have 2^17 pixels, at least 8.
+        biggan: a BigGAN of any sizes, on any device.
+        seed: seed of the noise, the labels and the embedding.
+        rows: number of random images for the statistics. Few images underestimate the variance, most in deep
+            layers. None: as many as have 2^17 pixels, at least 8.
     """
     rows = rows or max(8, 2**17 // biggan.sizes.resolution**2)
     generator = torch.Generator().manual_seed(seed)
@@ -245,7 +246,7 @@ def calibrate(biggan: BigGAN, seed: int, rows: int | None = None) -> None:
 
 
 class _Measure:
-    """Pre-forward hook: a batch norm's statistics at one row become those of the input it is about to get."""
+    """Pre-forward hook: sets a batch norm's statistics of one row to those of its input."""
 
     def __init__(self, row: int) -> None:
         self.row = row
@@ -257,14 +258,14 @@ class _Measure:
 
 
 def _fill(table: torch.Tensor) -> None:
-    """The rows between those measured, linear in the square of their truncation."""
+    """Fills the rows between the measured ones, linearly in the square of the truncation."""
     for low, high in pairwise(MEASURED):
         for row in range(low + 1, high):
             table[row] = torch.lerp(table[low], table[high], (row**2 - low**2) / (high**2 - low**2))
 
 
 def _converge(weight: torch.Tensor, u: torch.Tensor, v: torch.Tensor, steps: int = 100) -> None:
-    """Power iteration in place: u and v towards the first singular vectors of the weight."""
+    """Moves u and v in place towards the first singular vectors of the weight, by power iteration."""
     for _ in range(steps):
         v.copy_(F.normalize(weight.mT @ u, dim=0))
         u.copy_(F.normalize(weight @ v, dim=0))

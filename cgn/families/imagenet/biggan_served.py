@@ -1,10 +1,10 @@
-"""BigGAN-deep as it is served: the function of `biggan.BigGAN` in inference, cut to what reaches the picture.
+"""The served form of BigGAN-deep: the same function as `biggan.BigGAN` in eval mode, faster.
 
-What is constant is folded once, spectral norm above all. What depends on the row or on the truncation, batch
-norm with its conditional scale and offset, becomes one multiply-add per channel, so nothing is kept for each
-truncation. Maps are held with channels last: a 1x1 convolution is then a matrix product, and channels are
-dropped and pixels doubled on the skip path without copies.
-Shape suffixes: N rows, L latent, C channels (of y: classes), HW pixels, O and I a weight's output and input.
+Constants are folded once, above all spectral norm. Batch norm with its conditional scale and offset depends
+on the row and the truncation; it becomes one multiply-add per channel, so nothing is stored per truncation.
+Maps have channels last: a 1x1 convolution is then a matrix product, and the skip path drops channels and
+doubles pixels without copies. Shape suffixes: N rows, L latent, C channels (of y: classes), HW pixels, O and
+I a weight's output and input.
 """
 
 import math
@@ -21,36 +21,36 @@ from cgn.families.imagenet.biggan import EPS, N_STATS, BigGANSizes, Layer
 from cgn.kernels.packed import PackedConvolution
 from cgn.kernels.winograd import Winograd, winograd_pays
 
-# On a CPU the last, widest maps are finished this many pixels at a time, so that they stay in its cache.
+# On a CPU the last, widest maps are computed in strips of this many pixels, which fit its cache.
 STRIP_PIXELS = 4096
 
-# Where `_Subpixel` pays: on maps of this many pixels a side or more. Below, its larger weights cost more.
+# `_Subpixel` is faster on maps of this many pixels a side or more; on smaller ones its weights cost more.
 SUBPIXEL_FROM = 16
 
-# Where `PackedConvolution` pays: with so many weights.
+# `PackedConvolution` is faster from this number of weights on.
 PACKED_FROM = 1 << 20
 
 Affine = tuple[torch.Tensor, torch.Tensor]  # scale and offset, (N, 1, 1, C) float32
-Statistics = tuple[torch.Tensor, torch.Tensor]  # means and variances, (C,), of all norms in a row
+Statistics = tuple[torch.Tensor, torch.Tensor]  # means and variances, (C,), of all norms side by side
 
 
 class ServedBigGAN(nn.Module):
     """(u, y) -> colours in [-1, 1], three channels, for inference only.
 
-    On a CPU rows run one by one. That is faster than as a batch, and it makes a row's pixels the same to the
-    bit whatever the others are.
+    On a CPU rows run one by one. This is faster than a batch, and a row's pixels do not depend on other rows.
 
     Args:
-        sizes: those of the trained form.
-        weights: its state dict. Read only; none of it is kept.
-        dtype: of weights and maps. float32 gives the trained form's pictures up to rounding; bfloat16 takes
-            half of the memory, and is faster where the CPU has AVX512-BF16 or AMX. Sums are float32 in both.
-        device: where it is to run, for good: a CPU and a GPU want different convolutions.
+        sizes: sizes of the trained form.
+        weights: state dict of the trained form. It is not modified, and nothing of it stays referenced.
+        dtype: type of weights and maps. float32 gives the trained form's images up to rounding. bfloat16
+            takes half the memory, and is faster on a CPU with AVX512-BF16 or AMX. Sums are float32 in both.
+        device: device to run on. The network cannot move to another one, because CPU and GPU use different
+            convolutions.
         mend_truncation: as in the trained form.
-        rows_at_once: rows in one pass, at least 1; by default 1 on a CPU, all of them elsewhere.
+        rows_at_once: rows of a forward pass, at least 1; None: 1 on a CPU, all rows elsewhere.
 
     Raises:
-        CgnInputError: another dtype, or weights that are not of these sizes.
+        CgnInputError: another dtype, or weights of other sizes.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ServedBigGAN(nn.Module):
         norms: list[_Norm] = []
         size = biggan.SMALLEST_MAP
         for i, (doubles, before, after) in enumerate(sizes.layers):
-            name = f"generator.layers.{i + (i >= sizes.attention)}"  # attention is numbered among the blocks
+            name = f"generator.layers.{i + (i >= sizes.attention)}"  # attention counts as a block
             blocks.append(_Block(read, name, (doubles, before * ch, after * ch), size, dtype))
             for k, width in enumerate((before * ch, *[blocks[-1].inner] * 3)):
                 norms.append(_conditional_norm(read, name, k, width, 2 * z))
@@ -94,7 +94,7 @@ class ServedBigGAN(nn.Module):
         self.attention = _Attention(read, f"generator.layers.{sizes.attention}", width, dtype)
         norms.append(_last_norm(read, ch, 2 * z))
 
-        # All norms in one: their scales beside each other, then their offsets.
+        # All norms side by side: first their scales, then their offsets.
         self.widths = [norm.means.shape[1] for norm in norms]
         scale, offset, base_scale, base_offset, means, variances = zip(*norms, strict=True)
         self.gains_IO = nn.Buffer(_input_major(torch.cat(scale + offset), dtype))
@@ -102,19 +102,19 @@ class ServedBigGAN(nn.Module):
         self.means = nn.Buffer(torch.cat(means, dim=1))
         self.variances = nn.Buffer(torch.cat(variances, dim=1))
 
-        # A ch-channel convolution of which three channels are used: row 3 * (3 * down + right) + colour.
+        # Three channels of a convolution with ch channels, as rows: 3 * (3 * down + right) + colour.
         rgb_OIHW = read.folded("generator.conv_to_rgb", ch, ch, 3, 3)[:3]
         self.taps_OI = nn.Buffer(rgb_OIHW.permute(2, 3, 0, 1).reshape(27, ch).to(dtype))
         self.rgb_bias = nn.Buffer(read.tensor("generator.conv_to_rgb.bias", ch)[:3].clone())
 
     @torch.no_grad()
     def forward(self, u_NL: torch.Tensor, y_NC: torch.Tensor, truncation: float) -> torch.Tensor:
-        """Pictures, float32 (N, 3, R, R) in [-1, 1].
+        """Returns images, float32 (N, 3, R, R) in [-1, 1].
 
         Args:
-            u_NL: noise, standard normal values cut off at 2 and multiplied by the truncation.
+            u_NL: noise, normal within [-2, 2] and multiplied by the truncation.
             y_NC: weights over the classes, one-hot or a mixture.
-            truncation: in (0, 1]; which batch-norm statistics to use. Any, and another one in each call.
+            truncation: in (0, 1]; selects the batch-norm statistics. It may differ in each call.
 
         Raises:
             CgnInputError: a truncation outside (0, 1].
@@ -125,7 +125,7 @@ class ServedBigGAN(nn.Module):
         return torch.cat([self._draw(u, y, statistics) for u, y in passes])
 
     def _statistics(self, truncation: float) -> Statistics:
-        """Means and variances of all norms at a truncation, with the package's arithmetic."""
+        """Returns the means and variances of all norms at a truncation, computed as in the package."""
         at = biggan.read_truncation(truncation, mend=self.mend_truncation)
         share, whole = math.modf(at / (1 / (N_STATS - 1)))
         row = int(whole)
@@ -136,7 +136,7 @@ class ServedBigGAN(nn.Module):
 
     def _draw(self, u_NL: torch.Tensor, y_NC: torch.Tensor, statistics: Statistics) -> torch.Tensor:
         mean_C, var_C = statistics
-        # A copy, because sums may be ordered by where in memory a row begins.
+        # A copy, because the order of summation may depend on the memory address of a row.
         embedded_NL = F.linear(y_NC.clone(), self.embedding_LC)
         condition_NL = torch.cat([u_NL, embedded_NL], dim=1).to(self.dtype)
         gains_NC = (condition_NL @ self.gains_IO).float() + self.gains_base
@@ -158,10 +158,10 @@ class ServedBigGAN(nn.Module):
         return self._finish(block, h_NHWC, x_NHWC, affines[-1])
 
     def _finish(self, last: "_Block", h: torch.Tensor, x_NHWC: torch.Tensor, affine: Affine) -> torch.Tensor:
-        """The last block's widening, the last norm and the convolution to colours, strip by strip.
+        """Computes the last block's widening, the last norm and the convolution to colours, strip by strip.
 
-        Each pixel's product with the 27 taps lands in the 9 pixels around it. So a strip needs none of its
-        neighbours, and the map of the full width never exists as a whole.
+        The products of each pixel with the 27 taps are added to the 9 pixels around it. So a strip does not
+        need its neighbours, and the widest map never exists as a whole.
         """
         n, r = h.shape[:2]
         step = max(2, self.strip_pixels // r)
@@ -184,7 +184,7 @@ class _Block(nn.Module):
     """Norm, ReLU and convolution, four times: 1x1, 3x3 (after doubling, if any), 3x3, 1x1, beside a skip."""
 
     def __init__(self, read: "_Reader", name: str, layer: Layer, size: int, dtype: torch.dtype) -> None:
-        """A block whose ``layer`` counts single channels and whose input has ``size`` pixels a side."""
+        """layer: its widths in channels. size: pixels a side of the input."""
         super().__init__()
         doubles, before, after = layer
         self.doubles = doubles
@@ -206,14 +206,14 @@ class _Block(nn.Module):
         self.expand_bias = nn.Buffer(read.tensor(f"{name}.conv_3.bias", after).to(dtype))
 
     def forward(self, x_NHWC: torch.Tensor, affines: list[Affine]) -> torch.Tensor:
-        """All but the last convolution. The biases of the others are in the norms that follow them."""
+        """Returns the output of all but the last convolution. Biases are folded into the norms after them."""
         h_NHWC = F.linear(_norm_relu(x_NHWC, affines[0]), self.squeeze_OI)
         h_NHWC = self.near(_norm_relu(h_NHWC, affines[1], out=h_NHWC))
         h_NHWC = self.far(_norm_relu(h_NHWC, affines[2], out=h_NHWC))
         return _norm_relu(h_NHWC, affines[3], out=h_NHWC)
 
     def widen(self, h_NHWC: torch.Tensor, x_NHWC: torch.Tensor) -> torch.Tensor:
-        """The last convolution plus the skip: the first channels of the block's input, doubled if need be."""
+        """Returns the last convolution plus the skip: the input's first channels, doubled if necessary."""
         y_NHWC = F.linear(h_NHWC, self.expand_OI, self.expand_bias)
         n, h, w, c = y_NHWC.shape
         if not self.doubles:
@@ -223,28 +223,28 @@ class _Block(nn.Module):
 
 
 def _norm_relu(x_NHWC: torch.Tensor, affine: Affine, out: torch.Tensor | None = None) -> torch.Tensor:
-    """ReLU of scale * x + offset, in x's type; may use the memory of ``out``."""
+    """Returns ReLU(scale * x + offset) in x's type; may write to ``out``."""
     scale, offset = affine
     if x_NHWC.dtype == torch.float32:
         return torch.addcmul(offset, x_NHWC, scale, out=out).relu_()
-    # Scale and offset stay float32: rounded, they would move whole channels.
+    # Scale and offset stay float32: their rounding would shift whole channels.
     if len(x_NHWC) > 1:
         return (x_NHWC * scale).add_(offset).relu_().to(x_NHWC.dtype)
-    # The one operation that takes a bfloat16 map and float32 factors in a single pass.
+    # The only operation that combines a bfloat16 map with float32 factors in one pass.
     zero = torch.zeros_like(scale).flatten()
     y_PC = F.batch_norm(x_NHWC.flatten(0, 2), zero, zero + 1, scale.flatten(), offset.flatten(), eps=0.0)
-    # ReLU, several times as fast: floats have their sign where int16 has it.
+    # A ReLU that is several times as fast: the sign bit is the same in int16.
     y_PC.view(torch.int16).clamp_(min=0)
     return y_PC.view(x_NHWC.shape)
 
 
 def _input_major(weight_OI: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """(I, O) in memory: what a single row is multiplied with in a fraction of the time on a CPU."""
+    """Returns (I, O) in memory, with which a CPU multiplies a single row several times as fast."""
     return weight_OI.T.to(dtype).contiguous()
 
 
 def _convolution(weight_OIHW: torch.Tensor, size: int, dtype: torch.dtype) -> nn.Module:
-    """3x3, padded by 1, without bias, of maps of ``size`` pixels a side, in its fastest form."""
+    """Returns a 3x3 convolution, padded by 1, without bias, in its fastest form for maps of that size."""
     weight_OIHW = weight_OIHW.to(dtype)
     if winograd_pays(weight_OIHW, size):
         return Winograd(weight_OIHW)
@@ -254,14 +254,14 @@ def _convolution(weight_OIHW: torch.Tensor, size: int, dtype: torch.dtype) -> nn
 
 
 class _Packed(PackedConvolution):
-    """Of maps with channels last."""
+    """A packed convolution of maps with channels last."""
 
     def forward(self, x_NHWC: torch.Tensor) -> torch.Tensor:
         return super().forward(x_NHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 class _Convolution(nn.Module):
-    """Padded by 1, without bias, of maps with channels last."""
+    """A 3x3 convolution, padded by 1, without bias, of maps with channels last."""
 
     def __init__(self, weight_OIHW: torch.Tensor) -> None:
         super().__init__()
@@ -272,7 +272,7 @@ class _Convolution(nn.Module):
 
 
 class _Doubling(nn.Module):
-    """Every pixel four times."""
+    """Nearest-neighbour doubling."""
 
     def forward(self, x_NHWC: torch.Tensor) -> torch.Tensor:
         return F.interpolate(x_NHWC.permute(0, 3, 1, 2), scale_factor=2).permute(0, 2, 3, 1)
@@ -281,8 +281,8 @@ class _Doubling(nn.Module):
 class _Subpixel(nn.Module):
     """Nearest-neighbour doubling and a 3x3 convolution in one: a 2x2 convolution at the low resolution.
 
-    Of the three doubled pixels that a 3x3 kernel covers in a direction, two are one pixel, so their weights
-    add up: to a 2x2 kernel for each of the four places that a pixel turns into.
+    A 3x3 kernel covers three doubled pixels in each direction, and two of them are copies of one pixel. So
+    their weights add up to a 2x2 kernel for each of the four places that a pixel becomes.
     """
 
     def __init__(self, weight_OIHW: torch.Tensor, dtype: torch.dtype) -> None:
@@ -302,7 +302,7 @@ class _Subpixel(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Self-attention (Zhang et al., ICML 2019): every pixel looks at the map, pooled to half its size."""
+    """Self-attention (Zhang et al., ICML 2019): every pixel attends to the map, pooled to half its size."""
 
     def __init__(self, read: "_Reader", name: str, width: int, dtype: torch.dtype) -> None:
         super().__init__()
@@ -313,18 +313,18 @@ class _Attention(nn.Module):
         self.output_OI = nn.Buffer((output.flatten(1) * read.tensor(f"{name}.gamma", 1)).to(dtype))
 
     def forward(self, x_NHWC: torch.Tensor) -> torch.Tensor:
-        """In place: x plus what attention adds to it. P are pixels, Q pooled ones."""
+        """Adds attention to x in place. P: pixels, Q: pooled pixels."""
         theta, phi, g = self.widths.values()
         all_NHWC = F.linear(x_NHWC, self.inputs_OI)
         theta_NPC = all_NHWC[..., :theta].flatten(1, 2)
         pooled_NCHW = F.max_pool2d(all_NHWC[..., theta:].permute(0, 3, 1, 2), 2)
         phi_NCQ, g_NCQ = pooled_NCHW.flatten(2).split([phi, g], dim=1)
-        looks_NPQ = torch.softmax(theta_NPC @ phi_NCQ, dim=2)
-        return x_NHWC.add_(F.linear(looks_NPQ @ g_NCQ.mT, self.output_OI).view(x_NHWC.shape))
+        weights_NPQ = torch.softmax(theta_NPC @ phi_NCQ, dim=2)
+        return x_NHWC.add_(F.linear(weights_NPQ @ g_NCQ.mT, self.output_OI).view(x_NHWC.shape))
 
 
 class _Norm(NamedTuple):
-    """(base_scale + scale @ condition) * (x - mean) / sqrt(variance + EPS) + the offset, made likewise."""
+    """(base_scale + scale @ c) * (x - mean) / sqrt(variance + EPS) + base_offset + offset @ c for a condition c."""
 
     scale: torch.Tensor  # (C, 2 L)
     offset: torch.Tensor  # (C, 2 L)
@@ -335,7 +335,7 @@ class _Norm(NamedTuple):
 
 
 def _conditional_norm(read: "_Reader", block: str, k: int, width: int, condition: int) -> _Norm:
-    """A block's norm k, which takes up the bias of convolution k - 1."""
+    """Returns a block's norm k, with the bias of convolution k - 1 folded in."""
     name = f"{block}.bn_{k}"
     means = read.tensor(f"{name}.running_means", N_STATS, width)
     if k:
@@ -346,7 +346,7 @@ def _conditional_norm(read: "_Reader", block: str, k: int, width: int, condition
 
 
 def _last_norm(read: "_Reader", width: int, condition: int) -> _Norm:
-    """The one whose scale and offset depend on no condition."""
+    """Returns the last norm, whose scale and offset do not depend on the condition."""
     scale, offset = (read.tensor(f"generator.bn.{part}", width) for part in ("weight", "bias"))
     means, variances = (read.tensor(f"generator.bn.running_{s}", N_STATS, width) for s in ("means", "vars"))
     none = means.new_zeros(width, condition)
@@ -354,24 +354,27 @@ def _last_norm(read: "_Reader", width: int, condition: int) -> _Norm:
 
 
 class _Reader:
-    """Takes tensors from a trained BigGAN's state dict to the device, and checks that they are there."""
+    """Reads tensors from a trained BigGAN's state dict to a device, and checks their shapes."""
 
     def __init__(self, weights: Mapping[str, torch.Tensor], device: torch.device | str) -> None:
         self.weights = weights
         self.device = device
 
     def tensor(self, name: str, *shape: int) -> torch.Tensor:
-        found = self.weights.get(name)
-        if found is None:
+        tensor = self.weights.get(name)
+        if tensor is None:
             raise CgnInputError("weights", f"{name} is missing; give a whole BigGAN of these sizes")
-        if found.shape != shape:
-            got, want = ("x".join(map(str, s)) for s in (found.shape, shape))
-            raise CgnInputError("weights", f"{name} is {got}, not {want}; give the sizes of these weights")
-        # A copy, because sums may be ordered by where in memory a tensor begins, which in a file is anywhere.
-        return found.detach().to(self.device, torch.float32, copy=True)
+        if tensor.shape != shape:
+            actual, expected = ("x".join(map(str, s)) for s in (tensor.shape, shape))
+            raise CgnInputError(
+                "weights", f"{name} is {actual}, not {expected}; give the sizes of these weights"
+            )
+        # A copy, because the order of summation may depend on a tensor's address, which is arbitrary in a
+        # file.
+        return tensor.detach().to(self.device, torch.float32, copy=True)
 
     def folded(self, name: str, *shape: int) -> torch.Tensor:
-        """A weight over its spectral norm, as the power iteration last estimated it."""
+        """Returns a weight divided by its spectral norm, as last estimated by the power iteration."""
         weight = self.tensor(f"{name}.weight_orig", *shape)
         u = self.tensor(f"{name}.weight_u", shape[0])
         v = self.tensor(f"{name}.weight_v", math.prod(shape[1:]))

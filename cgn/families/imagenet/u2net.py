@@ -1,16 +1,16 @@
-"""U²-Net, which finds the object of a picture: the mask network of the ImageNet CGN.
+"""U²-Net, which finds the object in an image: the mask network of the ImageNet CGN.
 
 Qin et al., *U²-Net: Going Deeper with Nested U-Structure for Salient Object Detection*, Pattern Recognition
 106 (2020), section 3. Parameters have the names of the authors' release (xuebinqin/U-2-Net), so that its
 files fit: u2net.pth (``FULL``) and u2netp.pth (``SMALL``).
 
-The network is used in two ways, which differ in what it is fed and how it scales its maps up:
+The network is used in two ways, with different inputs and different upscaling of maps:
 
 - as its authors do, on photographs: ``find_object`` scales and normalises, ``align_corners`` is False;
-- as the CGN's authors do (paper section 3.2): on pictures of a generator, in [-1, 1] as tanh leaves them and
-  without any normalisation, ``align_corners`` True, and the probability as it is.
+- as the CGN's authors do (paper section 3.2): on a generator's images in [-1, 1], without normalisation, with
+  ``align_corners`` True.
 
-Shape suffixes: N pictures, C channels, HW pixels; 3, 6, 7 channels.
+Shape suffixes: N images, C channels, HW pixels; 3, 6, 7 channels.
 """
 
 import copy
@@ -40,10 +40,10 @@ PRESETS: Mapping[Literal["full", "small"], Channels] = {"full": FULL, "small": S
 
 DEPTH = 6
 _UPWARDS = range(DEPTH - 1, 0, -1)
-_HEIGHTS = (7, 6, 5, 4, 4, 4)  # of the U-blocks at each depth
-_DILATED_FROM = 5  # this depth on, U-blocks are dilated
+_HEIGHTS = (7, 6, 5, 4, 4, 4)  # levels of the U-blocks at each depth
+_DILATED_FROM = 5  # from this depth on, U-blocks are dilated
 
-PHOTOGRAPH_SIDE = 320  # pixels; what U²-Net's authors trained and test at
+PHOTOGRAPH_SIDE = 320  # pixels; U²-Net's authors train and test with this size
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -63,8 +63,8 @@ class Layer(nn.Module):
 class ResidualUBlock(nn.Module):
     """RSU (section 3.1): a U-Net of ``height`` levels within one block, added to the block's first layer.
 
-    A level halves the map, and the lowest one looks further by dilation instead. Where a map is too small to
-    be halved again, every level does so (RSU-4F): each doubles the dilation of the one above.
+    Each level halves the map, except that the lowest level dilates its convolution instead. If the map is too
+    small to be halved (RSU-4F), every level doubles the dilation of the level above.
     """
 
     def __init__(
@@ -100,15 +100,15 @@ class ResidualUBlock(nn.Module):
 
 
 class U2Net(nn.Module):
-    """A U-Net whose stages are U-Nets (section 3.2): picture -> where its object is.
+    """A U-Net whose stages are U-Nets (section 3.2): image -> probability of object.
 
     Args:
         channels: (inner, outer) of the eleven stages; ``FULL`` (44.0 million parameters), ``SMALL`` (1.1
-            million), or as narrow as wanted, such as ``[(4, 16)] * 11``.
-        align_corners: how maps are scaled up. False is the original, True the CGN authors' copy.
+            million), or any other widths, such as ``[(4, 16)] * 11``.
+        align_corners: how maps are scaled up. False: the original; True: the CGN authors' copy.
 
-    Pictures may be of any height and width from 32 pixels on. At 32 the deepest map is a single pixel, so
-    batch norm can only be trained on two pictures or more at once.
+    Images may have any height and width from 32 pixels on. At 32 the deepest map is a single pixel, so batch
+    norm needs at least two images per step.
 
     Raises:
         CgnInputError: ``channels`` are not eleven pairs of positive numbers.
@@ -141,17 +141,17 @@ class U2Net(nn.Module):
         self.outconv = nn.Conv2d(DEPTH, 1, 1)
 
     def forward(self, x_N3HW: torch.Tensor) -> torch.Tensor:
-        """Probability that a pixel is object, (N, 1, H, W) in [0, 1]: the sigmoid of the fused map."""
+        """Returns the probability of object, (N, 1, H, W) in [0, 1]: the sigmoid of the fused map."""
         return torch.sigmoid(self.outconv(self._sides(x_N3HW)))
 
     def logits(self, x_N3HW: torch.Tensor) -> torch.Tensor:
-        """The maps that training supervises, (N, 7, H, W): the fused one, then the side outputs 1 to 6."""
+        """Returns the supervised maps, (N, 7, H, W): the fused map, then the side outputs 1 to 6."""
         sides_N6HW = self._sides(x_N3HW)
         return torch.cat([self.outconv(sides_N6HW), sides_N6HW], dim=1)
 
     def _sides(self, x: torch.Tensor) -> torch.Tensor:
-        """One map of every depth, logits scaled to the picture's size, (N, 6, H, W)."""
-        picture = x
+        """Returns one map of every depth, logits scaled to the image's size, (N, 6, H, W)."""
+        image = x
         skips: list[torch.Tensor] = []
         for depth in range(1, DEPTH + 1):
             x = getattr(self, f"stage{depth}")(_halved(x) if depth > 1 else x)
@@ -163,7 +163,7 @@ class U2Net(nn.Module):
             x = torch.cat([_scaled(x, skip, self.align_corners), skip], dim=1)
             x = getattr(self, f"stage{depth}d")(x)
             sides.insert(0, getattr(self, f"side{depth}")(x))
-        return torch.cat([_scaled(side, picture, self.align_corners) for side in sides], dim=1)
+        return torch.cat([_scaled(side, image, self.align_corners) for side in sides], dim=1)
 
 
 def _halved(x: torch.Tensor) -> torch.Tensor:
@@ -171,7 +171,7 @@ def _halved(x: torch.Tensor) -> torch.Tensor:
 
 
 def _scaled(x: torch.Tensor, like: torch.Tensor, align_corners: bool) -> torch.Tensor:
-    """``x`` at the height and width of ``like``, bilinear."""
+    """Returns ``x`` scaled to the height and width of ``like``, bilinear."""
     size = like.shape[-2:]
     if x.shape[-2:] == size:
         return x
@@ -179,10 +179,10 @@ def _scaled(x: torch.Tensor, like: torch.Tensor, align_corners: bool) -> torch.T
 
 
 def saliency_loss(logits_N7HW: torch.Tensor, mask_N1HW: torch.Tensor) -> torch.Tensor:
-    """What U²-Net is trained by: each map's binary cross-entropy, a mean over pixels, summed over the maps.
+    """Returns U²-Net's training loss: binary cross-entropy, averaged over pixels and summed over the maps.
 
-    Qin et al. 2020, equations 1 and 2, whose weights are all 1; as in their code, a mean over the pixels
-    stands for equation 2's sum.
+    Qin et al. 2020, equations 1 and 2, with all weights 1. As in their code, the mean over the pixels
+    replaces the sum of equation 2.
 
     Args:
         logits_N7HW: from ``U2Net.logits``.
@@ -194,15 +194,14 @@ def saliency_loss(logits_N7HW: torch.Tensor, mask_N1HW: torch.Tensor) -> torch.T
 
 
 def folded(net: U2Net) -> U2Net:
-    """The served form: the same function of a picture as ``net`` in eval mode, sooner.
+    """Returns the folded form: the same function as ``net`` in eval mode, faster.
 
-    Batch norms become part of the convolutions before them, and weights lie channels last, which the
-    CPU's and the GPU's kernels take in without a copy. Sums are rounded in another order: in float32 the
-    served form is as far from the exact probability as ``net`` itself is, with U²-Net's own weights at most
-    1e-4 and 1e-6 on average, most where an object ends.
+    Batch norms are folded into the convolutions before them. Weights have channels last, which the kernels of
+    CPU and GPU read without a copy. Rounding differs: in float32 the folded form is as close to the exact
+    probability as ``net``. With U²-Net's own weights the error is at most 1e-4, and 1e-6 on average.
 
-    Parameters are frozen; gradients still reach the picture, so a mechanism can be trained through it.
-    ``net`` stays as it is.
+    Parameters are frozen. Gradients still reach the image, so a mechanism can be trained through the network.
+    ``net`` is not modified.
     """
     served = copy.deepcopy(net).eval().requires_grad_(False)
     for layer in served.modules():
@@ -214,18 +213,18 @@ def folded(net: U2Net) -> U2Net:
 
 @torch.inference_mode()
 def find_object(net: U2Net, pixels_HWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Where the object of a photograph is, as U²-Net's authors find it.
+    """Returns where the object of a photograph is, as U²-Net's authors find it.
 
-    Scaled to 320 x 320, divided by the largest value, normalised by ImageNet's mean and deviation; the map
-    is stretched to [0, 1] and scaled back. (Their code, data_loader.py and u2net_test.py. Scaling down
-    averages here by a triangle, there by a Gaussian.)
+    The image is scaled to 320 x 320, divided by its largest value, and normalised by ImageNet's mean and
+    deviation. The map is stretched to [0, 1] and scaled back. This follows data_loader.py and u2net_test.py
+    of the authors, except that downscaling uses a triangle filter instead of a Gaussian.
 
     Args:
         net: in eval mode, with ``align_corners`` False, as ``load_u2net`` returns it; or its folded form.
         pixels_HWC: uint8 (H, W, 3), RGB.
 
     Returns:
-        float32 (H, W) in [0, 1], 1 is object; all 0 where the network sees no difference between pixels.
+        float32 (H, W) in [0, 1], 1 is object; all 0 if the network's map is constant.
 
     Raises:
         CgnInputError: pixels of another shape or type.
@@ -247,7 +246,7 @@ def find_object(net: U2Net, pixels_HWC: NDArray[np.uint8]) -> NDArray[np.float32
         .to(torch.float32)
     )
     x = _resized(x, (PHOTOGRAPH_SIDE, PHOTOGRAPH_SIDE))
-    x = x / x.max().clamp(min=1)  # a black picture stays black
+    x = x / x.max().clamp(min=1)  # a black image stays black
     mean, std = (x.new_tensor(values).view(1, 3, 1, 1) for values in (_IMAGENET_MEAN, _IMAGENET_STD))
     m = net(((x - mean) / std).to(weight.dtype)).to(torch.float32)
     m = (m - m.min()) / (m.max() - m.min()).clamp(min=torch.finfo(m.dtype).tiny)
@@ -259,16 +258,16 @@ def _resized(x_NCHW: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
 
 
 def load_u2net(path: Path, channels: Channels | None = None, *, align_corners: bool = False) -> U2Net:
-    """A U²-Net from a file of weights, in eval mode on the CPU. Nothing in the file is executed.
+    """Returns a U²-Net from a file of weights, in eval mode on the CPU. Nothing in the file is executed.
 
     Args:
         path: ``.safetensors``, or ``.pth`` as the authors publish.
-        channels: of the network; by default full or small, whichever the tensors fit better.
+        channels: channels of the network; None: FULL or SMALL, whichever fits the tensors better.
         align_corners: see U2Net.
 
     Raises:
-        CgnInputError: no such file, a truncated or damaged one, or one that has not exactly the network's
-            tensors; the message names those that are missing, unknown, of a wrong shape or not finite.
+        CgnInputError: a missing, truncated or damaged file, or other tensors than the network's. The message
+            names tensors that are missing, unknown, of a wrong shape or not finite.
     """
     return build_u2net(read_state_dict(path), path, channels, align_corners=align_corners)
 
@@ -280,18 +279,18 @@ def build_u2net(
     *,
     align_corners: bool = False,
 ) -> U2Net:
-    """A U²-Net of named tensors, which become its own if they are float32; see load_u2net.
+    """Returns a U²-Net with the given tensors, not copied if they are float32; see load_u2net.
 
     Args:
         tensors: with or without the prefix ``module.`` and the counters ``num_batches_tracked``.
-        source: where they come from, for messages.
+        source: origin of the tensors, for messages.
     """
     tensors = without_prefix(tensors)
     candidates = list(PRESETS.values()) if channels is None else [channels]
-    with torch.device("meta"):  # neither memory nor random numbers are spent on weights to be replaced
+    with torch.device("meta"):  # spends neither memory nor random numbers on weights that are replaced
         networks = [U2Net(candidate, align_corners=align_corners) for candidate in candidates]
     net = max(networks, key=lambda net: sum(fits(tensors, *entry) for entry in net.state_dict().items()))
-    kind = "full or small U²-Net" if channels is None else "U²-Net with the channels asked for"
+    kind = "full or small U²-Net" if channels is None else "U²-Net with the requested channels"
     state = fitted(tensors, net.state_dict(), source, f"give the weights of a {kind}")
     net.load_state_dict(state, assign=True)
     return net.eval()

@@ -149,7 +149,7 @@ def test_digits_have_neither_truncation_nor_a_reference(client: Client) -> None:
         client.generate("digits", [composite(texture=Factor(0, 1, truncation=0.5))], ["foreground"])
     with pytest.raises(CgnError, match="OUTPUT_REFERENCE is not in family mnist"):
         client.generate("digits", [composite(0, 0, 0)], ["reference"])
-    with pytest.raises(CgnError, match="the classes of this model have none"):
+    with pytest.raises(CgnError, match="this model's classes have no ids"):
         client.generate("digits", [composite(texture="n01518878")], ["foreground"])
 
 
