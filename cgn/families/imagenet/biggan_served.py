@@ -324,7 +324,10 @@ class _Attention(nn.Module):
 
 
 class _Norm(NamedTuple):
-    """(base_scale + scale @ c) * (x - mean) / sqrt(variance + EPS) + base_offset + offset @ c for a condition c."""
+    """A conditional batch norm with EPS: (base_scale + scale @ c) * x^ + base_offset + offset @ c.
+
+    x^ is the normalised input, c the condition.
+    """
 
     scale: torch.Tensor  # (C, 2 L)
     offset: torch.Tensor  # (C, 2 L)
