@@ -22,7 +22,7 @@ from cgn.device import resolve_device
 from cgn.families.imagenet.u2net import DEPTH, U2Net, saliency_loss
 from cgn.images.pixels import to_uint8
 from cgn.images.sheets import SheetRow, draw_sheet
-from cgn.metrics.masks import mask_iou
+from cgn.metrics.masks import mask_iou, mu_mask
 from trainer.gan.game import set_rate
 from trainer.imagenet.start_config import TrainSaliencyConfig
 from trainer.mnist.stage import rate_left
@@ -96,8 +96,8 @@ def train_saliency(config: TrainSaliencyConfig, context: RunContext) -> Publishe
         loss.backward()
         adam.step()
 
-        mu_mask = float(logits_N7HW[:, 0].detach().sigmoid().mean())
-        loop.report({"saliency": float(loss.detach())}, mu_mask)
+        m_NHW = logits_N7HW[:, 0].detach().sigmoid()
+        loop.report({"saliency": float(loss.detach())}, float(mu_mask(m_NHW)))
         if loop.every(config.sample_every):
             reporter.write("sample_sheet", _draw_samples, run_dir, net, held_out, loop.done)
             iou = _iou(net, held_out["objects"])["mean"]
