@@ -83,7 +83,7 @@ def test_interpolation_leads_from_one_seed_s_noise_to_another_s() -> None:
     assert np.linalg.norm(equal_lengths) > np.linalg.norm(at(0.5))
 
 
-def test_noise_that_goes_nowhere_stays() -> None:
+def test_interpolation_to_the_same_seed_changes_nothing() -> None:
     same = noise_of([Factor(0, 5, interpolation=NoiseInterpolation(5, 0.3, "spherical")), Factor(0, 5)], 32)
     np.testing.assert_allclose(same[0], same[1], atol=1e-6)
 

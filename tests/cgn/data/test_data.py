@@ -236,23 +236,23 @@ def test_splits_are_those_of_the_paper(
         "test": digits.test_labels if variant == "colored_mnist" else digits.train_labels[50_000:],
     }
     for split in SPLITS:
-        made = make_variant(variant, split)
-        assert (made.labels.numpy() == expected[split]).all()
-        assert made.provenance["digits"] == "CGN_DATA_DIR" and made.provenance["notes"] == []
+        built = make_variant(variant, split)
+        assert (built.labels.numpy() == expected[split]).all()
+        assert built.provenance["digits"] == "CGN_DATA_DIR" and built.provenance["notes"] == []
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_split_of_the_bundled_digits(download_dir: Path, variant: str) -> None:
     for split, count in (("train", 7200), ("validation", 800), ("test", 2000)):
-        made = make_variant(variant, split)
-        assert made.images.shape == (count, 3, 32, 32) and made.images.dtype == torch.float32
-        assert made.masks.shape == (count, 32, 32) and made.masks.dtype == torch.bool
-        for labels in (made.labels, made.object_labels, made.background_labels):
+        built = make_variant(variant, split)
+        assert built.images.shape == (count, 3, 32, 32) and built.images.dtype == torch.float32
+        assert built.masks.shape == (count, 32, 32) and built.masks.dtype == torch.bool
+        for labels in (built.labels, built.object_labels, built.background_labels):
             assert labels.shape == (count,) and labels.dtype == torch.int64
-        assert made.images.min() >= -1.15 and made.images.max() <= 1.15
-        assert 0.05 < made.masks.float().mean() < 0.25
-        assert json.loads(json.dumps(made.provenance)) == made.provenance
-        own = (made.object_labels == made.labels).float().mean()
+        assert built.images.min() >= -1.15 and built.images.max() <= 1.15
+        assert 0.05 < built.masks.float().mean() < 0.25
+        assert json.loads(json.dumps(built.provenance)) == built.provenance
+        own = (built.object_labels == built.labels).float().mean()
         assert own == 1 if split != "test" else 0.07 < own < 0.13
 
 
@@ -276,10 +276,10 @@ def test_a_seed_repeats_exactly_and_another_differs(download_dir: Path, variant:
 def test_correlation_is_the_share_that_follows_the_digit(
     download_dir: Path, percent: int, own: float
 ) -> None:
-    made = make_variant(
+    built = make_variant(
         "double_colored_mnist", "train", object_correlation=percent, background_correlation=30
     )
-    follows = [(part == made.labels).double() for part in (made.object_labels, made.background_labels)]
+    follows = [(part == built.labels).double() for part in (built.object_labels, built.background_labels)]
     assert follows[0].mean() == pytest.approx(own, abs=0.02)
     assert follows[1].mean() == pytest.approx(0.37, abs=0.02)
     if percent < 100:  # the two are drawn independently
@@ -290,62 +290,70 @@ def test_correlation_is_the_share_that_follows_the_digit(
 # What the images are made of
 
 
-def colours(made: VariantSet, where: torch.Tensor) -> torch.Tensor:
+def colours(built: VariantSet, where: torch.Tensor) -> torch.Tensor:
     """Mean colour [N, 3] in [0, 1] of the pixels that `where` [N, 32, 32] marks."""
     weights = where[:, None].double()
-    return ((made.images + 1) / 2 * weights).sum((2, 3)) / weights.sum((2, 3))
+    return ((built.images + 1) / 2 * weights).sum((2, 3)) / weights.sum((2, 3))
 
 
 def test_colored_digits_keep_their_soft_edges_on_black(download_dir: Path) -> None:
-    made = make_variant("colored_mnist", "validation", colour_variance=0)
-    palette = torch.tensor(variants.COLORED_PALETTE)[made.object_labels]
+    built = make_variant("colored_mnist", "validation", colour_variance=0)
+    palette = torch.tensor(variants.COLORED_PALETTE)[built.object_labels]
     grey = torch.tensor(load_digits().train_images[-800:] / 255)
     nearest = torch.arange(32) * 28 // 32
     ink = grey[:, nearest[:, None], nearest]
-    assert torch.allclose((made.images + 1).double() / 2, palette[:, :, None, None] * ink[:, None], atol=1e-6)
-    assert torch.equal(made.masks, ink > 0.1)
-    assert not made.background_labels.any()
+    assert torch.allclose(
+        (built.images + 1).double() / 2, palette[:, :, None, None] * ink[:, None], atol=1e-6
+    )
+    assert torch.equal(built.masks, ink > 0.1)
+    assert not built.background_labels.any()
 
 
 def test_colour_noise_of_colored_has_the_variance_of_the_paper(download_dir: Path) -> None:
-    made = make_variant("colored_mnist", "train")
-    brightest = made.images.amax((2, 3)).double() / 2 + 0.5  # full ink shows the colour, all but always
-    noise = (brightest - torch.tensor(variants.COLORED_PALETTE)[made.object_labels])[made.labels == 3, 1]
+    built = make_variant("colored_mnist", "train")
+    brightest = built.images.amax((2, 3)).double() / 2 + 0.5  # full ink shows the colour, all but always
+    noise = (brightest - torch.tensor(variants.COLORED_PALETTE)[built.object_labels])[built.labels == 3, 1]
     assert noise.std() == pytest.approx(
         0.02**0.5, rel=0.1
     )  # green of class 3 lies in the middle: no clipping
-    assert made.images.min() == -1 and made.images.max() == 1
+    assert built.images.min() == -1 and built.images.max() == 1
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_double_colored_has_a_flat_colour_each_with_its_own_noise(download_dir: Path, split: str) -> None:
-    made = make_variant("double_colored_mnist", split)
-    objects = colours(made, made.masks) - torch.tensor(variants.OBJECT_PALETTE)[made.object_labels]
-    grounds = colours(made, ~made.masks) - torch.tensor(variants.BACKGROUND_PALETTE)[made.background_labels]
+    built = make_variant("double_colored_mnist", split)
+    objects = colours(built, built.masks) - torch.tensor(variants.OBJECT_PALETTE)[built.object_labels]
+    grounds = (
+        colours(built, ~built.masks) - torch.tensor(variants.BACKGROUND_PALETTE)[built.background_labels]
+    )
     for noise in (objects, grounds):
         assert noise.std() == pytest.approx(0.01, rel=0.05) and abs(noise.mean()) < 0.001
     assert abs(torch.corrcoef(torch.stack([objects.flatten(), grounds.flatten()]))[0, 1]) < 0.05
-    assert made.images.max() > 1  # not clipped
+    assert built.images.max() > 1  # not clipped
     assert (variants.OBJECT_PALETTE[6] == variants.BACKGROUND_PALETTE[0]).all()
-    first = made.images[0].flatten(1)
+    first = built.images[0].flatten(1)
     assert len(first.unique(dim=1).T) == 2  # nothing but the two colours
 
 
 def test_drift_adds_the_noise_up(download_dir: Path) -> None:
-    made = make_variant("double_colored_mnist", "train", drift=True)
-    walk = colours(made, made.masks) - torch.tensor(variants.OBJECT_PALETTE)[made.object_labels]
+    built = make_variant("double_colored_mnist", "train", drift=True)
+    walk = colours(built, built.masks) - torch.tensor(variants.OBJECT_PALETTE)[built.object_labels]
     loader = torch.arange(7200) % 8
-    walks = [walk[(loader == n) & (made.object_labels == c)] for n in range(8) for c in range(10)]
+    walks = [walk[(loader == n) & (built.object_labels == c)] for n in range(8) for c in range(10)]
     assert torch.cat([walk.diff(dim=0) for walk in walks]).std() == pytest.approx(0.01, rel=0.05)
     assert walk.std() > 0.04  # about 0.01 * sqrt(90 / 2)
 
 
 def test_wildlife_fills_digit_and_background_with_crops_of_their_classes(download_dir: Path) -> None:
-    made = make_variant("wildlife_mnist", "test", limit=60)
+    built = make_variant("wildlife_mnist", "test", limit=60)
     textures = load_textures()
-    pixels = ((made.images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    pixels = ((built.images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     for image, mask, o, b in zip(
-        pixels, made.masks.numpy(), made.object_labels, made.background_labels, strict=True
+        pixels,
+        built.masks.numpy(),
+        built.object_labels,
+        built.background_labels,
+        strict=True,
     ):
         for texture, where in ((textures.object[o], mask), (textures.background[b], ~mask)):
             padded = np.pad(texture, ((3, 3), (3, 3), (0, 0)), mode="reflect")
@@ -359,13 +367,13 @@ def test_wildlife_reads_the_textures_of_the_data_folder(
     full_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CGN_DATA_DIR", str(full_data))
-    made = make_variant("wildlife_mnist", "test", limit=500)
+    built = make_variant("wildlife_mnist", "test", limit=500)
     for where, labels, base in (
-        (made.masks, made.object_labels, 120),
-        (~made.masks, made.background_labels, 0),
+        (built.masks, built.object_labels, 120),
+        (~built.masks, built.background_labels, 0),
     ):
-        assert (colours(made, where)[:, 0] * 255 - (base + 10 * labels)).abs().max() <= 2
-    assert made.provenance["textures"] == "CGN_DATA_DIR"
+        assert (colours(built, where)[:, 0] * 255 - (base + 10 * labels)).abs().max() <= 2
+    assert built.provenance["textures"] == "CGN_DATA_DIR"
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ def procedural_textures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def textures() -> np.ndarray:
-    found = load_textures()
-    return np.concatenate([found.object, found.background])
+    textures = load_textures()
+    return np.concatenate([textures.object, textures.background])
 
 
 def flat(*levels: int) -> np.ndarray:

@@ -94,13 +94,13 @@ def test_rows_of_an_unknown_model_are_refused(engine: Engine, model: CGN) -> Non
         engine.submit([Row(model.card.digest, "shape", 0, 0), Row("blake2b:" + "0" * 32, "shape", 0, 0)])
 
 
-def test_noise_and_roll_given_outright_are_the_seeds_own(model: CGN) -> None:
+def test_explicit_noise_and_roll_give_the_seed_s_row(model: CGN) -> None:
     seed = 42
-    given = Factor(label=5, u=noise([seed], 32)[0], roll=roll(seed, "texture", 32))
-    assert np.array_equal(model.rows("texture", [Factor(5, seed)]), model.rows("texture", [given]))
+    explicit = Factor(label=5, u=noise([seed], 32)[0], roll=roll(seed, "texture", 32))
+    assert np.array_equal(model.rows("texture", [Factor(5, seed)]), model.rows("texture", [explicit]))
     still = Factor(label=5, u=noise([seed], 32)[0])
-    moved = np.roll(model.rows("texture", [still]), given.roll or (0, 0), axis=(2, 3))
-    assert np.array_equal(moved, model.rows("texture", [given]))
+    moved = np.roll(model.rows("texture", [still]), explicit.roll or (0, 0), axis=(2, 3))
+    assert np.array_equal(moved, model.rows("texture", [explicit]))
 
 
 def test_the_texture_has_no_seam_where_it_was_rolled(model: CGN) -> None:

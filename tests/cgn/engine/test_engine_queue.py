@@ -1,4 +1,4 @@
-"""The engine's queue: cancelled, late, shared and bad rows, fair shares, a thread that dies."""
+"""The engine's queue: cancelled, late, shared and bad rows, fair shares, a dying thread."""
 
 import re
 import threading
@@ -21,11 +21,11 @@ SECONDS = 60.0
 
 
 class Gate:
-    """Makes a model's passes wait until they are let through."""
+    """Blocks a model's forward passes until the test lets them through."""
 
     def __init__(self, model: CGN) -> None:
-        self.passes: list[list[int]] = []  # seeds of the rows of every pass that began
-        self.error: BaseException | None = None  # what the next pass ends by
+        self.passes: list[list[int]] = []  # seeds of the rows of every started pass
+        self.error: BaseException | None = None  # raised by the next pass
         self.began = threading.Semaphore(0)
         self._open = threading.Semaphore(0)
         self._rows = model.rows
@@ -79,22 +79,22 @@ def rows(model: CGN, *seeds: int) -> list[Row]:
 
 
 def busy(engine: Engine, gate: Gate, model: CGN) -> RowRequest:
-    """An request whose pass has begun, so that all that follows has to queue."""
+    """Returns a request whose forward pass has begun, so that later rows must queue."""
     request = engine.submit(rows(model, 999_999 + len(gate.passes)))
     assert gate.began.acquire(timeout=SECONDS)
     return request
 
 
-def test_cancelled_rows_cost_nothing_and_hurt_nobody(engine: Engine, gate: Gate, model: CGN) -> None:
+def test_cancelled_rows_cost_nothing_and_harm_nobody(engine: Engine, gate: Gate, model: CGN) -> None:
     first = busy(engine, gate, model)
-    gone = engine.submit(rows(model, *range(100)))
-    kept = engine.submit(rows(model, 5, 1000))  # 5 is wanted by both
-    assert gone.future.cancel() and first.future.cancel()  # one of them while its pass runs
+    cancelled = engine.submit(rows(model, *range(100)))
+    waiting_request = engine.submit(rows(model, 5, 1000))  # both request row 5
+    assert cancelled.future.cancel() and first.future.cancel()  # one of them while its pass runs
     gate.let()
-    assert len(kept.future.result(SECONDS)) == 2
+    assert len(waiting_request.future.result(SECONDS)) == 2
     assert gate.passes == [[999_999], [5, 1000]]
     with pytest.raises(CancelledError):
-        gone.future.result(0)
+        cancelled.future.result(0)
 
 
 def test_equal_rows_in_flight_are_computed_once(engine: Engine, gate: Gate, model: CGN) -> None:
@@ -110,15 +110,15 @@ def test_equal_rows_in_flight_are_computed_once(engine: Engine, gate: Gate, mode
     assert not waiting.shared and joins_waiting.shared == set(rows(model, 1, 2))
     assert not results[0][0].flags.writeable
 
-    again = engine.submit(rows(model, 1, 3))  # somebody still holds them
+    again = engine.submit(rows(model, 1, 3))  # their pixels are still referenced
     assert again.future.result(0)[0] is results[2][0] and again.shared == set(rows(model, 1, 3))
     one = np.array(results[2][0])
     del results, again, first, joins_running, waiting, joins_waiting
-    (fresh,) = engine.submit(rows(model, 1)).future.result(SECONDS)  # nobody does
+    (fresh,) = engine.submit(rows(model, 1)).future.result(SECONDS)  # no longer referenced
     assert np.array_equal(fresh, one) and gate.passes[-1] == [1]
 
 
-def test_a_single_row_goes_before_what_a_bulk_has_queued(engine: Engine, gate: Gate, model: CGN) -> None:
+def test_a_single_row_overtakes_a_bulk_request(engine: Engine, gate: Gate, model: CGN) -> None:
     busy(engine, gate, model)
     flow = Flow()
     bulk = [engine.submit(rows(model, *range(n, n + 100)), flow=flow) for n in (0, 100, 200)]
@@ -172,9 +172,7 @@ def test_a_deadline_that_cannot_be_met_is_refused_on_arrival(engine: Engine, gat
     assert len(gate.passes) == 3
 
 
-def test_what_has_become_late_is_dropped_when_its_batch_is_formed(
-    engine: Engine, gate: Gate, model: CGN
-) -> None:
+def test_late_rows_are_dropped_when_their_batch_is_formed(engine: Engine, gate: Gate, model: CGN) -> None:
     busy(engine, gate, model)
     late = engine.submit(rows(model, 1, 2), deadline=time.monotonic() + 0.05)
     patient = engine.submit(rows(model, 2, 3))

@@ -1,4 +1,4 @@
-"""Whose rows are computed next."""
+"""The fair queue: which rows are computed next."""
 
 from itertools import islice
 
@@ -13,7 +13,7 @@ def push(queue: Queue, name: str, count: int, key: str = "k", flow: Flow | None 
     return flow
 
 
-def test_of_one_flow_the_first_comes_first() -> None:
+def test_one_flow_is_served_in_order() -> None:
     queue: Queue = FairQueue()
     flow = Flow()
     for name in "abcdef":
@@ -22,7 +22,7 @@ def test_of_one_flow_the_first_comes_first() -> None:
     assert not queue and queue.take("k", 4) == []
 
 
-def test_a_single_row_does_not_wait_for_thousands_and_these_do_not_starve() -> None:
+def test_a_single_row_overtakes_thousands_which_do_not_starve() -> None:
     queue: Queue = FairQueue()
     push(queue, "bulk", 3000)
     queue.take("k", 16)
@@ -40,7 +40,7 @@ def test_a_single_row_does_not_wait_for_thousands_and_these_do_not_starve() -> N
     assert 50 <= served.count("bulk") <= 200
 
 
-def test_of_two_that_ask_for_alike_the_first_is_served_first() -> None:
+def test_equal_requests_finish_in_arrival_order() -> None:
     queue: Queue = FairQueue()
     for name in "ab":
         queue.push([(name, "k", TURN_SECONDS / 20)] * 10, Flow())
@@ -50,7 +50,7 @@ def test_of_two_that_ask_for_alike_the_first_is_served_first() -> None:
     assert queue.take("k", 26) == ["one"] + ["a"] * 5 + ["b"] * 10 + ["c"] * 10
 
 
-def test_two_flows_share_evenly_whatever_they_cost() -> None:
+def test_two_flows_have_equal_shares_at_different_costs() -> None:
     queue: Queue = FairQueue()
     cheap, dear = Flow(), Flow()
     for _ in range(1000):
@@ -71,24 +71,24 @@ def test_keys_take_turns_by_their_first_items() -> None:
     assert sorted(turns) == ["a"] * 5 + ["b"] * 5
 
 
-def test_what_leaves_is_never_taken_and_does_not_pile_up() -> None:
+def test_items_that_leave_are_never_taken_and_do_not_pile_up() -> None:
     queue: Queue = FairQueue()
-    kept = Flow()
+    staying = Flow()
     for _ in range(50):
-        gone = Flow()
-        tickets = queue.push([("gone", "k", 1.0)] * 1000, gone)
-        queue.push([("kept", "k", 1.0)], kept)
+        leaving = Flow()
+        tickets = queue.push([("gone", "k", 1.0)] * 1000, leaving)
+        queue.push([("kept", "k", 1.0)], staying)
         for ticket in tickets:
             queue.leave(ticket)
             queue.leave(ticket)
-        assert gone.waiting == 0 and gone.seconds == 0
+        assert leaving.waiting == 0 and leaving.seconds == 0
     assert len(queue._heaps["k"].entries) < 300
     assert queue.ahead(1000.0) == 50 and queue.ahead(2.0) == 2
     assert [*islice(queue.take("k", 100), 100)] == ["kept"] * 50
     assert not queue
 
 
-def test_of_others_no_more_is_ahead_than_one_asks_for() -> None:
+def test_at_most_the_requested_amount_of_other_flows_is_ahead() -> None:
     queue: Queue = FairQueue()
     push(queue, "a", 1000)
     push(queue, "b", 3)

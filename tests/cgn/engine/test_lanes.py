@@ -1,4 +1,4 @@
-"""Passes of small networks in lanes: at the same time, to the same bits, and none at another's cost."""
+"""Lanes: passes of small networks run side by side, with the same bits, and do not harm each other."""
 
 import threading
 from collections.abc import Iterator
@@ -37,11 +37,11 @@ def engine(model: CGN, deaths: list[BaseException]) -> Iterator[Engine]:
 
 
 class Passes:
-    """What goes on in a model's passes; each waits until `together` have begun, or for a moment."""
+    """Watches a model's forward passes; each waits until `together` have begun, at most half a second."""
 
     def __init__(self, model: CGN, together: int) -> None:
-        self.most = 0  # that ran at once
-        self.errors: dict[str, BaseException] = {}  # by mechanism, what its next pass ends by
+        self.most = 0  # highest number at the same time
+        self.errors: dict[str, BaseException] = {}  # by mechanism: raised by its next pass
         self._now = 0
         self._changed = threading.Condition()
         self._together = together
@@ -150,7 +150,7 @@ def test_a_large_pass_is_alone_among_small_ones(tmp_path: Path, engine: Engine, 
     assert not [names for names in overlaps if "zoo" in names and len(names) > 1]
 
 
-def test_what_a_pass_fails_by_is_not_the_other_s(engine: Engine, model: CGN) -> None:
+def test_a_failing_pass_does_not_fail_another_one(engine: Engine, model: CGN) -> None:
     passes = Passes(model, together=2)
     passes.errors["shape"] = OutOfMemory("none left")
     shape, *others = [engine.submit(rows) for rows in three(model, 10)]
@@ -159,7 +159,7 @@ def test_what_a_pass_fails_by_is_not_the_other_s(engine: Engine, model: CGN) -> 
     assert [len(request.future.result(SECONDS)) for request in others] == [10, 10]
 
 
-def test_a_pass_that_kills_is_survived(engine: Engine, model: CGN, deaths: list[BaseException]) -> None:
+def test_the_engine_survives_a_dying_thread(engine: Engine, model: CGN, deaths: list[BaseException]) -> None:
     passes = Passes(model, together=2)
     passes.errors["shape"] = SystemExit("killed")
     requests = [engine.submit(rows) for rows in three(model)]
@@ -170,7 +170,7 @@ def test_a_pass_that_kills_is_survived(engine: Engine, model: CGN, deaths: list[
     assert [str(death) for death in deaths] == ["killed"]
 
 
-def test_rows_that_a_lane_was_making_when_another_died_are_made_again(
+def test_rows_in_progress_when_another_lane_died_are_computed_again(
     engine: Engine, model: CGN, deaths: list[BaseException]
 ) -> None:
     held, rows_of, killed = threading.Event(), model.rows, threading.Event()

@@ -1,4 +1,4 @@
-"""What is known of passes to come."""
+"""Estimates of forward passes."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from cgn.engine.requests import BatchKey
 KEY = BatchKey("digest", "shape")
 
 
-def test_a_pass_costs_the_least_that_one_has_taken() -> None:
+def test_the_estimate_is_the_fastest_pass() -> None:
     times = PassTimes()
     assert times.least([KEY] * 100) == times.shortest(KEY) == 0
     for seconds in (0.5, 0.4, 0.8):
@@ -19,7 +19,7 @@ def test_a_pass_costs_the_least_that_one_has_taken() -> None:
     assert times.least([KEY] * 100) == times.shortest(KEY) == 0
 
 
-def test_passes_side_by_side_cost_a_share_of_what_they_take() -> None:
+def test_passes_side_by_side_cost_a_share_of_their_duration() -> None:
     times = PassTimes()
     other = BatchKey("digest", "texture")
     for key in (KEY, other):
@@ -30,7 +30,7 @@ def test_passes_side_by_side_cost_a_share_of_what_they_take() -> None:
     assert times.least([KEY] * 30 + [other]) == pytest.approx(0.8)
 
 
-def test_the_pace_is_of_full_passes_one_after_another_with_all_between_them() -> None:
+def test_the_pace_includes_the_time_between_full_passes() -> None:
     times = PassTimes()
     assert times.pace() == 1
     times.add(KEY, 0.4, rows=10, max_rows=10)

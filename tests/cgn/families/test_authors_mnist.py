@@ -23,9 +23,9 @@ def tensors() -> Tensors:
 
 @pytest.fixture(scope="module")
 def network(tensors: Tensors) -> AuthorsMnistCGN:
-    found = AuthorsMnistCGN().eval().requires_grad_(False)
-    found.load_state_dict(tensors)
-    return found
+    model = AuthorsMnistCGN().eval().requires_grad_(False)
+    model.load_state_dict(tensors)
+    return model
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The ImageNet family: what is served is what was trained, and nothing that was not asked for is computed."""
+"""The ImageNet family: the served form equals the trained form and computes requested rows only."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def one_thread() -> None:
 
 
 def inputs(model: CGN, factor: Factor) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """What the trained form takes for a factor."""
+    """Returns the trained form's inputs for a factor."""
     u_NL = torch.from_numpy(noise_of([factor], model.network.latent, truncated=True))
     return u_NL, torch.from_numpy(weights_of([factor.label], len(ANIMALS))), factor.truncation
 
@@ -55,7 +55,7 @@ def test_the_served_rows_are_those_of_the_trained_form(tmp_path: Path, mend: int
         torch.testing.assert_close(rows["texture"][i], expected.foreground[0], rtol=0, atol=1e-4)
         torch.testing.assert_close(rows["background"][i], expected.background[0], rtol=0, atol=1e-4)
         torch.testing.assert_close(rows["reference"][i], reference[0], rtol=0, atol=1e-4)
-    for drawn in rows.values():  # else the comparison says nothing
+    for drawn in rows.values():  # else the comparison would be empty
         assert float(drawn[:, -3:].std()) > 0.2
         assert float((drawn[0] - drawn[1]).abs().mean()) > 0.1
     masks = rows["shape"][:, 0]
@@ -80,7 +80,7 @@ def test_truncation_between_two_rows_of_statistics_is_the_packages_unless_mended
     assert not differs(0.5) and not differs(1.0)
 
 
-def test_the_reference_is_loaded_when_it_is_asked_for(tmp_path: Path) -> None:
+def test_the_reference_is_loaded_for_its_first_row(tmp_path: Path) -> None:
     publish_random_imagenet(tmp_path, "zoo")
     network = checkpoint.load(tmp_path, "zoo").network
     assert network.resident_bytes("reference") == 0
@@ -89,7 +89,7 @@ def test_the_reference_is_loaded_when_it_is_asked_for(tmp_path: Path) -> None:
     assert network.resident_bytes("reference") == network.resident_bytes("texture")
 
 
-def test_a_model_without_a_reference_has_none(tmp_path: Path) -> None:
+def test_a_model_without_a_reference_refuses_its_rows(tmp_path: Path) -> None:
     publish_random_imagenet(tmp_path, "zoo", reference=0)
     model = checkpoint.load(tmp_path, "zoo")
     with pytest.raises(CgnInputError, match="'reference' is not one of shape, texture, background"):
@@ -113,7 +113,7 @@ def test_bfloat16_is_near_float32(tmp_path: Path) -> None:
     assert 0 < float(difference.square().mean().sqrt()) < 0.1
 
 
-def test_what_is_trained_on_is_what_was_published(tmp_path: Path) -> None:
+def test_the_trained_form_loads_as_published(tmp_path: Path) -> None:
     card, network = publish_random_imagenet(tmp_path, "zoo")
     trained, its_card = checkpoint.load_trained(tmp_path, "zoo")
     assert its_card == card
@@ -146,7 +146,7 @@ def test_sizes_that_do_not_exist_are_refused(change: dict[str, int]) -> None:
         ImagenetSizes.of(TINY_IMAGENET | change, 4, 32)
 
 
-def test_sizes_come_back_from_what_a_card_says_of_them() -> None:
+def test_sizes_survive_the_card() -> None:
     assert ImagenetSizes.of(TINY_IMAGENET, 4, 32).architecture == TINY_IMAGENET
 
 

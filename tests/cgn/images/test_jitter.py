@@ -58,10 +58,10 @@ def test_grey_edges_are_cut(bar: torch.Tensor) -> None:
 
 def test_shades_are_of_every_order_of_magnitude() -> None:
     torch.manual_seed(0)
-    found = shades(torch.rand(3000, SHADE_NUMBERS))
-    assert found.shape == (3000, 3, 1, 1)
-    strongest = found.abs().amax(dim=(1, 2, 3))
+    changes = shades(torch.rand(3000, SHADE_NUMBERS))
+    assert changes.shape == (3000, 3, 1, 1)
+    strongest = changes.abs().amax(dim=(1, 2, 3))
     assert strongest.max() <= STRONGEST_SHADE
     assert (strongest < 0.01).float().mean() > 0.15
     assert (strongest > 0.1).float().mean() > 0.15
-    assert (found > 0).float().mean() == pytest.approx(0.5, abs=0.03)
+    assert (changes > 0).float().mean() == pytest.approx(0.5, abs=0.03)

@@ -1,4 +1,4 @@
-"""A model of random weights, for those who have none: it says so, and its pictures differ."""
+"""The model of random weights: its card says so, and its images differ."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from cgn.store import checkpoint
 SIZES = ImagenetSizes(BigGANSizes.at(32, ch=8, z_dim=16), [(2, 4)] * 11)
 
 
-def test_a_random_model_says_that_it_is_and_its_pictures_differ(
+def test_a_random_model_is_labelled_so_and_its_images_differ(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["random", "--models-dir", str(tmp_path)], SIZES) == 0
@@ -25,8 +25,8 @@ def test_a_random_model_says_that_it_is_and_its_pictures_differ(
     assert not model.card.trained
     assert model.card.notes[0] == "random weights, never trained: its pictures show nothing"
     causes = [Factor(find_class(model.card, "jay"), 1), Factor(find_class(model.card, "barn"), 2)]
-    made = model.generate(causes, causes, causes)
-    for pictures in (made.foreground, made.background, made.composite):
+    images = model.generate(causes, causes, causes)
+    for pictures in (images.foreground, images.background, images.composite):
         assert float(pictures.std()) > 0.1
         assert float((pictures[0] - pictures[1]).abs().mean()) > 0.1
     assert main(["random", "--models-dir", str(tmp_path)], SIZES) == 2

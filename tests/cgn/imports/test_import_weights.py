@@ -39,13 +39,13 @@ def one_thread() -> None:
 @pytest.fixture(scope="module")
 def biggans() -> list[Tensors]:
     """Four BigGANs whose pictures have contrast, under the package's names."""
-    found = []
+    actual = []
     for seed in range(len(BIGGANS)):
         torch.manual_seed(seed)
         network = BigGAN(SIZES.biggan)
         calibrate(network, seed)
-        found.append(network.state_dict())
-    return found
+        actual.append(network.state_dict())
+    return actual
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +69,10 @@ def without_counters(tensors: Tensors) -> Tensors:
     return {name: tensor for name, tensor in tensors.items() if not is_counter(name)}
 
 
-def same(found: Tensors, expected: Tensors) -> bool:
+def same(actual: Tensors, expected: Tensors) -> bool:
     """Whether two state dicts hold the same values, counters aside."""
-    found, expected = without_counters(found), without_counters(expected)
-    return found.keys() == expected.keys() and all(torch.equal(t, expected[n]) for n, t in found.items())
+    actual, expected = without_counters(actual), without_counters(expected)
+    return actual.keys() == expected.keys() and all(torch.equal(t, expected[n]) for n, t in actual.items())
 
 
 def stored(models: Path, name: str) -> Tensors:
@@ -235,9 +235,9 @@ def test_an_mnist_cgn_is_imported_to_the_bit_and_served(tmp_path: Path, capsys) 
     tensors = random_tensors()
     path = save(tensors, tmp_path / "ckp.pth")
     assert run("mnist", path, "--dataset", "wildlife_mnist", models=tmp_path) == 0
-    told = capsys.readouterr().out
-    assert f"published {tmp_path}/wildlife_mnist_authors/v1" in told
-    assert f"CGN_MODELS_DIR={tmp_path} make up" in told
+    output = capsys.readouterr().out
+    assert f"published {tmp_path}/wildlife_mnist_authors/v1" in output
+    assert f"CGN_MODELS_DIR={tmp_path} make up" in output
     assert same(stored(tmp_path, "wildlife_mnist_authors"), tensors)
     model = checkpoint.load(tmp_path, "wildlife_mnist_authors")
     card = model.card
@@ -295,7 +295,7 @@ def test_wrong_weights_are_named_in_one_line(tmp_path: Path, capsys, way: str) -
     assert error.count("\n") == 1 and not (tmp_path / "m").exists()
 
 
-def test_what_an_imagenet_file_lacks_is_named(tmp_path: Path, whole: Tensors) -> None:
+def test_missing_tensors_of_an_imagenet_file_are_named(tmp_path: Path, whole: Tensors) -> None:
     gone = "f_bg.generator.conv_to_rgb.weight_u"
     path = save({name: t for name, t in whole.items() if name != gone}, tmp_path / "cgn.pth")
     with pytest.raises(CgnInputError, match=f"cgn.pth lacks {gone}; give the cgn.pth"):
@@ -335,7 +335,7 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "says"),
+    ("kind", "file_kind", "says"),
     [
         ("cgn", "mnist", "is an MNIST CGN; import it as kind mnist"),
         ("cgn", "biggan", "is a BigGAN alone; import it as kind biggan, with a U²-Net beside it"),
@@ -346,7 +346,7 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_of_another_kind_is_recognised(
-    tmp_path: Path, capsys, whole: Tensors, kind: str, given: str, says: str
+    tmp_path: Path, capsys, whole: Tensors, kind: str, file_kind: str, says: str
 ) -> None:
     files = {
         "cgn": whole,
@@ -360,8 +360,8 @@ def test_a_file_of_another_kind_is_recognised(
         "biggan": ("--u2net", paths["u2net"]),
         "mnist": ("--dataset", "colored_mnist"),
     }
-    assert run(kind, paths[given], *more[kind], models=tmp_path / "models") == 2
-    assert f"{paths[given]} {says}" in capsys.readouterr().err
+    assert run(kind, paths[file_kind], *more[kind], models=tmp_path / "models") == 2
+    assert f"{paths[file_kind]} {says}" in capsys.readouterr().err
 
 
 def test_a_version_is_not_imported_twice(tmp_path: Path, capsys) -> None:

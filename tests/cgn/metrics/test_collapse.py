@@ -40,13 +40,13 @@ def faults_of(m: Masks, bounds: MaskBounds = SOUND, lowest_variation: float = 0.
     return [str(fault) for fault in verdict(["x"], [measure(m)], bounds, lowest_variation)]
 
 
-def has_room(found: MaskMeasures) -> bool:
+def has_room(of_class: MaskMeasures) -> bool:
     """Whether every measure keeps well within its bound."""
     return (
-        1.2 * SOUND.lowest < found.mean < SOUND.highest / 1.2
-        and found.border < SOUND.highest_border / 1.5
-        and found.soft < SOUND.highest_soft / 1.5
-        and found.variation > 0.05
+        1.2 * SOUND.lowest < of_class.mean < SOUND.highest / 1.2
+        and of_class.border < SOUND.highest_border / 1.5
+        and of_class.soft < SOUND.highest_soft / 1.5
+        and of_class.variation > 0.05
     )
 
 
@@ -90,8 +90,10 @@ def test_the_shipped_models_pass_with_room_as_their_cards_say(name: str) -> None
     assert all(map(has_room, measures))
     card = model.card
     on_card = zip(card.mask_mean, card.mask_border, card.mask_soft, card.mask_bounds, strict=True)
-    for found, (mean, border, soft, bounds) in zip(measures, on_card, strict=True):
-        assert (mean, border, soft) == pytest.approx((found.mean, found.border, found.soft), abs=0.01)
+    for of_class, (mean, border, soft, bounds) in zip(measures, on_card, strict=True):
+        assert (mean, border, soft) == pytest.approx(
+            (of_class.mean, of_class.border, of_class.soft), abs=0.01
+        )
         assert bounds.lowest < mean < bounds.highest
         assert border < bounds.highest_border and soft < bounds.highest_soft
 
@@ -123,12 +125,12 @@ def test_every_way_to_collapse_is_named_with_its_bound_and_meaning(digits: list[
     assert any("the mask is half transparent" in sentence for sentence in faults_of(soft))
 
 
-def test_of_an_empty_mask_the_frame_says_nothing() -> None:
+def test_the_frame_of_an_empty_mask_is_ignored() -> None:
     m = np.full((4, 32, 32), 0.001, np.float32)
     m += np.random.default_rng(0).uniform(0, 0.001, m.shape).astype(np.float32)
-    found = measure(m)
-    assert found.border > SOUND.highest_border
-    assert [fault.measure for fault in verdict(["a"], [found], SOUND, 0)] == ["μ_mask"]
+    of_class = measure(m)
+    assert of_class.border > SOUND.highest_border
+    assert [fault.measure for fault in verdict(["a"], [of_class], SOUND, 0)] == ["μ_mask"]
 
 
 def test_in_training_only_gross_collapse_counts(digits: list[Masks]) -> None:

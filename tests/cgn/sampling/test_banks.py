@@ -90,11 +90,11 @@ def test_a_part_of_the_stream_is_the_stream_s_part_to_the_bit(model: CGN, policy
 
 
 def test_every_row_of_a_bank_is_computed_once_and_told_of(model: CGN) -> None:
-    told: list[str] = []
-    stream = Counterfactuals(model, Sampler(3, 10, BANKS), told.append)
-    assert told == ["shape: 23 of 23 rows", "texture: 12 of 12 rows", "background: 17 of 17 rows"]
+    messages: list[str] = []
+    stream = Counterfactuals(model, Sampler(3, 10, BANKS), messages.append)
+    assert messages == ["shape: 23 of 23 rows", "texture: 12 of 12 rows", "background: 17 of 17 rows"]
     stream.images(0, 100)
-    assert len(told) == 3
+    assert len(messages) == 3
 
 
 def test_other_classes_and_resolutions(tmp_path: Path) -> None:

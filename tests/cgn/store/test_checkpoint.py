@@ -23,7 +23,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_was_published_is_what_is_loaded(root: Path) -> None:
+def test_a_published_version_loads_unchanged(root: Path) -> None:
     model = checkpoint.load(root, "tiny", "v1")
     assert model.card.digest.startswith("blake2b:")
     assert not model.card.trained
@@ -59,7 +59,7 @@ def test_an_impossible_card_publishes_nothing(root: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-7], lambda data: data[:-1] + bytes([data[-1] ^ 1])])
-def test_what_cannot_be_read_back_is_not_published(
+def test_unreadable_files_are_not_published(
     root: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[bytes], bytes]
 ) -> None:
     monkeypatch.setattr(checkpoint, "save_tensors", lambda tensors: damage(save(tensors)))
@@ -69,18 +69,18 @@ def test_what_cannot_be_read_back_is_not_published(
     assert sorted(path for path in root.rglob("*") if path != root / "other") == before
 
 
-def test_the_newest_version_is_the_one_made_last(root: Path) -> None:
+def test_the_newest_version_was_created_last(root: Path) -> None:
     publish_random(root, "tiny", version="a-later-one", seed=1)
     assert versions.newest_version(root, "tiny") == "a-later-one"
     with pytest.raises(CheckpointError, match="no model 'other' in .*; known: tiny"):
         checkpoint.load(root, "other")
 
 
-@pytest.mark.parametrize("kept", [0, 7, 100, 0.5, -1])
-def test_truncated_weights_are_refused(root: Path, kept: float) -> None:
+@pytest.mark.parametrize("rest", [0, 7, 100, 0.5, -1])
+def test_truncated_weights_are_refused(root: Path, rest: float) -> None:
     path = root / "tiny/v1/weights.safetensors"
     data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * kept) if isinstance(kept, float) else kept])
+    path.write_bytes(data[: int(len(data) * rest) if isinstance(rest, float) else rest])
     with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
         checkpoint.load(root, "tiny")
 
@@ -124,7 +124,7 @@ def test_a_card_that_does_not_fit_is_refused(root: Path, change: dict[str, objec
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "{}"])
-def test_a_card_that_is_no_card_is_refused(root: Path, text: str) -> None:
+def test_a_damaged_card_is_refused(root: Path, text: str) -> None:
     (root / "tiny/v1/card.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"card\.json"):
         checkpoint.load(root, "tiny", "v1")
