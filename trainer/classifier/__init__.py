@@ -1,1 +1,1 @@
-"""Trains classifiers on originals and counterfactuals, and scores them (paper section 4.2)."""
+"""Classifiers of originals and counterfactuals: training and scores (paper section 4.2)."""

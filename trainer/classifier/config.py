@@ -28,9 +28,9 @@ ORIGINAL, COUNTERFACTUAL, BOTH, INTERVENTION = TRAIN_ON = (
 class TrainClassifierConfig:
     """Options of `train_classifier`; the fields are those of the API's TrainClassifierSpec.
 
-    Training images are the originals; counterfactuals of a CGN; one of the former to one of the latter in
-    every batch; or interventions, the true ones, which only a variant of MNIST has: its digits in colours or
-    textures drawn at random, anew for each pass. Raises FieldError.
+    The training images are originals, counterfactuals of a CGN, both in equal parts, or true interventions.
+    Only the variants of MNIST have interventions: digits with random colours or textures, drawn again in
+    every epoch. Raises FieldError.
     """
 
     dataset: str = option("colored_mnist", "data set", choices=DATASETS)
@@ -40,7 +40,7 @@ class TrainClassifierConfig:
     resolution: int = option(32, "pixels a side of a folder's images", choices=RESOLUTIONS)
     model_name: str = option(
         "",
-        "CGN that makes the counterfactuals",
+        "CGN that generates the counterfactuals",
         pattern=NAME,
         pattern_help=NAME_HELP,
         empty="none, where train_on needs no counterfactuals",
@@ -49,25 +49,29 @@ class TrainClassifierConfig:
         "", "version of that CGN", pattern=VERSION, pattern_help=VERSION_HELP, empty="the newest"
     )
     train_on: str = option(COUNTERFACTUAL, "training images", choices=TRAIN_ON)
-    images_seen: int = option(600_000, "images trained on, each showing counts", low=1, high=HIGHEST_COUNT)
+    images_seen: int = option(
+        600_000, "training images seen, repetitions included", low=1, high=HIGHEST_COUNT
+    )
     counterfactuals: int = option(
         0,
-        "different counterfactuals, drawn once and shown again",
+        "different counterfactuals, drawn once and then repeated",
         low=1,
         high=HIGHEST_COUNT,
-        zero="without end",
+        zero="no limit",
     )
     bank_masks: int = option(50_000, "masks to recombine", low=1, high=MOST_ROWS, zero="fresh ones")
     bank_textures: int = option(20_000, "textures to recombine", low=1, high=MOST_ROWS, zero="fresh ones")
     bank_backgrounds: int = option(
         20_000, "backgrounds to recombine", low=1, high=MOST_ROWS, zero="fresh ones"
     )
-    cf_ratio: int = option(1, "counterfactuals in a row that share a shape", low=1, high=HIGHEST_RATIO)
-    vary: str = option(VARY[0], "mechanisms with a label and noise of their own", choices=VARY)
-    labels: str = option(LABELS[0], "labels of the mechanisms that vary", choices=LABELS)
-    jitter: bool = option(True, "change shape and colours of every counterfactual a little at random")
+    cf_ratio: int = option(1, "consecutive counterfactuals with the same shape", low=1, high=HIGHEST_RATIO)
+    vary: str = option(VARY[0], "mechanisms with independent labels and noise", choices=VARY)
+    labels: str = option(LABELS[0], "labels of the independent mechanisms", choices=LABELS)
+    jitter: bool = option(True, "randomly change shape and colours of every counterfactual a little")
     batch_size: int = option(32, "images per step", low=1, high=4096)
-    learning_rate: float = option(1.0, "Adadelta's learning rate, which falls to 0", above=0, high=10)
+    learning_rate: float = option(
+        1.0, "initial learning rate of Adadelta, which falls to 0", above=0, high=10
+    )
     seed: int = option(0, "seed of initialisation, data order and counterfactuals", low=0, high=HIGHEST_SEED)
 
     def __post_init__(self) -> None:
@@ -81,22 +85,22 @@ class TrainClassifierConfig:
             )
         if self.train_on == INTERVENTION and self.dataset == FOLDER:
             raise FieldError(
-                "train_on", f'must not be "{INTERVENTION}": nobody knows the masks of a folder\'s images'
+                "train_on", f'must not be "{INTERVENTION}": the masks of a folder\'s images are unknown'
             )
 
     @property
     def uses_counterfactuals(self) -> bool:
-        """Whether a CGN makes training images."""
+        """Whether a CGN generates training images."""
         return self.train_on in (COUNTERFACTUAL, BOTH)
 
     @property
     def steps(self) -> int:
-        """Training steps, the last of which may pass images_seen."""
+        """Training steps; the last one may exceed images_seen."""
         return -(-self.images_seen // self.batch_size)
 
     @property
     def policy(self) -> Policy:
-        """How counterfactuals are drawn."""
+        """The policy that draws counterfactuals."""
         return Policy(
             vary=self.vary,
             labels=self.labels,
@@ -119,17 +123,17 @@ TRAIN_CLASSIFIER = Kind(
 
 @dataclass(frozen=True)
 class TrainEnsembleConfig(TrainClassifierConfig):
-    """Options of `train_ensemble`: those of a classifier, and how many; the API's TrainEnsembleSpec.
+    """Options of `train_ensemble`; the fields are those of the API's TrainEnsembleSpec.
 
     Raises FieldError.
     """
 
-    members: int = option(5, "classifiers, whose seeds follow on from seed", low=2, high=32)
+    members: int = option(5, "number of classifiers, with consecutive seeds from seed", low=2, high=32)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.seed > HIGHEST_SEED - self.members:
-            raise FieldError("seed", f"must be {self.members} below 2^63 at least, is {self.seed}")
+            raise FieldError("seed", f"must be at least {self.members} below 2^63, is {self.seed}")
 
 
 TRAIN_ENSEMBLE = Kind(
@@ -150,7 +154,7 @@ class EvaluateClassifierConfig:
 
     classifier: str = option(
         "classifier.safetensors",
-        "file of the weights, <job id>/classifier.safetensors or another",
+        "file of the weights: <job id>/classifier.safetensors, or a path",
         pattern=PATH,
         pattern_help="a path",
     )
@@ -161,7 +165,7 @@ class EvaluateClassifierConfig:
     resolution: int = option(32, "pixels a side of a folder's images", choices=RESOLUTIONS)
     model_name: str = option(
         "",
-        "CGN whose counterfactuals are classified too",
+        "CGN whose counterfactuals are also classified",
         pattern=NAME,
         pattern_help=NAME_HELP,
         empty="none",
@@ -170,8 +174,8 @@ class EvaluateClassifierConfig:
         "", "version of that CGN", pattern=VERSION, pattern_help=VERSION_HELP, empty="the newest"
     )
     counterfactuals: int = option(2000, "counterfactuals classified", low=1, high=1_000_000)
-    vary: str = option(VARY[0], "mechanisms with a label and noise of their own", choices=VARY)
-    labels: str = option(LABELS[0], "labels of the mechanisms that vary", choices=LABELS)
+    vary: str = option(VARY[0], "mechanisms with independent labels and noise", choices=VARY)
+    labels: str = option(LABELS[0], "labels of the independent mechanisms", choices=LABELS)
     seed: int = option(0, "seed of the counterfactuals", low=0, high=HIGHEST_SEED)
 
     def __post_init__(self) -> None:
@@ -193,24 +197,26 @@ class FindFailuresConfig:
     """Options of `find_failures`. Raises FieldError."""
 
     model_name: str = option(
-        "wildlife_mnist", "published CGN to look at", pattern=NAME, pattern_help=NAME_HELP
+        "wildlife_mnist", "published CGN to examine", pattern=NAME, pattern_help=NAME_HELP
     )
     model_version: str = option(
         "", "its version", pattern=VERSION, pattern_help=VERSION_HELP, empty="the newest"
     )
     classes: str = option(
         "",
-        "classes to look at, separated by semicolons: names, their beginnings, WordNet ids or indices",
+        "classes to examine, separated by semicolons: names, beginnings of names, WordNet ids or indices",
         pattern=PATH,
         pattern_help="a list",
         empty="all",
     )
-    causes: int = option(16, "causes of each class, all mechanisms' noise the same", low=2, high=10_000)
-    truncation: float = option(1.0, "of the noise, where the family has one", above=0, high=1)
-    seed: int = option(0, "of the first cause", low=0, high=HIGHEST_SEED)
+    causes: int = option(
+        16, "factors of each class, with the same noise for all mechanisms", low=2, high=10_000
+    )
+    truncation: float = option(1.0, "truncation of the noise, if the family has one", above=0, high=1)
+    seed: int = option(0, "seed of the first factor", low=0, high=HIGHEST_SEED)
     shown: int = option(
         12,
-        "worst classes with pictures in the report; as many of the best are shown",
+        "worst classes with images in the report, and as many of the best",
         low=1,
         high=HIGHEST_COUNT,
     )

@@ -1,7 +1,7 @@
-"""What a classifier is trained on: endless sources whose image i is a function of i alone.
+"""The training images of a classifier: infinite sources whose image i depends on i alone.
 
-So a run that goes on at step s finds its images without having seen those before, and a batch may be drawn on
-its own or among hundreds.
+So a run that resumes at step s needs none of the earlier images, and images may be drawn in batches of any
+size.
 """
 
 from collections.abc import Callable
@@ -21,28 +21,35 @@ from trainer.run.context import RunContext, RunError, Stopped
 
 Images = tuple[torch.Tensor, torch.Tensor]  # (N, 3, R, R) float32 in [-1, 1], and class labels (N,)
 
-_STRIDE = 0x9E3779B97F4A7C15  # odd and large: neighbouring seeds share no pass's order or draw
-_HELD_OUT = 0xD1B54A32D192ED03  # added to the seed of counterfactuals that are not for training
-_AT_ONCE = 1000  # counterfactuals drawn between two looks at the stop flag
+_STRIDE = (
+    0x9E3779B97F4A7C15  # odd and large, so that neighbouring seeds share no order and no draw of an epoch
+)
+_HELD_OUT = 0xD1B54A32D192ED03  # added to the seed for counterfactuals that are not for training
+_AT_ONCE = 1000  # counterfactuals drawn between two checks of the stop flag
 
 
 class Source(Protocol):
-    """An endless stream of labelled images."""
+    """An infinite stream of labelled images."""
 
     def images(self, start: int, stop: int) -> Images:
-        """The images ``start`` to ``stop - 1`` of the stream."""
+        """Returns the images ``start`` to ``stop - 1`` of the stream."""
 
 
-class Passes:
-    """Endless passes over sets of one size, each in a random order of its own."""
+class Epochs:
+    """An infinite sequence of epochs over sets of equal size, each in another random order.
+
+    Args:
+        load: returns the images of an epoch by its number, float32 in [-1, 1] or uint8 levels.
+        seed: seed of the orders.
+    """
 
     def __init__(self, load: Callable[[int], Images], seed: int) -> None:
-        """load: the images of pass number k, float32 or levels as uint8; seed: of the orders."""
         self._load, self._seed = load, seed
         self._enter(0)
         self._size = len(self._order)
 
     def images(self, start: int, stop: int) -> Images:
+        """Returns the images ``start`` to ``stop - 1`` of the sequence."""
         parts = []
         while True:
             number, first = divmod(start, self._size)
@@ -66,13 +73,14 @@ class Passes:
         self._number = number
 
 
-class InTurn:
-    """Sources in turn: of S of them, source k gives the images k, k + S, k + 2 S and so on."""
+class Interleaved:
+    """Interleaves S sources: source k provides the images k, k + S, k + 2 S and so on."""
 
     def __init__(self, *sources: Source) -> None:
         self._sources = sources
 
     def images(self, start: int, stop: int) -> Images:
+        """Returns the images ``start`` to ``stop - 1`` of the interleaved sources."""
         turns = len(self._sources)
         parts = []
         for k, source in enumerate(self._sources):
@@ -86,32 +94,32 @@ class InTurn:
 
 
 class TrainingData:
-    """A config's training images.
+    """The training images of a run.
 
     Attributes:
         source: the images to train on.
-        validation: the images held out of the originals, with the data set's class names and resolution.
-        model: the CGN that the config names, if any.
-        provenance: where the images come from, as plain JSON.
+        validation: the originals held out for validation, with class names and resolution of the data set.
+        model: the CGN of the config; None if the config names none.
+        provenance: provenance of the images, as plain JSON.
 
     Raises:
         RunError: the data or the model cannot be used.
-        Stopped: asked to stop while rows were computed; there is no checkpoint to write yet.
+        Stopped: a stop was requested while rows were computed; there is no checkpoint to write yet.
     """
 
     def __init__(self, config: TrainClassifierConfig, context: RunContext) -> None:
-        self._config, self._surroundings = config, context
+        self._config, self._context = config, context
         self.validation = self._load_images("validation")
         self.model = self._load_model() if config.model_name else None
         self.provenance: dict[str, Any] = {}
         sources: list[Source] = []
         if config.train_on == INTERVENTION:
             self.provenance["intervention"] = {"dataset": config.dataset}
-            sources.append(Passes(self._interventions, config.seed))
+            sources.append(Epochs(self._interventions, config.seed))
         elif config.train_on in (ORIGINAL, BOTH):
             original = self._load_images("train")
             self.provenance["original"] = original.provenance
-            sources.append(Passes(lambda _: (original.images, original.labels), config.seed))
+            sources.append(Epochs(lambda _: (original.images, original.labels), config.seed))
         if self.model and config.uses_counterfactuals:
             card = self.model.card
             self.provenance["counterfactual"] = {
@@ -119,10 +127,10 @@ class TrainingData:
                 "images": config.counterfactuals or config.images_seen // (1 + bool(sources)),
             }  # fmt: skip
             sources.append(self._counterfactuals(self.model))
-        self.source = sources[0] if len(sources) == 1 else InTurn(*sources)
+        self.source = sources[0] if len(sources) == 1 else Interleaved(*sources)
 
     def held_out_counterfactuals(self, model: CGN, count: int) -> Images:
-        """Counterfactuals of the config's kind, of fresh rows that no training image is made of."""
+        """Returns counterfactuals of rows that are in no training image, with the policy of the config."""
         policy = Policy(self._config.vary, self._config.labels)
         return Counterfactuals(model, self._sampler(self._config.seed + _HELD_OUT, policy)).images(0, count)
 
@@ -137,22 +145,22 @@ class TrainingData:
             raise RunError(f"dataset {config.dataset}: {error}") from None
 
     def _load_model(self) -> CGN:
-        config, context = self._config, self._surroundings
+        config, context = self._config, self._context
         try:
             model = checkpoint.load(context.models_dir, config.model_name, config.model_version)
         except versions.CheckpointError as error:
             raise RunError(str(error)) from None
-        has = (len(model.card.class_names), model.card.resolution)
-        needs = (len(self.validation.class_names), self.validation.resolution)
-        if has != needs:
+        model_shape = (len(model.card.class_names), model.card.resolution)
+        data_shape = (len(self.validation.class_names), self.validation.resolution)
+        if model_shape != data_shape:
             raise RunError(
-                f"model_name: {model.card.name} has {has[0]} classes at {has[1]} pixels, the data set "
-                f"{needs[0]} at {needs[1]}; name a CGN that was trained on this data set"
+                f"model_name: {model.card.name} has {model_shape[0]} classes at {model_shape[1]} pixels, the "
+                f"data set {data_shape[0]} at {data_shape[1]}; name a CGN that was trained on this data set"
             )
-        # Digits are in order whatever a card calls them; a folder's classes are known by their names alone.
+        # Digits have the same order on every card. The classes of a folder are known by their names only.
         if config.dataset == FOLDER and model.card.class_names != self.validation.class_names:
             raise RunError(
-                f"model_name: the classes of {model.card.name} have other names than those of "
+                f"model_name: the classes of {model.card.name} have other names than the classes of "
                 f"{config.folder}; name a CGN that was trained on this data set"
             )
         if not model.card.trained:
@@ -160,7 +168,7 @@ class TrainingData:
         return model
 
     def _interventions(self, number: int) -> Images:
-        """The training digits with colours or textures that say nothing of them, drawn anew for each pass."""
+        """Returns the training digits with random colours or textures, drawn again in every epoch."""
         seed = (self._config.seed + (number + 1) * _STRIDE) % 2**63
         data = make_variant(self._config.dataset, "train", seed=seed, **correlated(self._config.dataset, 0))
         return data.images, data.labels
@@ -173,24 +181,27 @@ class TrainingData:
         parts = []
         for start in range(0, config.counterfactuals, _AT_ONCE):
             x_NCHW, y_N = stream.images(start, min(start + _AT_ONCE, config.counterfactuals))
-            # As 8-bit levels, a quarter of the memory. Jitter may have passed black or white by a shade.
+            # Stored as 8-bit levels, in a quarter of the memory. Jitter may exceed the range slightly.
             parts.append((x_NCHW.add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8), y_N))
-            if self._surroundings.stop.requested:
+            if self._context.stop.requested:
                 raise Stopped
         levels, labels = (torch.cat(part) for part in zip(*parts, strict=True))
-        return Passes(lambda _: (levels, labels), config.seed)
+        return Epochs(lambda _: (levels, labels), config.seed)
 
     def _tick(self, line: str) -> None:
-        if self._surroundings.stop.requested:
+        if self._context.stop.requested:
             raise Stopped
-        self._surroundings.reporter.log(line)
+        self._context.reporter.log(line)
 
 
 def correlated(dataset: str, percent: float) -> dict[str, Any]:
-    """Arguments of `make_variant` for colours or textures that follow the digit in so many per cent.
+    """Returns arguments of `make_variant` that correlate colours or textures with the digit.
 
-    The others are drawn at random; at 0 per cent they say nothing of the digit.
+    Args:
+        dataset: name of the variant.
+        percent: share of images whose colour or texture belongs to the digit, in per cent. In the other
+            images it is random; at 0 it is independent of the digit.
     """
-    if dataset == "colored_mnist":  # whose backgrounds are black
+    if dataset == "colored_mnist":  # its backgrounds are black
         return {"object_correlation": percent}
     return {"object_correlation": percent, "background_correlation": percent}

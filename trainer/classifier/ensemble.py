@@ -1,7 +1,7 @@
-"""Trains classifiers that differ in their seeds alone, and scores them together.
+"""Trains an ensemble of classifiers that differ only in their seeds, and scores it.
 
-`python -m trainer train_ensemble --help` lists the options. The mean of the members' probabilities
-decides, as in deep ensembles (Lakshminarayanan et al., NeurIPS 2017).
+`python -m trainer train_ensemble --help` lists the options. The ensemble averages the probabilities of its
+members, as deep ensembles do (Lakshminarayanan et al., NeurIPS 2017).
 """
 
 import dataclasses
@@ -24,24 +24,24 @@ from trainer.run.provenance import provenance
 
 
 class Ensemble(nn.Module):
-    """x -> logarithms of the mean of the members' probabilities."""
+    """Averages the probabilities of its members."""
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
-        """Log probabilities (N, classes) of images (N, 3, resolution, resolution) in [-1, 1]."""
+        """Returns log probabilities (N, classes) of images (N, 3, resolution, resolution) in [-1, 1]."""
         probabilities = torch.stack([member(x_NCHW).float().softmax(1) for member in self.members])
         return probabilities.mean(0).log()
 
 
 def train_ensemble(config: TrainEnsembleConfig, context: RunContext) -> Published:
-    """Trains the members one after the other, each below ``member-<number>/``, and writes ``scores.json``.
+    """Trains the members one after the other, in ``member-<number>/`` each, and writes ``scores.json``.
 
     Raises:
-        RunError: the data or the model cannot be used, or a loss is no longer a number.
-        Stopped: asked to stop; the member in training has written its checkpoint.
+        RunError: the data or the model cannot be used, or a loss is not finite.
+        Stopped: a stop was requested; the member in training has written a checkpoint.
     """
     reporter, run_dir = context.reporter, context.run_dir
     names = [field.name for field in dataclasses.fields(TrainClassifierConfig)]
@@ -52,7 +52,7 @@ def train_ensemble(config: TrainEnsembleConfig, context: RunContext) -> Publishe
         inner = context.inside(f"member-{number:02d}", context.version, member)
         directories.append(inner.run_dir)
         if inner.resume and (inner.run_dir / SCORES).is_file():
-            continue  # trained before the run was interrupted
+            continue  # an earlier attempt has trained it
         reporter.log(f"member {number + 1} of {config.members}")
         train_classifier(member, inner)
 
@@ -65,15 +65,15 @@ def train_ensemble(config: TrainEnsembleConfig, context: RunContext) -> Publishe
     ensemble = Ensemble(members).to(resolve_device(context.device)).eval()
     scores = Examination(config, validation).scores(ensemble)
     for name, values in scores.items():
-        reporter.log(f"together, {name}: " + ", ".join(f"{key} {v:.4f}" for key, v in values.items()))
-    found = [json.loads((path / SCORES).read_text()) for path in directories]
+        reporter.log(f"ensemble, {name}: " + ", ".join(f"{key} {v:.4f}" for key, v in values.items()))
+    results = [json.loads((path / SCORES).read_text()) for path in directories]
     result = {
         "scores": scores,
-        "members": [member["scores"] for member in found],
-        "data": found[0]["data"],
+        "members": [member["scores"] for member in results],
+        "data": results[0]["data"],
         "class_names": validation.class_names,
-        "seconds": round(sum(member["seconds"] for member in found), 1),
-        "cpu_seconds": round(sum(member["cpu_seconds"] for member in found), 1),
+        "seconds": round(sum(member["seconds"] for member in results), 1),
+        "cpu_seconds": round(sum(member["cpu_seconds"] for member in results), 1),
         **provenance("train_ensemble", config, context.version),
     }
     path = run_dir / SCORES

@@ -1,7 +1,7 @@
 """Scores a classifier on images that it was not trained on.
 
-`python -m trainer evaluate_classifier --help` lists the options. What the scores are,
-trainer.classifier.scores says.
+`python -m trainer evaluate_classifier --help` lists the options, trainer.classifier.scores defines the
+scores.
 """
 
 import json
@@ -25,10 +25,11 @@ from trainer.run.provenance import provenance
 
 
 def evaluate_classifier(config: EvaluateClassifierConfig, context: RunContext) -> Published:
-    """Scores a classifier and writes ``scores.json``, as that of train_classifier but without `train`.
+    """Scores a classifier and writes ``scores.json``, with the scores of train_classifier except `train`.
 
-    Of a folder it has `all` too, the accuracy on all images there: one that nothing was trained on is a test.
-    With a CGN it has `counterfactuals`: the accuracy by the labels of their shapes.
+    For a folder it also has `all`, the accuracy on all images; on a folder without training images this is a
+    test accuracy. With a CGN it has `counterfactuals`, the accuracy on counterfactuals with the labels of
+    their shapes.
 
     Raises:
         RunError: the weights, the data or the CGN cannot be used, or do not fit each other.
@@ -51,20 +52,20 @@ def evaluate_classifier(config: EvaluateClassifierConfig, context: RunContext) -
         everything = _images(config, "all")
         scores["all"] = accuracy(classifier, (everything.images, everything.labels))
         counts = {"validation": len(validation.labels), "all": len(everything.labels)}
-    made_by = None
+    model = None
     if config.model_name:
         card, images = _counterfactuals(config, context, classes, resolution)
-        made_by = {"name": card.name, "version": card.version, "digest": card.digest}
+        model = {"name": card.name, "version": card.version, "digest": card.digest}
         scores["counterfactuals"] = accuracy(classifier, images)
     for name, values in scores.items():
-        of = f" ({counts[name]} images)" if name in counts else ""
+        count = f" ({counts[name]} images)" if name in counts else ""
         context.reporter.log(
-            f"{name}{of}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items())
+            f"{name}{count}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items())
         )
     result = {
         "scores": scores,
         "classifier": {"file": str(path), "digest": weights.digest_tensors(classifier.state_dict())},
-        "model": made_by,
+        "model": model,
         "data": validation.provenance,
         "class_names": validation.class_names,
         **provenance("evaluate_classifier", config, context.version),

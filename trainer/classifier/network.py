@@ -1,4 +1,4 @@
-"""The classifier of the paper's MNIST experiments, and its file."""
+"""The classifier of the paper's MNIST experiments, and the file of its weights."""
 
 import itertools
 import json
@@ -17,18 +17,18 @@ _CLASS_NAMES = "class_names"  # in the file's metadata
 
 
 class Classifier(nn.Module):
-    """x -> logits: the small CNN that learning-not-to-learn (Kim et al. 2019) and the paper share.
+    """The small CNN of "Learning Not to Learn" (Kim et al. 2019), which the paper uses as well.
 
     Args:
-        classes: how many.
+        classes: number of classes.
         resolution: height and width of the images in pixels, a multiple of 4, 8 or more.
     """
 
     def __init__(self, classes: int, resolution: int = 32) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            _Entrance(3, 32, 5),
-            # Before the ReLU, which commutes with the maximum and so has a quarter of the pixels left.
+            _NormConvolution(3, 32, 5),
+            # Before the ReLU: both commute, and the ReLU then has a quarter of the pixels.
             nn.MaxPool2d(3, stride=2, padding=1),
             nn.ReLU(),
             nn.Conv2d(32, 32, 3, padding=1),
@@ -37,26 +37,26 @@ class Classifier(nn.Module):
             nn.ReLU(),
             nn.Conv2d(64, 64, 3, padding=1),
             nn.ReLU(),
-            # Of the 8x8 map at 32 pixels: the last row and column take no part, as in the original.
+            # Ignores the last row and column of the map, 8x8 at 32 pixels, as the original does.
             nn.AvgPool2d(resolution // 4 - 1),
             nn.Flatten(),
         )
         self.logits = nn.Linear(64, classes)
-        self.to(memory_format=torch.channels_last)  # the layout in which convolutions are fastest
+        self.to(memory_format=torch.channels_last)  # convolutions are fastest in this layout
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
-        """Logits (N, classes) of images (N, 3, resolution, resolution) in [-1, 1]."""
+        """Returns logits (N, classes) of images (N, 3, resolution, resolution) in [-1, 1]."""
         x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)
         logits: torch.Tensor = self.logits(self.features(x_NCHW))
         return logits
 
 
-class _Entrance(nn.Module):
-    """A batch norm and a convolution, in one: the same function, gradients and parameters at half the cost.
+class _NormConvolution(nn.Module):
+    """A batch norm fused with a convolution: the same function, gradients and parameters at half the cost.
 
-    The scale of the norm's channels goes into the weights of the convolution, and their offset into those of
-    one more channel, which is 1 everywhere. One after the other, the norm's parameters would need the
-    gradient of every pixel of every image, which is the costliest part of a step.
+    The scale of the norm is multiplied into the weights of the convolution. Its offset becomes the weights of
+    an additional channel, which is 1 everywhere. Without the fusion, the norm's parameters need the gradient
+    of every pixel of every image, the most expensive part of a step.
     """
 
     def __init__(self, channels: int, width: int, kernel: int) -> None:
@@ -78,20 +78,20 @@ class _Entrance(nn.Module):
 
 
 def save_classifier(classifier: Classifier, class_names: Sequence[str], path: Path) -> None:
-    """Writes the weights, and what their classes are called."""
+    """Writes the weights and the names of the classes."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in classifier.state_dict().items()}
     save_file(tensors, path, {_CLASS_NAMES: json.dumps(list(class_names))})
 
 
 def check_classes(path: Path, class_names: Sequence[str]) -> None:
-    """Raises RunError for a classifier's file that says its classes are others, or in another order."""
+    """Raises RunError if a file of weights names other classes, or has them in another order."""
     try:
         with safe_open(path, framework="pt") as file:
-            said = json.loads((file.metadata() or {}).get(_CLASS_NAMES, "null"))
+            names = json.loads((file.metadata() or {}).get(_CLASS_NAMES, "null"))
     except (SafetensorError, OSError, ValueError):
-        return  # another kind of file, which does not say
-    if said and said != list(class_names):
-        pairs = enumerate(itertools.zip_longest(class_names, said))
+        return  # a file without class names
+    if names and names != list(class_names):
+        pairs = enumerate(itertools.zip_longest(class_names, names))
         label, (here, there) = next(pair for pair in pairs if pair[1][0] != pair[1][1])
         raise RunError(
             f"classifier: {path} has class {there!r} at label {label}, the data set {here!r}; labels follow "

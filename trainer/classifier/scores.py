@@ -1,7 +1,7 @@
-"""How good a classifier is: accuracies on images that it was not trained on, each set telling something else.
+"""The scores of a classifier: accuracies on several sets of images that it was not trained on.
 
-What counts is accuracy on unbiased images, whose colours or textures say nothing of the digit (paper section
-4.2, table 2). Validation images serve to choose, test images only to report.
+The main score is the accuracy on unbiased images, whose colours or textures are independent of the digit
+(paper section 4.2, table 2). Choices use validation images only; test images are only reported.
 """
 
 import torch
@@ -14,16 +14,20 @@ from trainer.classifier.data import Images, correlated
 from trainer.run.options import DataOptions
 from trainer.run.precision import half_precision
 
-_AT_ONCE = 1000  # images classified together
+_AT_ONCE = 1000  # images in one forward pass
 
 Scores = dict[str, dict[str, float]]
 
 
 class Examination:
-    """What of a data set nothing is trained on, and accuracies in [0, 1] of classifiers on it."""
+    """The images of a data set that are not for training, and accuracies of classifiers on them, in [0, 1].
+
+    Args:
+        config: options that select the data set.
+        validation: the originals held out for validation.
+    """
 
     def __init__(self, config: DataOptions, validation: ImageSet) -> None:
-        """validation: the images held out of the originals."""
         self._config = config
         self._validation = validation.images, validation.labels
         if config.dataset != FOLDER:
@@ -31,17 +35,19 @@ class Examination:
             self._validation = self._unbiased.images, self._unbiased.labels
 
     def validation_accuracy(self, classifier: nn.Module) -> float:
-        """Accuracy on the validation images: unbiased ones of a variant, the held out ones of a folder."""
+        """Returns the accuracy on validation images: unbiased for a variant, held out for a folder."""
         return accuracy(classifier, self._validation)["accuracy"]
 
     def scores(self, classifier: nn.Module) -> Scores:
-        """All accuracies, by set and by what they are taken of.
+        """Returns all accuracies, by set of images and by subset.
 
-        validation, test: unbiased images; of all, of those where the label of object or background agrees
-            with the digit, and of the others; for double-colored also of those whose object and background
-            have one colour, and of the others. Of a folder there is validation only, its held out images.
-        validation_drifting, test_drifting: the same for double-colored with the noise of the paper's time.
-        in_domain: test images as biased as those of training.
+        validation, test: unbiased images. The subsets are all images; images where the label of object or
+            background agrees with the digit; and the other images. For double-colored there are also the
+            images whose object and background have the same colour, and the other images. A folder has only
+            validation, its held-out images.
+        validation_drifting, test_drifting: the same for double-colored, where the noise of the colours adds
+            up from image to image (see `cgn.data.make_variant`).
+        in_domain: test images as biased as the training images.
         """
         config = self._config
         if config.dataset == FOLDER:
@@ -51,18 +57,18 @@ class Examination:
         for split in ("validation", "test"):
             for drift in (False, True) if config.dataset == "double_colored_mnist" else (False,):
                 images = make_variant(config.dataset, split, drift=drift, **correlated(config.dataset, 0))
-                scores[f"{split}_drifting" if drift else split] = _by_cause(classifier, images)
+                scores[f"{split}_drifting" if drift else split] = _by_subset(classifier, images)
         return scores
 
 
 def accuracy(classifier: nn.Module, images: Images) -> dict[str, float]:
-    """The accuracy on labelled images, in [0, 1], under its name."""
+    """Returns the accuracy on labelled images, in [0, 1], under the key "accuracy"."""
     return {"accuracy": _mean(is_right(classifier, *images))}
 
 
 @torch.no_grad()
 def is_right(classifier: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Whether a classifier, in eval mode meanwhile, knows each of N images: (N,) bool."""
+    """Returns whether a classifier predicts the label of each of N images, in eval mode: (N,) bool."""
     device = next(classifier.parameters()).device
     training = classifier.training
     classifier.eval()
@@ -72,10 +78,10 @@ def is_right(classifier: nn.Module, images: torch.Tensor, labels: torch.Tensor) 
     return torch.cat(guesses) == labels
 
 
-def _by_cause(classifier: nn.Module, data: VariantSet) -> dict[str, float]:
+def _by_subset(classifier: nn.Module, data: VariantSet) -> dict[str, float]:
     right = is_right(classifier, data.images, data.labels)
     agree = data.object_labels == data.labels
-    if data.provenance["variant"] != "colored_mnist":  # whose backgrounds are black
+    if data.provenance["variant"] != "colored_mnist":  # its backgrounds are black
         agree = agree | (data.background_labels == data.labels)
     parts = {"a_cue_agrees": agree, "none_agrees": ~agree}
     if data.provenance["variant"] == "double_colored_mnist":

@@ -1,7 +1,7 @@
 """Trains a classifier on originals, counterfactuals, both, or true interventions (paper section 4.2).
 
-`python -m trainer train_classifier --help` lists the options. Whatever it trains on, a classifier sees
-the same number of images, so that the rows of a table can be compared.
+`python -m trainer train_classifier --help` lists the options. A classifier sees the same number of images,
+whatever it is trained on, so that the rows of a table are comparable.
 """
 
 import json
@@ -23,10 +23,10 @@ from trainer.run.precision import half_precision
 from trainer.run.provenance import provenance
 
 WEIGHTS, SCORES = "classifier.safetensors", "scores.json"
-EPOCH = 50_000  # images seen between two looks at the validation images; the authors' sets are that large
-TRAIN_IMAGES = 5000  # the last ones seen, of which training accuracy is taken
-HELD_OUT = 2000  # counterfactuals that are not for training
-_STEPS_DRAWN = 16  # whose images are drawn together
+EPOCH = 50_000  # images seen between two validations, as many as in the authors' training sets
+TRAIN_IMAGES = 5000  # images for training accuracy, the last ones seen
+HELD_OUT = 2000  # counterfactuals that are scored and not trained on
+_STEPS_DRAWN = 16  # steps whose images are drawn together
 
 
 def train_classifier(config: TrainClassifierConfig, context: RunContext) -> Published:
@@ -98,26 +98,26 @@ def train_classifier(config: TrainClassifierConfig, context: RunContext) -> Publ
 
 
 def _own_scores(config: TrainClassifierConfig, data: TrainingData, classifier: Classifier) -> Scores:
-    """Accuracies on images of this run's own.
+    """Returns accuracies on images that belong to this run.
 
-    train: the last images seen.
-    held_out_counterfactuals: of a folder's CGN, if one is given; made of rows that training has not seen.
+    train: the last training images.
+    held_out_counterfactuals: of rows that training has not seen; only for a folder with a CGN.
     """
     seen = config.steps * config.batch_size
     scores = {"train": accuracy(classifier, data.source.images(max(0, seen - TRAIN_IMAGES), seen))}
     if config.dataset == FOLDER and data.model:
-        made = data.held_out_counterfactuals(data.model, HELD_OUT)
-        scores["held_out_counterfactuals"] = accuracy(classifier, made)
+        counterfactuals = data.held_out_counterfactuals(data.model, HELD_OUT)
+        scores["held_out_counterfactuals"] = accuracy(classifier, counterfactuals)
     return scores
 
 
 def learning_rate(config: TrainClassifierConfig, step: int) -> float:
-    """The rate of a step: falls evenly to 0, so that a run of any length settles at its end."""
+    """Returns the learning rate of a step, which falls linearly to 0 over the run."""
     return config.learning_rate * (1 - step / config.steps)
 
 
 def batches(source: Source, start: int, config: TrainClassifierConfig) -> Iterator[Images]:
-    """The batches of the steps from ``start`` on: step s has the images s * batch_size and following."""
+    """Yields the batches from step ``start`` on; the batch of step s starts at image s * batch_size."""
     for first in range(start, config.steps, _STEPS_DRAWN):
         last = min(first + _STEPS_DRAWN, config.steps)
         images, labels = source.images(first * config.batch_size, last * config.batch_size)

@@ -1,1 +1,1 @@
-"""Writes data sets of counterfactuals to disk."""
+"""Data sets of counterfactuals on disk."""

@@ -18,31 +18,31 @@ class GenerateDatasetConfig:
     """
 
     model_name: str = option(
-        "", "CGN that draws the images", pattern=NAME, pattern_help=NAME_HELP, empty="refused"
+        "", "CGN that generates the images", pattern=NAME, pattern_help=NAME_HELP, empty="refused"
     )
     model_version: str = option(
         "", "version of that CGN", pattern=VERSION, pattern_help=VERSION_HELP, empty="the newest"
     )
     images: int = option(10_000, "images", low=1, high=HIGHEST_COUNT)
     format: str = option(IMAGE_FOLDER, "layout of the files", choices=FORMATS)
-    shard_images: int = option(1000, "images of a tar file, and between two checkpoints", low=1, high=100_000)
+    shard_images: int = option(1000, "images per tar file, and between two checkpoints", low=1, high=100_000)
     bank_masks: int = option(0, "masks to recombine", low=1, high=MOST_ROWS, zero="fresh ones")
     bank_textures: int = option(0, "textures to recombine", low=1, high=MOST_ROWS, zero="fresh ones")
     bank_backgrounds: int = option(0, "backgrounds to recombine", low=1, high=MOST_ROWS, zero="fresh ones")
-    cf_ratio: int = option(1, "counterfactuals in a row that share a shape", low=1, high=HIGHEST_RATIO)
-    vary: str = option(VARY[0], "mechanisms with a label and noise of their own", choices=VARY)
-    labels: str = option(LABELS[0], "labels of the mechanisms that vary", choices=LABELS)
-    jitter: bool = option(False, "change shape and colours of every image a little at random")
+    cf_ratio: int = option(1, "consecutive counterfactuals with the same shape", low=1, high=HIGHEST_RATIO)
+    vary: str = option(VARY[0], "mechanisms with independent labels and noise", choices=VARY)
+    labels: str = option(LABELS[0], "labels of the independent mechanisms", choices=LABELS)
+    jitter: bool = option(False, "randomly change shape and colours of every image a little")
     seed: int = option(0, "seed of the stream of images", low=0, high=HIGHEST_SEED)
 
     def __post_init__(self) -> None:
         check_options(self)
         if not self.model_name:
-            raise FieldError("model_name", "must name a CGN to draw the images, is empty")
+            raise FieldError("model_name", "must name a CGN to generate the images, is empty")
 
     @property
     def policy(self) -> Policy:
-        """How the images are drawn."""
+        """The policy that draws the images."""
         return Policy(
             vary=self.vary,
             labels=self.labels,

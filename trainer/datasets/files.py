@@ -1,10 +1,13 @@
-"""A data set of counterfactuals on disk, in two layouts; of equal images, equal bytes.
+"""A data set of counterfactuals on disk, in two layouts; equal images give equal bytes.
 
-image_folder: ``<class folder>/<image number>.png``, which torchvision's ImageFolder reads: it numbers the
-classes in the order of their folders' names, and so these begin with the number where the names alone would
-come in another order. webdataset: tar files ``shard-000000.tar`` and so on, each image as ``<number>.png``,
-``.cls`` (its class number) and ``.json`` (its factors) side by side, as the webdataset package reads. Either
-has a ``labels.csv`` with a line for each image.
+image_folder: ``<class folder>/<image number>.png``, for torchvision's ImageFolder. It numbers the classes in
+the order of the folder names. So folder names start with the class number if the names alone would give
+another order.
+
+webdataset: tar files ``shard-000000.tar`` and so on, for the webdataset package. An image is a group of
+``<number>.png``, ``<number>.cls`` (class number) and ``<number>.json`` (factors).
+
+Both layouts have a ``labels.csv`` with a line for each image.
 """
 
 import csv
@@ -34,17 +37,17 @@ Pictures = NDArray[np.uint8]  # (N, R, R, 3)
 
 
 def class_folders(card: ModelCard) -> list[str]:
-    """A folder's name for each class, in the order of the labels also when sorted."""
+    """Returns the folder name of each class. Sorting the names keeps the order of the labels."""
     names = card.class_ids or [_UNSAFE.sub("_", name) for name in card.class_names]
-    fine = names == sorted(set(names)) and not any(name.startswith(".") for name in names)
-    if fine:
+    usable = names == sorted(set(names)) and not any(name.startswith(".") for name in names)
+    if usable:
         return list(names)
     digits = len(str(len(names) - 1))
     return [f"{label:0{digits}d}_{name}" for label, name in enumerate(names)]
 
 
 def image_file(layout: str, folders: Sequence[str], number: int, label: int, shard_images: int) -> str:
-    """Where an image is, below the data set's directory; of a tar file, the tar file."""
+    """Returns the path of an image in the data set's directory; in the layout webdataset, of its tar file."""
     if layout == IMAGE_FOLDER:
         return f"{folders[label]}/{number:08d}.png"
     return f"shard-{number // shard_images:06d}.tar"
@@ -53,9 +56,19 @@ def image_file(layout: str, folders: Sequence[str], number: int, label: int, sha
 def write_part(
     directory: Path, layout: str, folders: Sequence[str], start: int, images: Pictures, plan: Plan, shard: int
 ) -> Path | None:
-    """Writes the images ``start`` and following, N of them, with their factors.
+    """Writes consecutive images with their factors.
 
-    shard: images of a tar file; N are a whole one, or the last. Returns the tar file, if it is one.
+    Args:
+        directory: directory of the data set.
+        layout: image_folder or webdataset.
+        folders: folder name of each class.
+        start: number of the first image.
+        images: the images, uint8 (N, R, R, 3).
+        plan: their factors.
+        shard: images per tar file. N is this number, or fewer for the last tar file.
+
+    Returns:
+        The tar file; None in the layout image_folder.
     """
     if layout == WEBDATASET:
         return _write_tar(directory / image_file(layout, folders, start, 0, shard), start, images, plan)
@@ -79,18 +92,18 @@ def _write_tar(path: Path, start: int, images: Pictures, plan: Plan) -> Path:
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:
-    written = io.BytesIO()
-    Image.fromarray(image).save(written, "png")
-    return written.getvalue()
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "png")
+    return buffer.getvalue()
 
 
 def _factors(plan: Plan, place: int) -> dict[str, int]:
-    """Label and seed of each mechanism. (Seeds are those of rows; jitter comes on top of them.)"""
-    found = {}
+    """Returns label and seed of each mechanism. The seeds determine rows; jitter is applied after them."""
+    factors = {}
     for mechanism in MECHANISMS:
-        found[f"{mechanism}_label"] = int(plan[mechanism].labels[place])
-        found[f"{mechanism}_seed"] = int(plan[mechanism].seeds[place])
-    return found
+        factors[f"{mechanism}_label"] = int(plan[mechanism].labels[place])
+        factors[f"{mechanism}_seed"] = int(plan[mechanism].seeds[place])
+    return factors
 
 
 def write_labels(
@@ -101,7 +114,16 @@ def write_labels(
     shard: int,
     draw: Callable[[int, int], Plan],
 ) -> Path:
-    """Writes labels.csv. draw: the factors of a part of the stream."""
+    """Writes labels.csv.
+
+    Args:
+        directory: directory of the data set.
+        layout: image_folder or webdataset.
+        card: card of the CGN.
+        images: number of images.
+        shard: images per tar file.
+        draw: returns the factors of the images ``start`` to ``stop - 1``.
+    """
     folders = class_folders(card)
     path = directory / LABELS
     columns = [f"{mechanism}_{what}" for mechanism in MECHANISMS for what in ("label", "seed")]
@@ -115,6 +137,6 @@ def write_labels(
                 number = start + place
                 where = image_file(layout, folders, number, label, shard)
                 factors = _factors(plan, place)
-                told = [factors[column] for column in columns]
-                rows.writerow([number, where, label, card.class_names[label], *told])
+                values = [factors[column] for column in columns]
+                rows.writerow([number, where, label, card.class_names[label], *values])
     return path

@@ -1,8 +1,8 @@
-"""Writes a data set of counterfactuals that a CGN draws: `python -m trainer generate_dataset --help`.
+"""Writes a data set of counterfactuals of a CGN: `python -m trainer generate_dataset --help`.
 
-Image i is a function of the model, the seed, the policy and i alone. So the same options give the same bytes,
-whether the run was interrupted or not, and a larger data set begins with the smaller one's images. (Rows are
-what this machine's torch gives with the threads that it has; on another kind of machine a level may differ.)
+Image i depends only on the model, the seed, the policy and i. So the same options give the same bytes, also
+after an interruption, and a larger data set starts with the images of a smaller one. Another kind of machine,
+or another number of threads, may change some levels by rounding.
 """
 
 import dataclasses
@@ -27,23 +27,29 @@ from trainer.run.context import Published, RunContext, RunError, Stopped
 from trainer.run.directories import remove_unfinished
 from trainer.run.provenance import provenance
 
-DATASET = "dataset"  # the directory of the images, in the run's
-ABOUT = "dataset.json"  # in there: what the images are
-RESULT = "generation.json"  # in the run's directory: when and where they were made
-_CHECKPOINT = "checkpoint-{:010d}.json"  # so many images written
-_AT_ONCE_PIXELS = 2**18  # of images drawn between two looks at the stop flag
+DATASET = "dataset"  # directory of the images, in the run directory
+ABOUT = "dataset.json"  # description of the images, in DATASET
+RESULT = "generation.json"  # provenance, in the run directory
+_CHECKPOINT = "checkpoint-{:010d}.json"  # with the number of images written
+_AT_ONCE_PIXELS = 2**18  # pixels drawn between two checks of the stop flag
 
 
 @dataclass
 class _Progress:
-    """How far a run has come, as its checkpoint keeps it."""
+    """The progress of a run, as stored in its checkpoint.
 
-    config: str  # fingerprint
-    version: str  # of the model; the newest one when the run began
-    images: int = 0  # written
+    Attributes:
+        config: fingerprint of the config.
+        version: version of the model; by default the newest one when the run started.
+        images: images written.
+    """
+
+    config: str
+    version: str
+    images: int = 0
 
     def save(self, run_dir: Path) -> Path:
-        """Writes it down, in place of the one before."""
+        """Writes a checkpoint, and removes the one before it."""
         earlier = _checkpoints(run_dir)
         path = _write(run_dir / _CHECKPOINT.format(self.images), dataclasses.asdict(self))
         for old in earlier:
@@ -53,11 +59,11 @@ class _Progress:
 
 
 def generate_dataset(config: GenerateDatasetConfig, context: RunContext) -> Published:
-    """Writes images, labels and what they are to ``dataset/``.
+    """Writes the images, their labels and a description to ``dataset/``.
 
     Raises:
-        RunError: the model cannot be used, or the checkpoint is of a run with other options.
-        Stopped: asked to stop; what was begun since the last checkpoint is written again.
+        RunError: the model cannot be used, or the checkpoint belongs to a run with other options.
+        Stopped: a stop was requested; a resumed run repeats the images since the last checkpoint.
     """
     run_dir, reporter = context.run_dir, context.reporter
     directory = run_dir / DATASET
@@ -104,22 +110,22 @@ def generate_dataset(config: GenerateDatasetConfig, context: RunContext) -> Publ
         "notes": card.notes,
     }
     _write(directory / ABOUT, about)
-    made = provenance("generate_dataset", config, context.version)
-    _write(run_dir / RESULT, made | {"dataset": about})
+    result = provenance("generate_dataset", config, context.version) | {"dataset": about}
+    _write(run_dir / RESULT, result)
     for kind, path in (("scores", RESULT), ("dataset", f"{DATASET}/{LABELS}"), ("dataset", DATASET)):
         reporter.artefact(kind, run_dir / path)
     return Published()
 
 
 def _begin(config: GenerateDatasetConfig, context: RunContext) -> _Progress:
-    """Where the run begins: at zero, or where an earlier attempt has come to."""
-    remove_unfinished(context.run_dir)  # the rest of a killed attempt would become part of the data set
-    fingerprint, found = config_fingerprint(config), _checkpoints(context.run_dir)
-    if context.resume and found:
-        progress = _Progress(**json.loads(found[-1].read_text()))
+    """Returns the progress to start from: that of the latest checkpoint when resuming, else zero."""
+    remove_unfinished(context.run_dir)  # files of a killed attempt would become part of the data set
+    fingerprint, checkpoints = config_fingerprint(config), _checkpoints(context.run_dir)
+    if context.resume and checkpoints:
+        progress = _Progress(**json.loads(checkpoints[-1].read_text()))
         if progress.config != fingerprint:
             raise RunError(
-                f"{found[-1]} is of a run with other options; resume with those options, or use another run "
+                f"{checkpoints[-1]} is of a run with other options; resume with those options, or use another run "
                 "directory"
             )
         context.reporter.log(f"resuming after image {progress.images}")
@@ -135,12 +141,12 @@ def _begin(config: GenerateDatasetConfig, context: RunContext) -> _Progress:
 
 
 def _checkpoints(run_dir: Path) -> list[Path]:
-    """Oldest first."""
+    """Returns the checkpoints, oldest first."""
     return sorted(run_dir.glob("checkpoint-*.json"))
 
 
 def _draw(stream: Counterfactuals, start: int, stop: int, resolution: int, context: RunContext) -> Pictures:
-    """The images ``start`` to ``stop - 1`` as 8-bit levels."""
+    """Returns the images ``start`` to ``stop - 1`` as 8-bit levels."""
     some = max(1, _AT_ONCE_PIXELS // resolution**2)
     parts = []
     for first in range(start, stop, some):

@@ -1,1 +1,1 @@
-"""Trains a CGN of small images (paper section 3.1) in three stages: joint, segmenter, shape."""
+"""The training of CGNs of small images (paper section 3.1), in three stages: joint, segmenter, shape."""

@@ -1,4 +1,4 @@
-"""`collapse_report.json` of a run: every look at its masks, class by class, and what was wrong."""
+"""`collapse_report.json` of a run: every check of its masks, with the measures and faults of each class."""
 
 import json
 from collections.abc import Sequence
@@ -17,25 +17,38 @@ from cgn.metrics.collapse import (
 )
 from cgn.store.files import atomic_write
 
-_MOST_NAMES = 10
+_MOST_NAMES = 10  # of classes in a message
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a look at a network's masks has found; no faults: they are sound."""
+class MaskCheck:
+    """The result of a check of a network's masks.
 
-    measures: list[MaskMeasures]  # by class
+    Attributes:
+        measures: measures of the masks of each class.
+        faults: measures out of bounds; empty if the masks are sound.
+    """
+
+    measures: list[MaskMeasures]
     faults: list[ClassFault]
 
 
 class CollapseReport:
     """The report in a run directory, rewritten after every check.
 
-    Its JSON object has one field, `checks`, in the order of time. A check has `restart` (0: the first
-    attempt), `seed` of that attempt, `step`, the `bounds` of MaskBounds, and `classes`: for each its `class`,
-    the measures of MaskMeasures, and `faults`, texts.
+    Its JSON object has one field, `checks`, a list in the order of time. A check has `restart` (0: the first
+    attempt), the `seed` of the attempt, `step`, `bounds` (MaskBounds) and `classes`. Each class has its name
+    in `class`, the measures of MaskMeasures, and `faults`, a list of texts.
 
-    mask_lowest, mask_highest: the interval of L_mask, which the bounds are made from.
+    Args:
+        run_dir: directory of the run.
+        class_names: names of the classes, in the order of the labels.
+        mask_lowest, mask_highest: the interval of L_mask, from which the bounds are derived.
+        resume: keep the checks of earlier attempts.
+
+    Attributes:
+        path: the file.
+        sound: the bounds of a finished run.
     """
 
     def __init__(
@@ -55,42 +68,55 @@ class CollapseReport:
         if resume and self.path.exists():
             self._checks = json.loads(self.path.read_text())["checks"]
 
-    def look(self, network: MnistCGN, *, restart: int, seed: int, step: int, finished: bool) -> Look:
-        """Measures the network's masks and judges them, those of a run that is not finished more kindly."""
+    def check(self, network: MnistCGN, *, restart: int, seed: int, step: int, finished: bool) -> MaskCheck:
+        """Measures the masks of a network, and adds the check to the report.
+
+        Args:
+            network: the network to check.
+            restart: number of restarts before this attempt.
+            seed: seed of this attempt.
+            step: steps done.
+            finished: apply the bounds of a finished run; otherwise only gross faults count.
+        """
         bounds = self.sound if finished else self._gross
         measures = measure_network(network)
         lowest_variation = {} if finished else {"lowest_variation": 0.0}
         faults = verdict(self._class_names, measures, bounds, **lowest_variation)
         classes = [
-            {"class": name, **asdict(found), "faults": [f.text for f in faults if f.class_name == name]}
-            for name, found in zip(self._class_names, measures, strict=True)
+            {"class": name, **asdict(m), "faults": [f.text for f in faults if f.class_name == name]}
+            for name, m in zip(self._class_names, measures, strict=True)
         ]
-        about = {"restart": restart, "seed": seed, "step": step, "bounds": asdict(bounds)}
-        # A run that was resumed comes by here again.
+        check = {"restart": restart, "seed": seed, "step": step, "bounds": asdict(bounds)}
+        # A resumed run repeats the checks after its checkpoint.
         self._checks = [c for c in self._checks if (c["restart"], c["step"]) < (restart, step)]
-        self._checks.append({**about, "classes": classes})
+        self._checks.append({**check, "classes": classes})
         with atomic_write(self.path) as part:
             part.write_text(json.dumps({"checks": self._checks}, indent=1, ensure_ascii=False) + "\n")
-        return Look(measures, faults)
+        return MaskCheck(measures, faults)
 
 
 def summary(faults: Sequence[ClassFault], classes: int) -> str:
-    """Faults in one line, each kind once, for all that have it. classes: how many there are."""
+    """Returns the faults in one line, each kind of fault once for all its classes.
+
+    Args:
+        faults: one or more faults.
+        classes: number of classes of the network.
+    """
     by_kind: dict[tuple[str, str, str], list[ClassFault]] = {}
     for fault in faults:
         by_kind.setdefault((fault.measure, fault.bound, fault.meaning), []).append(fault)
-    whose = _classes(faults, classes)
-    told = []
+    faulty_classes = _classes(faults, classes)
+    texts = []
     for (measure, bound, meaning), alike in by_kind.items():
         values = list(dict.fromkeys(f"{pick(f.value for f in alike):.3f}" for pick in (min, max)))
-        of = _classes(alike, classes)
-        whose_else = "" if of == whose else f" ({of})"
-        told.append(f"{measure} {' to '.join(values)} is {bound}, {meaning}{whose_else}")
-    return f"the masks of {whose} have collapsed: {'; '.join(told)}"
+        with_fault = _classes(alike, classes)
+        suffix = "" if with_fault == faulty_classes else f" ({with_fault})"
+        texts.append(f"{measure} {' to '.join(values)} is {bound}, {meaning}{suffix}")
+    return f"the masks of {faulty_classes} have collapsed: {'; '.join(texts)}"
 
 
 def _classes(faults: Sequence[ClassFault], classes: int) -> str:
-    """The classes that have faults, in words."""
+    """Returns the classes with faults, in words."""
     names = list(dict.fromkeys(fault.class_name for fault in faults))
     if len(names) == 1:
         return f"class {names[0]}"

@@ -30,10 +30,8 @@ class TrainCgnConfig:
         "", "path of your images, one sub-folder per class", pattern=PATH, pattern_help="a path", empty="none"
     )
     resolution: int = option(32, "pixels a side that your images are scaled to", choices=RESOLUTIONS)
-    steps: int = option(14_000, "training steps, of all stages", low=1, high=HIGHEST_COUNT)
-    batch_size: int = option(
-        32, "images per step; twice as many once the joint stage is over", low=1, high=1024
-    )
+    steps: int = option(14_000, "training steps of all stages", low=1, high=HIGHEST_COUNT)
+    batch_size: int = option(32, "images per step; twice as many after the joint stage", low=1, high=1024)
     seed: int = option(0, "seed of initialisation, data order and noise", low=0, high=HIGHEST_SEED)
     lr_generator: float = option(1e-3, "Adam's learning rate of the mechanisms", above=0, high=1)
     lr_discriminator: float = option(6e-4, "Adam's learning rate of the discriminator", above=0, high=1)
@@ -41,21 +39,23 @@ class TrainCgnConfig:
     weight_mask: float = option(10.0, "weight of the mask-mean loss", low=0)
     mask_lowest: float = option(
         0.04,
-        "mean mask value below which L_mask pulls; a class's final mean may go down to 3/4 of it",
+        "mean mask value below which L_mask is positive; the final mean of a class may be down to 3/4 of it",
         low=0,
         high=0.5,
     )
     mask_highest: float = option(
         0.35,
-        "mean mask value above which L_mask pulls; a class's final mean may be 0.1 more",
+        "mean mask value above which L_mask is positive; the final mean of a class may be 0.1 higher",
         above=0,
         high=0.6,
     )
     weight_style: float = option(1.0, "weight of the style loss", low=0)
-    style: str = option("random", "filters of the style loss, fixed random ones or VGG16's", choices=STYLES)
+    style: str = option(
+        "random", "filters of the style loss: fixed random filters, or those of VGG16", choices=STYLES
+    )
     vgg16_weights: str = option(
         "",
-        'file of the weights of style "vgg16"',
+        'file with the weights for style "vgg16"',
         pattern=PATH,
         pattern_help="a path",
         empty="in torch's cache",
@@ -73,15 +73,15 @@ class TrainCgnConfig:
     )
 
     restarts: int = option(
-        2, "most restarts, each with another seed, of a run whose masks have collapsed", low=0, high=10
+        2, "restarts at most, each with another seed, if the masks have collapsed", low=0, high=10
     )
     publish_collapsed: bool = option(
-        False, "publish even if the masks have collapsed, without a restart; the card's notes say so"
+        False, "publish even if the masks have collapsed, without a restart, with a note on the card"
     )
 
     @property
     def later_batch_size(self) -> int:
-        """Images per step of the stages after the joint one, of which each image costs a third as much."""
+        """Images per step of the segmenter and shape stages, where an image costs a third of the time."""
         return 2 * self.batch_size
 
     def __post_init__(self) -> None:

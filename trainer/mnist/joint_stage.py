@@ -1,4 +1,4 @@
-"""First stage of training a CGN (paper section 3.1): all mechanisms jointly, through the composer."""
+"""The joint stage of training a CGN (paper section 3.1): all mechanisms end to end, through the composer."""
 
 from typing import Any
 
@@ -18,17 +18,21 @@ from trainer.mnist.stage import StepResult, rate_left
 from trainer.run.precision import half_precision
 
 DISCRIMINATOR_WIDTH = 24
-BINARY_RAMP = 0.5  # share of the stage over which L_binary grows to full weight: find the shape, then cut it
+BINARY_RAMP = (
+    0.5  # share of the stage over which the weight of L_binary grows: first find shapes, then sharpen them
+)
 
 
 class JointStage:
-    """Mechanisms against one discriminator of images; class labels alone supervise them.
+    """Trains the mechanisms against one discriminator of images; class labels are the only supervision.
 
     Args:
-        network: what is trained, on the device.
+        config: options of the run.
+        data: the training images.
+        network: the CGN to train, on the device.
         average: its moving average.
-        random: of everything that is drawn.
-        steps: of this stage, 1 or more.
+        random: generator of all random draws.
+        steps: steps of this stage, 1 or more.
 
     Raises:
         CgnInputError: there are no weights for the style loss.
@@ -71,7 +75,7 @@ class JointStage:
             m, f, b = (output.float() for output in draw(self._network, label_N, self._random))
         x_gen = compose(m, f, b)
 
-        # Discriminator: real images against composites, both with the label that all mechanisms got.
+        # Discriminator: real images against composites, both with the label that all mechanisms had.
         loss_d = self._opponent.learn(x_NCHW, x_gen, label_N, left * config.lr_discriminator, done)
 
         # Mechanisms: L = L_adv + L_binary + L_mask + L_style.
@@ -100,10 +104,10 @@ class JointStage:
 def draw(
     network: MnistCGN, label_N: torch.Tensor, random: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Masks, foregrounds and backgrounds of one label for all three, each mechanism with noise of its own.
+    """Returns masks, foregrounds and backgrounds with the same labels and independent noise.
 
-    The paper trains with one noise for all three (section 3.1), and so may teach them to agree on what only
-    counterfactuals draw apart.
+    The paper trains with the same noise for all mechanisms (section 3.1). The mechanisms can then learn
+    correlations that counterfactuals break. Independent noise avoids that.
     """
     n, device = len(label_N), label_N.device
     u_NL = [torch.randn(n, mnist.LATENT, generator=random).to(device) for _ in range(3)]

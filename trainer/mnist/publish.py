@@ -7,7 +7,7 @@ from cgn.data import ImageSet
 from cgn.families.mnist import network as mnist
 from cgn.families.mnist.family import FAMILY
 from cgn.families.mnist.network import MnistCGN
-from trainer.mnist.collapse_report import CollapseReport, Look, summary
+from trainer.mnist.collapse_report import CollapseReport, MaskCheck, summary
 from trainer.mnist.config import TrainCgnConfig
 from trainer.run.context import Published, RunContext
 from trainer.run.cost import RunCost
@@ -22,7 +22,7 @@ def publish(
     network: MnistCGN,
     architecture: Mapping[str, int],
     report: CollapseReport,
-    look: Look,
+    check: MaskCheck,
     cost: RunCost,
 ) -> Published:
     """Publishes a network, and notes on its card if its masks have collapsed.
@@ -34,15 +34,15 @@ def publish(
         network: the averaged network, on the CPU.
         architecture: the sizes of the network, as the card stores them.
         report: the mask checks of the run.
-        look: the last check of the masks.
+        check: the last check of the masks.
         cost: the cost of the run.
 
     Raises:
         RunError: another run has published the version.
     """
     notes = list(data.provenance["notes"])
-    if look.faults:
-        notes.append(summary(look.faults, len(look.measures)))
+    if check.faults:
+        notes.append(summary(check.faults, len(check.measures)))
     training: dict[str, Any] = {
         **provenance("train_cgn", config, context.version),
         "data": data.provenance,
@@ -59,7 +59,7 @@ def publish(
         class_names=data.class_names,
         resolution=data.resolution,
         latent_size=mnist.LATENT,
-        **mask_fields(look.measures, report.sound, network.classes),
+        **mask_fields(check.measures, report.sound, network.classes),
         trained=True,
         notes=notes,
         terms=data.provenance["terms"],

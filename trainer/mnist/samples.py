@@ -1,4 +1,4 @@
-"""The sample sheet of a CGN in training: what each mechanism draws, and what they make together."""
+"""The sample sheet of a CGN in training: the outputs of each mechanism, and composites."""
 
 import copy
 from pathlib import Path
@@ -19,12 +19,12 @@ MOST_COLUMNS = 16
 
 @torch.no_grad()
 def draw_samples(run_dir: Path, network: MnistCGN, data: ImageSet, step: int) -> Path:
-    """Writes ``samples/step-<step>.png``: one column per class, the same noise in every sheet of a run.
+    """Writes ``samples/step-<step>.png``: one column per class, with the same noise in every sheet of a run.
 
-    Of more than MOST_COLUMNS classes the first ones get a column. Rows: a real image; mask, foreground,
-    background and composite of one factor; then counterfactuals that keep the column's shape label and draw
-    the labels of texture and background, of all classes. Beside it ``step-<step>.npz`` holds mask, foreground
-    and background of that factor as uint8 (columns, H, W, 1 or 3), to be drawn in other ways.
+    The first MOST_COLUMNS classes get a column. The rows are: a real image; mask, foreground, background and
+    composite of one factor; and counterfactuals with the shape label of the column, and random labels of
+    texture and background. ``step-<step>.npz`` beside it has mask, foreground and background of the factor,
+    uint8 (columns, H, W, 1 or 3), for other drawings.
     """
     network = copy.deepcopy(network).cpu().eval()
     random = torch.Generator().manual_seed(0)

@@ -1,8 +1,8 @@
-"""Second stage of training a CGN: composites teach a segmenter to see the object in real images.
+"""The segmenter stage of training a CGN: composites train a segmenter that finds objects in real images.
 
-Real images come without masks. But every composite comes with its mask, and what it shows looks like the real
-images of its class: a segmenter that finds the mask of the one finds that of the other. Class labels alone
-supervise all of this.
+Real images have no masks, but every composite has its mask and resembles the real images of its class. So a
+segmenter that is trained on composites also finds the masks of real images. Class labels are the only
+supervision.
 """
 
 from typing import Any
@@ -20,21 +20,21 @@ from trainer.mnist.stage import StepResult, rate_left
 from trainer.run.precision import half_precision
 
 LEARNING_RATE = 4e-3
-BETAS = (0.9, 0.99)  # of Adam: an ordinary problem, with momentum
-WIDTH = 32
-IMAGES_AT_ONCE = 500  # that masks are looked for in
+BETAS = (0.9, 0.99)  # of Adam; with momentum, as this is no adversarial game
+WIDTH = 32  # channels of the first feature map
+IMAGES_AT_ONCE = 500  # images in one forward pass
 
 
 class Segmenter(nn.Module):
-    """(x, y) -> where the object is: a small U-Net that knows the class, hence the textures to look for.
+    """A small U-Net that predicts the mask of an image, given its class.
 
     Args:
-        classes: how many labels.
+        classes: number of classes.
     """
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        # Nothing runs at full resolution, where convolutions cost most: four neighbouring pixels make one.
+        # Four pixels are folded into the channels: convolutions at full resolution cost most.
         self.near = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, WIDTH, 3, padding=1), nn.LeakyReLU(0.2))
         self.far = nn.Sequential(nn.Conv2d(WIDTH, 2 * WIDTH, 4, stride=2, padding=1), nn.LeakyReLU(0.2))
         self.label = nn.Embedding(classes, 2 * WIDTH)
@@ -48,7 +48,7 @@ class Segmenter(nn.Module):
         )
 
     def forward(self, x_NCHW: torch.Tensor, label_N: torch.Tensor) -> torch.Tensor:
-        """Logits (N, 1, R, R) of the masks of images (N, 3, R, R) in [-1, 1]."""
+        """Returns the mask logits (N, 1, R, R) of images (N, 3, R, R) in [-1, 1] with class indices (N,)."""
         near = self.near(x_NCHW)
         bottom = self.bottom(self.far(near) + self.label(label_N)[:, :, None, None])
         logits: torch.Tensor = self.mask(torch.cat([self.enlarge(bottom), near], dim=1))
@@ -56,12 +56,14 @@ class Segmenter(nn.Module):
 
 
 class SegmenterStage:
-    """Trains a segmenter on the composites of a finished first stage.
+    """Trains a segmenter on the composites of the CGN that the joint stage has trained.
 
     Args:
-        average: the CGN whose composites teach, on the device.
-        random: of everything that is drawn.
-        steps: of this stage.
+        data: the training images.
+        average: the CGN that generates the composites, on the device.
+        batch_size: composites per step.
+        random: generator of all random draws.
+        steps: steps of this stage.
     """
 
     title = "a segmenter, by composites"
@@ -95,12 +97,12 @@ class SegmenterStage:
 
     @torch.no_grad()
     def masks(self) -> torch.Tensor:
-        """Masks of the training images, one for each, as the segmenter sees them: bool (N, 1, R, R)."""
-        found = []
+        """Returns the masks that the segmenter predicts for all training images: bool (N, 1, R, R)."""
+        masks = []
         for images, labels in zip(
             self._data.images.split(IMAGES_AT_ONCE), self._data.labels.split(IMAGES_AT_ONCE), strict=True
         ):
             with half_precision(self._device):
                 logits = self._segmenter(images.to(self._device), labels.to(self._device))
-            found.append((logits > 0).cpu())
-        return torch.cat(found)
+            masks.append((logits > 0).cpu())
+        return torch.cat(masks)

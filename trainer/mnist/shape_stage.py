@@ -1,8 +1,8 @@
-"""Third stage of training a CGN: the shape mechanism alone, against the masks of real images.
+"""The shape stage of training a CGN: the shape mechanism alone, against the masks of real images.
 
-In the first stage it learns through pictures whose textures drown its strokes. Here a discriminator compares
-masks with masks. Where the textures leave no doubt about the object, the first stage is nearly enough; where
-they are stripes and veins, it is not.
+In the joint stage, the discriminator sees composites, where strong textures hide errors of the shape. Here it
+compares masks with masks. The stage matters most for data sets with strong textures, such as stripes and
+veins.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,16 @@ DISCRIMINATOR_WIDTH = 32
 
 
 class ShapeStage:
-    """The shape mechanism against a discriminator of masks; it goes on from where the first stage left it.
+    """Trains the shape mechanism against a discriminator of masks, from its state after the joint stage.
 
     Args:
-        find_masks: gives the masks of the training images; called once, at the first step.
-        network: what is trained, on the device.
+        config: options of the run.
+        data: the training images.
+        find_masks: returns the masks of the training images; called once, in the first step.
+        network: the CGN to train, on the device.
         average: its moving average.
-        random: of everything that is drawn.
-        steps: of this stage.
+        random: generator of all random draws.
+        steps: steps of this stage.
     """
 
     title = "the shape mechanism, against the masks of real images"

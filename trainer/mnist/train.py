@@ -21,7 +21,7 @@ from cgn.device import resolve_device
 from cgn.families.mnist.family import build
 from cgn.families.mnist.network import MnistCGN
 from cgn.metrics.masks import border_mass, mu_mask, soft_share
-from trainer.mnist.collapse_report import CollapseReport, Look, summary
+from trainer.mnist.collapse_report import CollapseReport, MaskCheck, summary
 from trainer.mnist.config import TrainCgnConfig
 from trainer.mnist.joint_stage import JointStage
 from trainer.mnist.publish import publish
@@ -58,13 +58,13 @@ def train_cgn(config: TrainCgnConfig, context: RunContext) -> Published:
     )
     resume = context.resume
     while True:
-        average, look = train_attempt(config, replace(context, resume=resume), data, cost, report)
+        average, check = train_attempt(config, replace(context, resume=resume), data, cost, report)
         reporter.artefact("collapse_report", report.path)
-        collapse = summary(look.faults, len(look.measures)) if look.faults else ""
+        collapse = summary(check.faults, len(check.measures)) if check.faults else ""
         if not collapse or config.publish_collapsed:
             if collapse:
                 reporter.log(f"warning: {collapse}")
-            return publish(config, context, data, average.cpu(), {"width": WIDTH}, report, look, cost)
+            return publish(config, context, data, average.cpu(), {"width": WIDTH}, report, check, cost)
         if cost.restarts >= config.restarts:
             raise RunError(
                 f"{collapse}; nothing was published after {cost.restarts} restarts. See "
@@ -139,7 +139,7 @@ def begin_attempt(config: TrainCgnConfig, data: ImageSet, device: torch.device, 
 
 def train_attempt(
     config: TrainCgnConfig, context: RunContext, data: ImageSet, cost: RunCost, report: CollapseReport
-) -> tuple[MnistCGN, Look]:
+) -> tuple[MnistCGN, MaskCheck]:
     """Trains one attempt, to its last step or until a gross check finds that its masks have collapsed.
 
     Returns:
@@ -170,10 +170,10 @@ def train_attempt(
     if cost.restarts and not context.resume:
         loop.checkpoints.save(0)  # so that a killed run resumes in this attempt, not in the one before
 
-    def check_masks(*, finished: bool) -> Look:
+    def check_masks(*, finished: bool) -> MaskCheck:
         restart = cost.restarts  # read only here: a checkpoint may have set it
         seed = attempt_seed(config.seed, restart)
-        return report.look(average, restart=restart, seed=seed, step=loop.done, finished=finished)
+        return report.check(average, restart=restart, seed=seed, step=loop.done, finished=finished)
 
     steps_per_epoch = -(-len(data.labels) // config.batch_size)
     sample_every = config.sample_every or max(steps_per_epoch, _STEPS_BETWEEN_SHEETS)
@@ -193,12 +193,12 @@ def train_attempt(
         loop.report(values | {"restarts": cost.restarts}, mu_mask(masks))
 
         # Masks that have collapsed beyond recovery end the attempt, with a last sample sheet.
-        look = check_masks(finished=False) if loop.done in gross_checks else None
-        collapsed = look is not None and bool(look.faults)
+        check = check_masks(finished=False) if loop.done in gross_checks else None
+        collapsed = check is not None and bool(check.faults)
         if loop.every(sample_every) or collapsed:
             reporter.write("sample_sheet", draw_samples, run_dir, average, data, loop.done)
-        if look and collapsed:
-            return average, look
+        if check and collapsed:
+            return average, check
     return average, check_masks(finished=True)
 
 

@@ -134,8 +134,8 @@ def test_the_learning_rate_falls_evenly_to_nothing_whatever_the_length() -> None
 def test_its_first_layer_is_a_batch_norm_and_a_convolution() -> None:
     torch.manual_seed(0)
     classifier = Classifier(10).double()
-    entrance = classifier.features[0]
-    norm, convolution = entrance.norm, entrance.convolution
+    fused = classifier.features[0]
+    norm, convolution = fused.norm, fused.convolution
     assert isinstance(norm, torch.nn.BatchNorm2d)
     assert isinstance(convolution, torch.nn.Conv2d)
     with torch.no_grad():
@@ -144,12 +144,12 @@ def test_its_first_layer_is_a_batch_norm_and_a_convolution() -> None:
     plain = copy.deepcopy(torch.nn.Sequential(norm, convolution))
     x_NCHW, pull = torch.randn(8, 3, 32, 32).double(), torch.randn(8, 32, 32, 32).double()
     for training in (True, False):
-        for layers in (entrance, plain):
+        for layers in (fused, plain):
             layers.train(training).zero_grad()
             (layers(x_NCHW) * pull).sum().backward()
-        torch.testing.assert_close(entrance(x_NCHW), plain(x_NCHW))
-        for mine, own in zip(entrance.parameters(), plain.parameters(), strict=True):
-            torch.testing.assert_close(mine.grad, own.grad)
+        torch.testing.assert_close(fused(x_NCHW), plain(x_NCHW))
+        for parameter, expected in zip(fused.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(parameter.grad, expected.grad)
         for name in ("running_mean", "running_var"):
             torch.testing.assert_close(getattr(norm, name), getattr(plain[0], name))
 

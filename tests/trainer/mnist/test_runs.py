@@ -121,15 +121,15 @@ def test_a_published_version_is_not_replaced(tmp_path: Path) -> None:
 
 def test_a_run_that_was_taken_over_publishes_nothing(tmp_path: Path) -> None:
     overtaken = context(tmp_path)
-    look = CollapseReport.look
+    check = CollapseReport.check
 
-    def take_over(*args: Any, **options: Any) -> Any:  # the last that the run writes
-        found = look(*args, **options)
+    def take_over(*args: Any, **options: Any) -> Any:  # the report is the last file that the run writes
+        result = check(*args, **options)
         overtaken.run_dir.rename(tmp_path / "v2")
-        return found
+        return result
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CollapseReport, "look", take_over)
+        patch.setattr(CollapseReport, "check", take_over)
         with pytest.raises(versions.CheckpointError, match="taken over"):
             train_cgn(TINY, overtaken)
     assert not list((tmp_path / "models" / "my_cgn").iterdir())
