@@ -125,8 +125,8 @@ def _begin(config: GenerateDatasetConfig, context: RunContext) -> _Progress:
         progress = _Progress(**json.loads(checkpoints[-1].read_text()))
         if progress.config != fingerprint:
             raise RunError(
-                f"{checkpoints[-1]} is of a run with other options; resume with those options, or use another run "
-                "directory"
+                f"{checkpoints[-1]} is of a run with other options; resume with those options, or use "
+                "another run directory"
             )
         context.reporter.log(f"resuming after image {progress.images}")
         return progress
