@@ -1,7 +1,7 @@
-"""Finds the classes that a CGN fails at (paper, appendix F): `python -m trainer find_failures --help`.
+"""Finds the classes on which a CGN fails (paper, appendix F): `python -m trainer find_failures --help`.
 
-Works with any published CGN. Writes ``failures.json``, classes worst first, and ``failures.html``, the same
-with pictures. A run that is stopped keeps the classes that it has measured.
+Works with any published CGN. Writes ``failures.json``, with the classes from worst to best, and
+``failures.html``, the same with images. A stopped run keeps the measures of the classes so far.
 """
 
 import html
@@ -30,14 +30,14 @@ from trainer.run.provenance import provenance
 
 RESULT, REPORT, MEASURED = "failures.json", "failures.html", "measured.jsonl"
 PICTURES = "pictures"
-_COLUMNS = 8  # causes on a picture
+_COLUMNS = 8  # factors in a sheet
 
 Measures = dict[str, float | None]
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One way to fail: of its measure, higher is worse."""
+    """A kind of failure. A higher value of its measure is worse."""
 
     title: str
     meaning: str
@@ -54,16 +54,12 @@ FAILURES: Mapping[str, Failure] = {
         "share of the background's patches behind the object that are closer to the object than to the "
         "background around",
     ),
-    "saliency": Failure(
-        "saliency left in b", "mean value, 0 to 1, that the mask network gives the background"
-    ),
+    "saliency": Failure("saliency left in b", "mean value, 0 to 1, of the mask network on the background"),
     "realism": Failure(
         "reduced realism",
         "mean absolute difference, 0 to 2, of composites from the unconstrained cGAN's x_gt",
     ),
-    "size": Failure(
-        "mask size", "how far the mean mask value is outside the bounds that the model's card states"
-    ),
+    "size": Failure("mask size", "distance of the mean mask value from the bounds on the model's card"),
     "soft": Failure("mask softness", "share of the mask's pixels between 0.1 and 0.9"),
 }
 
@@ -72,8 +68,8 @@ def find_failures(config: FindFailuresConfig, context: RunContext) -> Published:
     """Measures every class, ranks them, and writes RESULT and REPORT to the run directory.
 
     Raises:
-        CgnInputError: no such model or class, or a truncation in a family that has none.
-        Stopped: asked to stop; what is measured is kept for --resume.
+        CgnInputError: the model or a class does not exist, or its family has no truncation.
+        Stopped: a stop was requested; a resumed run continues after the measured classes.
     """
     reporter, run_dir = context.reporter, context.run_dir
     model = checkpoint.load(
@@ -83,18 +79,18 @@ def find_failures(config: FindFailuresConfig, context: RunContext) -> Published:
         resolve_device(context.device),
     )
     names = model.card.class_names
-    asked = [text.strip() for text in config.classes.split(";") if text.strip()]
-    labels = [parse_class(model.card, text) for text in asked] if asked else list(range(len(names)))
-    kept = run_dir / MEASURED
+    requested = [text.strip() for text in config.classes.split(";") if text.strip()]
+    labels = [parse_class(model.card, text) for text in requested] if requested else list(range(len(names)))
+    path = run_dir / MEASURED
     if not context.resume:
-        kept.unlink(missing_ok=True)
-    measured = _read(kept)
+        path.unlink(missing_ok=True)
+    measured = _read(path)
     reporter.begin(len(measured.keys() & set(labels)), len(labels))
     for done, label in enumerate(labels, 1):
         if label in measured:
             continue
         measured[label] = measure_class(model, label, config)
-        with kept.open("a") as file:
+        with path.open("a") as file:
             file.write(json.dumps({"label": label, "measures": measured[label]}) + "\n")
         reporter.progress(done, {k: v for k, v in measured[label].items() if v is not None})
         if context.stop.requested and done < len(labels):
@@ -122,15 +118,18 @@ def find_failures(config: FindFailuresConfig, context: RunContext) -> Published:
 
 
 def measure_class(model: CGN, label: int, config: FindFailuresConfig) -> Measures:
-    """Means over the causes of one class, by the names of FAILURES and "mean", the mean mask value; None
-    where the family has no such thing, or the masks leave nothing to compare."""
-    factors = _causes(label, config.causes, config)
+    """Returns the measures of one class, means over its factors.
+
+    The keys are those of FAILURES, and "mean" for the mean mask value. A measure is None if the family lacks
+    the necessary network, or if the masks leave nothing to compare.
+    """
+    factors = _factors(label, config.causes, config)
     network = model.network
     m, f, b = (model.rows(mechanism, factors) for mechanism in MECHANISMS)
     m = m[:, :1]
     masks = measure(m[:, 0].numpy())
     bounds = model.card.mask_bounds[label]
-    found: Measures = {
+    measures: Measures = {
         "mean": masks.mean,
         "entanglement": _mean(entanglement(f, b, m)),
         "residue": _mean(residue(b, f, m)),
@@ -140,20 +139,23 @@ def measure_class(model: CGN, label: int, config: FindFailuresConfig) -> Measure
         "soft": masks.soft,
     }
     if (saliency := network.find_saliency(b)) is not None:
-        found["saliency"] = _mean(saliency.mean((1, 2, 3)))
+        measures["saliency"] = _mean(saliency.mean((1, 2, 3)))
     if "reference" in network.mechanisms:
-        found["realism"] = _mean(realism_loss(compose(m, f, b), model.rows("reference", factors)))
-    return {name: value if value is None else round(value, 5) for name, value in found.items()}
+        measures["realism"] = _mean(realism_loss(compose(m, f, b), model.rows("reference", factors)))
+    return {name: value if value is None else round(value, 5) for name, value in measures.items()}
 
 
 def rank(measured: Mapping[int, Measures]) -> list[tuple[int, float]]:
-    """Labels worst first, each with its badness: the mean, over all measures that there are, of the share of
-    classes that do better, those that do as well counted half; 0 to 1."""
+    """Returns the labels from worst to best, each with its badness in [0, 1].
+
+    For one measure, badness is the share of classes that are better, with equal classes counted half. The
+    badness of a label is the mean over its measures that are not None.
+    """
     badness = {}
-    for label, mine in measured.items():
+    for label, measures in measured.items():
         shares = []
         for name in FAILURES:
-            value = mine[name]
+            value = measures[name]
             others = [m[name] for other, m in measured.items() if other != label]
             known = [other for other in others if other is not None]
             if value is not None and known:
@@ -166,7 +168,7 @@ def rank(measured: Mapping[int, Measures]) -> list[tuple[int, float]]:
 def report(
     model: CGN, worst: Sequence[Mapping[str, Any]], best: Sequence[Mapping[str, Any]], count: int
 ) -> str:
-    """The report as one page of HTML, whose pictures lie beside it."""
+    """Returns the report, a page of HTML that shows the images beside it."""
     card = model.card
     meanings = "".join(f"<li><b>{f.title}</b>: {html.escape(f.meaning)}</li>" for f in FAILURES.values())
     heads = "".join(f"<th>{f.title}</th>" for f in FAILURES.values())
@@ -203,7 +205,7 @@ def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _causes(label: int, count: int, config: FindFailuresConfig) -> list[Factor]:
+def _factors(label: int, count: int, config: FindFailuresConfig) -> list[Factor]:
     return [Factor(label, seed=config.seed + i, truncation=config.truncation) for i in range(count)]
 
 
@@ -222,12 +224,12 @@ def _mean(value_N: torch.Tensor) -> float | None:
 
 
 def _read(path: Path) -> dict[int, Measures]:
-    """Classes that an earlier attempt has measured; a line that was cut short is left out."""
-    found: dict[int, Measures] = {}
+    """Returns the measures of earlier attempts by label. Ignores a line that was only partly written."""
+    measured: dict[int, Measures] = {}
     for line in path.read_text().splitlines() if path.is_file() else ():
         try:
             entry = json.loads(line)
         except json.JSONDecodeError:
             continue
-        found[entry["label"]] = entry["measures"]
-    return found
+        measured[entry["label"]] = entry["measures"]
+    return measured

@@ -36,8 +36,8 @@ def context(folder: Path, run: str, *, resume: bool = False) -> RunContext:
 
 
 def scores_of(where: RunContext) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((where.run_dir / "scores.json").read_text())
-    return found
+    result: dict[str, Any] = json.loads((where.run_dir / "scores.json").read_text())
+    return result
 
 
 def test_a_trained_classifier_scores_as_when_it_was_trained(tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ def test_members_are_single_classifiers_and_their_mean_decides(tmp_path: Path) -
         load_file(path / "classifier.safetensors") for path in (where.run_dir / "member-01", alone.run_dir)
     ]
     assert all(torch.equal(weights[0][name], tensor) for name, tensor in weights[1].items())
-    found = scores_of(where)
-    assert found["members"][1] == scores_of(alone)["scores"]
-    assert set(found["scores"]) == set(found["members"][1]) - {"train"}
+    result = scores_of(where)
+    assert result["members"][1] == scores_of(alone)["scores"]
+    assert set(result["scores"]) == set(result["members"][1]) - {"train"}
 
     members = [Classifier(10), Classifier(10)]
     together = Ensemble(members).eval()

@@ -68,14 +68,14 @@ def test_every_measure_of_an_imagenet_model_is_in_the_report(tmp_path: Path) -> 
     where = context(tmp_path)
     publish_random_imagenet(where.models_dir, "mine")
     find_failures(FindFailuresConfig(model_name="mine", causes=2, shown=1, truncation=0.5), where)
-    found = json.loads((where.run_dir / "failures.json").read_text())
-    assert {entry["class"] for entry in found["classes"]} == set(ANIMALS)
-    badness = [entry["badness"] for entry in found["classes"]]
+    result = json.loads((where.run_dir / "failures.json").read_text())
+    assert {entry["class"] for entry in result["classes"]} == set(ANIMALS)
+    badness = [entry["badness"] for entry in result["classes"]]
     assert badness == sorted(badness, reverse=True)
-    for entry in found["classes"]:
+    for entry in result["classes"]:
         assert entry["saliency"] > 0 and entry["realism"] > 0 and 0 < entry["mean"] < 1
     page = (where.run_dir / "failures.html").read_text()
-    worst, best = found["classes"][0], found["classes"][-1]
+    worst, best = result["classes"][0], result["classes"][-1]
     for entry in (worst, best):
         assert f'src="pictures/{entry["label"]}.png"' in page
         assert (where.run_dir / "pictures" / f"{entry['label']}.png").is_file()
@@ -89,14 +89,14 @@ def test_a_stopped_run_goes_on_with_the_classes_that_are_left(tmp_path: Path) ->
     where.stop.requested = True
     with pytest.raises(Stopped):
         find_failures(config, where)
-    kept = (where.run_dir / "measured.jsonl").read_text()
-    assert len(kept.splitlines()) == 1
+    lines = (where.run_dir / "measured.jsonl").read_text()
+    assert len(lines.splitlines()) == 1
     where.stop.requested = False
     find_failures(config, replace(where, resume=True))
-    assert (where.run_dir / "measured.jsonl").read_text().startswith(kept)
-    found = json.loads((where.run_dir / "failures.json").read_text())
-    assert {entry["class"] for entry in found["classes"]} == {"zero", "three", "nine"}
-    assert {entry["realism"] for entry in found["classes"]} == {None}
+    assert (where.run_dir / "measured.jsonl").read_text().startswith(lines)
+    result = json.loads((where.run_dir / "failures.json").read_text())
+    assert {entry["class"] for entry in result["classes"]} == {"zero", "three", "nine"}
+    assert {entry["realism"] for entry in result["classes"]} == {None}
 
 
 def test_truncation_is_refused_where_a_family_has_none(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The classifier's run, without any service: its data, its scores, and that it resumes to the bit."""
+"""The training of a classifier without any service: its data, its scores, and resuming to the same bits."""
 
 import copy
 import json
@@ -44,10 +44,10 @@ def result(config: TrainClassifierConfig, folder: Path) -> dict[str, Any]:
     where = context(folder)
     train_classifier(config, where)
     weights = load_file(where.run_dir / "classifier.safetensors")
-    found: dict[str, Any] = json.loads((where.run_dir / "scores.json").read_text())
-    Classifier(len(found["class_names"]), config.resolution).load_state_dict(weights)
-    assert all(0 <= value <= 1 for part in found["scores"].values() for value in part.values())
-    return found
+    report: dict[str, Any] = json.loads((where.run_dir / "scores.json").read_text())
+    Classifier(len(report["class_names"]), config.resolution).load_state_dict(weights)
+    assert all(0 <= value <= 1 for part in report["scores"].values() for value in part.values())
+    return report
 
 
 @pytest.mark.parametrize(
@@ -55,16 +55,16 @@ def result(config: TrainClassifierConfig, folder: Path) -> dict[str, Any]:
 )
 def test_scores_are_those_of_unbiased_and_of_biased_images(tmp_path: Path, train_on: str) -> None:
     publish_random(tmp_path / "models", "tiny")
-    found = result(tiny(model_name="tiny", train_on=train_on), tmp_path)
-    assert {name: set(values) for name, values in found["scores"].items()} == {
+    report = result(tiny(model_name="tiny", train_on=train_on), tmp_path)
+    assert {name: set(values) for name, values in report["scores"].items()} == {
         "validation": CAUSES,
         "test": CAUSES,
         "in_domain": {"accuracy"},
         "train": {"accuracy"},
     }
-    assert set(found["data"]) == set(train_on.split("+"))
-    assert found["images_seen"] == 96
-    assert found["cpu_seconds"] > 0
+    assert set(report["data"]) == set(train_on.split("+"))
+    assert report["images_seen"] == 96
+    assert report["cpu_seconds"] > 0
 
 
 def test_double_colored_is_scored_by_equal_colours_and_with_drift_too(tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path, options: dict
     train_classifier(config, context(tmp_path, "broken", resume=True))
     first, second = (where.run_dir / "classifier.safetensors" for where in (whole, broken))
     assert first.read_bytes() == second.read_bytes()
-    told = json.loads((broken.run_dir / "scores.json").read_text())
-    assert told["resumed_at_step"] == 3
-    assert told["scores"] == json.loads((whole.run_dir / "scores.json").read_text())["scores"]
+    stopped = json.loads((broken.run_dir / "scores.json").read_text())
+    assert stopped["resumed_at_step"] == 3
+    assert stopped["scores"] == json.loads((whole.run_dir / "scores.json").read_text())["scores"]
 
 
 def test_a_run_stops_while_rows_are_computed(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_run_stops_while_rows_are_computed(tmp_path: Path) -> None:
     assert not list(where.run_dir.glob("checkpoint-*"))
 
 
-def test_the_learning_rate_falls_evenly_to_nothing_whatever_the_length() -> None:
+def test_the_learning_rate_falls_linearly_to_0_for_any_number_of_steps() -> None:
     for steps in (4, 400):
         config = TrainClassifierConfig(train_on="original", images_seen=32 * steps, learning_rate=0.5)
         rates = [learning_rate(config, share * steps // 4) for share in range(4)]
@@ -190,9 +190,9 @@ def test_a_folder_s_classifier_at_64_pixels_is_scored_on_what_is_held_out(tmp_pa
         model_name="pets",
         train_on="original+counterfactual",
     )
-    found = result(config, tmp_path)
-    assert found["class_names"] == names
-    assert set(found["scores"]) == {"validation", "train", "held_out_counterfactuals"}
+    report = result(config, tmp_path)
+    assert report["class_names"] == names
+    assert set(report["scores"]) == {"validation", "train", "held_out_counterfactuals"}
 
 
 def test_a_cgn_of_other_images_is_refused(tmp_path: Path) -> None:

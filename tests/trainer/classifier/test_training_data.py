@@ -1,4 +1,4 @@
-"""Sources of training images: any part of a stream may be drawn on its own."""
+"""Sources of training images: any part of a stream can be drawn alone."""
 
 import torch
 
@@ -11,7 +11,7 @@ def numbered(first: int, count: int) -> Images:
     return labels.float().reshape(-1, 1, 1, 1).expand(-1, 3, 1, 1), labels
 
 
-def test_every_pass_shows_every_image_once_in_an_order_of_its_own() -> None:
+def test_every_epoch_has_every_image_once_in_another_order() -> None:
     epochs = Epochs(lambda _: numbered(0, 10), seed=1)
     images, labels = epochs.images(0, 40)
     assert images[:, 0, 0, 0].tolist() == labels.tolist()
@@ -20,7 +20,7 @@ def test_every_pass_shows_every_image_once_in_an_order_of_its_own() -> None:
     assert len(set(orders)) == 4
 
 
-def test_a_part_of_the_epochs_is_theirs_wherever_it_begins_and_ends() -> None:
+def test_any_part_of_the_epochs_can_be_drawn_alone() -> None:
     def draw(number: int) -> Images:
         return numbered(100 * number, 10)
 
@@ -32,14 +32,14 @@ def test_a_part_of_the_epochs_is_theirs_wherever_it_begins_and_ends() -> None:
         assert torch.equal(part_labels, labels[start:stop])
 
 
-def test_levels_become_images() -> None:
+def test_levels_become_images_in_minus_1_to_1() -> None:
     levels = torch.tensor([0, 255], dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 3, 4, 4)
     images, labels = Epochs(lambda _: (levels, torch.tensor([0, 1])), seed=0).images(0, 2)
     for image, label in zip(images, labels, strict=True):
         assert torch.equal(image, torch.full((3, 4, 4), 2.0 * label - 1))
 
 
-def test_sources_in_turn_halve_every_even_batch_exactly() -> None:
+def test_two_interleaved_sources_share_every_even_batch_equally() -> None:
     both = Interleaved(Epochs(lambda _: numbered(0, 8), 0), Epochs(lambda _: numbered(1000, 5), 1))
     _, labels = both.images(0, 60)
     for batch in labels.split(6):

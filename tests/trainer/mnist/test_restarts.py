@@ -1,4 +1,4 @@
-"""A run whose masks collapse says so, begins again with another seed, and fails rather than publish them."""
+"""A run whose masks collapse starts again with another seed, and finally fails instead of publishing."""
 
 import json
 from pathlib import Path
@@ -14,9 +14,9 @@ from trainer.mnist.config import TrainCgnConfig
 from trainer.mnist.train import attempt_seed, train_cgn
 from trainer.run.context import RunContext, RunError, Stopped
 
-# Three steps make no masks: every attempt at this run collapses.
+# Three steps train no masks, so every attempt at this run collapses.
 SMALL: dict[str, Any] = {"batch_size": 4, "train_images": 100, "checkpoint_every": 1}
-HOPELESS = TrainCgnConfig(steps=3, restarts=2, **SMALL)
+COLLAPSES = TrainCgnConfig(steps=3, restarts=2, **SMALL)
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +26,8 @@ def bundled_digits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def checks(run_dir: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((run_dir / "collapse_report.json").read_text())["checks"]
-    return found
+    entries: list[dict[str, Any]] = json.loads((run_dir / "collapse_report.json").read_text())["checks"]
+    return entries
 
 
 def fails(config: TrainCgnConfig, where: RunContext) -> str:
@@ -36,10 +36,10 @@ def fails(config: TrainCgnConfig, where: RunContext) -> str:
     return str(caught.value)
 
 
-def test_a_run_that_collapses_is_restarted_then_fails_and_says_why(
+def test_a_run_that_collapses_is_restarted_then_fails_with_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    message = fails(HOPELESS, context(tmp_path))
+    message = fails(COLLAPSES, context(tmp_path))
     assert message.startswith("the masks of all 10 classes have collapsed: ")
     assert (
         message.count("border mass 0.3") == 1
@@ -49,26 +49,26 @@ def test_a_run_that_collapses_is_restarted_then_fails_and_says_why(
     assert len(message) <= 500 and "\n" not in message
     assert not (tmp_path / "models").exists()
 
-    said = events(capsys.readouterr().out)
-    lines = [event["line"] for event in said if event["event"] == "log"]
+    messages = events(capsys.readouterr().out)
+    lines = [event["line"] for event in messages if event["event"] == "log"]
     assert [line.split(":")[0] for line in lines if line.startswith("restart")] == [
         "restart 1 of 2",
         "restart 2 of 2",
     ]
-    assert sum("border mass" in line for line in lines) == 2  # the last attempt's are in the error
-    progress = [event for event in said if event["event"] == "progress"]
+    assert sum("border mass" in line for line in lines) == 2  # those of the last attempt are in the error
+    progress = [event for event in messages if event["event"] == "progress"]
     assert {event["total_steps"] for event in progress} == {3}
     assert {event["values"]["restarts"] for event in progress} == {0, 1, 2}
-    kinds = [event["kind"] for event in said if event["event"] == "artefact"]
+    kinds = [event["kind"] for event in messages if event["event"] == "artefact"]
     assert kinds.count("collapse_report") == 3 and "model" not in kinds
     assert list((tmp_path / "v1/samples").glob("step-*.png"))
 
-    found = checks(tmp_path / "v1")
-    assert [check["restart"] for check in found] == [0, 1, 2]
-    assert [check["seed"] for check in found] == [attempt_seed(0, restart) for restart in range(3)]
-    assert [entry["class"] for entry in found[0]["classes"]] == [str(digit) for digit in range(10)]
-    assert all(entry["faults"] for entry in found[0]["classes"])
-    assert found[0]["classes"] != found[1]["classes"]
+    entries = checks(tmp_path / "v1")
+    assert [check["restart"] for check in entries] == [0, 1, 2]
+    assert [check["seed"] for check in entries] == [attempt_seed(0, restart) for restart in range(3)]
+    assert [entry["class"] for entry in entries[0]["classes"]] == [str(digit) for digit in range(10)]
+    assert all(entry["faults"] for entry in entries[0]["classes"])
+    assert entries[0]["classes"] != entries[1]["classes"]
 
 
 def test_a_run_without_restarts_fails_at_once(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_run_without_restarts_fails_at_once(tmp_path: Path) -> None:
 
 
 def test_a_restarted_run_resumes_in_its_attempt(tmp_path: Path) -> None:
-    config = TrainCgnConfig(steps=20, restarts=2, **SMALL)  # the first look is after two steps
+    config = TrainCgnConfig(steps=20, restarts=2, **SMALL)  # the first mask check is after two steps
     fails(config, context(tmp_path, "whole"))
     first = context(tmp_path, "broken")
     progress = first.reporter.progress
@@ -97,14 +97,14 @@ def test_a_restarted_run_resumes_in_its_attempt(tmp_path: Path) -> None:
     assert checks(tmp_path / "broken") == checks(tmp_path / "whole")
 
 
-def test_a_collapsed_model_is_published_where_that_is_asked_for_and_its_card_says_so(tmp_path: Path) -> None:
+def test_a_collapsed_model_is_published_on_request_with_a_note_on_its_card(tmp_path: Path) -> None:
     config = TrainCgnConfig(steps=3, publish_collapsed=True, **SMALL)
     train_cgn(config, context(tmp_path))
     card = versions.read_card(tmp_path / "models", "my_cgn", "v1")
     assert any(note.startswith("the masks of all 10 classes") for note in card.notes)
     assert card.training["restarts"] == 0
     assert card.training["seconds"] > 0 and card.training["cpu_seconds"] > 0
-    # What it measures is outside its own bounds, so that whoever serves it is told.
+    # The measures are outside the bounds on the card, so that a server can warn.
     bounds = card.mask_bounds[0]
     assert card.mask_border[0] > bounds.highest_border and card.mask_soft[0] > bounds.highest_soft
     assert [check["step"] for check in checks(tmp_path / "v1")] == [3]

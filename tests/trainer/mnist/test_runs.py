@@ -1,4 +1,4 @@
-"""Runs without any service: they train, publish, stop, resume, and refuse what they cannot use."""
+"""Runs without any service: they train, publish, stop and resume, and refuse what they cannot use."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ from trainer.run.exit_codes import DISK_FULL
 from trainer.run.provenance import provenance
 from trainer.run.report import Reporter
 
-# A few steps make no masks yet.
+# A few steps train no masks yet.
 SMALL: dict[str, Any] = {"batch_size": 4, "train_images": 100, "publish_collapsed": True}
 TINY = TrainCgnConfig(steps=8, checkpoint_every=4, sample_every=4, **SMALL)
 
@@ -34,7 +34,7 @@ TINY = TrainCgnConfig(steps=8, checkpoint_every=4, sample_every=4, **SMALL)
 @pytest.fixture(autouse=True)
 def bundled_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CGN_DATA_DIR", raising=False)
-    torch.set_num_threads(1)  # batches are tiny: threads would only wait for each other
+    torch.set_num_threads(1)  # batches are tiny, so more threads would only wait for each other
 
 
 def context(folder: Path, version: str = "v1", *, resume: bool = False) -> RunContext:
@@ -56,8 +56,8 @@ def test_a_cgn_is_trained_and_published(tmp_path: Path, capsys: pytest.CaptureFi
     assert any("bundled subset" in note for note in model.card.notes)
     assert model.card.training["data"]["count"] == 100
 
-    said = events(capsys.readouterr().out)
-    last = [event for event in said if event["event"] == "progress"][-1]
+    messages = events(capsys.readouterr().out)
+    last = [event for event in messages if event["event"] == "progress"][-1]
     assert (last["step"], last["total_steps"]) == (8, 8)
     assert isinstance(last["mu_mask"], float)
     always = {"border_mass", "soft_share", "restarts"}
@@ -66,10 +66,10 @@ def test_a_cgn_is_trained_and_published(tmp_path: Path, capsys: pytest.CaptureFi
     assert [entry["step"] for entry in logged][-1] == 8
     assert all("mu_mask" in entry and always <= set(entry["values"]) for entry in logged)
     assert {"adversarial", "binary", "mask", "style"} <= set(logged[0]["values"])  # the joint stage
-    lines = [event["line"] for event in said if event["event"] == "log"]
+    lines = [event["line"] for event in messages if event["event"] == "log"]
     stages = [line.split(":")[0] for line in lines if ": training" in line]
     assert stages == ["step 0", "step 3", "step 4"]
-    kinds = [event["kind"] for event in said if event["event"] == "artefact"]
+    kinds = [event["kind"] for event in messages if event["event"] == "artefact"]
     assert kinds.count("sample_sheet") == 2
     assert kinds.count("checkpoint") == 2
     assert kinds[-2:] == ["collapse_report", "model"]
@@ -89,7 +89,7 @@ def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path, stopped_after
     first.reporter.progress = stop  # type: ignore[method-assign, assignment]
     with pytest.raises(Stopped):
         train_cgn(TINY, first)
-    # A newer checkpoint that is damaged is passed over.
+    # A newer checkpoint that is damaged is not used.
     (first.run_dir / "checkpoint-0000007.safetensors").write_bytes(b"not a checkpoint")
     train_cgn(TINY, context(tmp_path, "broken", resume=True))
     whole, broken = (
@@ -107,7 +107,7 @@ def test_a_checkpoint_of_another_config_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "models/other").exists()
 
 
-def test_a_run_killed_between_publishing_and_saying_so_ends_well(tmp_path: Path) -> None:
+def test_a_run_killed_between_publishing_and_reporting_succeeds_when_resumed(tmp_path: Path) -> None:
     train_cgn(TINY, context(tmp_path))
     again = train_cgn(TINY, context(tmp_path, resume=True))
     assert (again.model_name, again.model_version) == ("my_cgn", "v1")
@@ -135,19 +135,19 @@ def test_a_run_that_was_taken_over_publishes_nothing(tmp_path: Path) -> None:
     assert not list((tmp_path / "models" / "my_cgn").iterdir())
 
 
-def test_losses_that_blow_up_end_the_run_with_the_cure(tmp_path: Path) -> None:
+def test_losses_that_are_not_finite_end_the_run_with_the_remedy(tmp_path: Path) -> None:
     config = TrainCgnConfig(steps=3, weight_style=1e39, **SMALL)
     with pytest.raises(RunError, match="lower lr_generator"):
         train_cgn(config, context(tmp_path))
     assert not (tmp_path / "models").exists()
 
 
-def test_more_images_than_there_are_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_more_images_than_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"limit: .*7200"):
         train_cgn(TrainCgnConfig(steps=1, train_images=50_000), context(tmp_path))
 
 
-def test_a_result_says_where_it_comes_from_without_git_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_has_its_provenance_also_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(provenance("train_cgn", TINY, "v1")["commit"].rstrip("+")) in (0, 40)
     monkeypatch.setenv("PATH", "")
     assert provenance("train_cgn", TINY, "v1")["commit"] == ""
@@ -155,30 +155,30 @@ def test_a_result_says_where_it_comes_from_without_git_too(monkeypatch: pytest.M
 
 
 def test_a_checkpoint_with_a_flipped_bit_changes_nothing(tmp_path: Path) -> None:
-    holder = torch.nn.Linear(3, 3)
-    checkpoints = Checkpoints(tmp_path, TINY, {"layer": holder})
+    layer = torch.nn.Linear(3, 3)
+    checkpoints = Checkpoints(tmp_path, TINY, {"layer": layer})
     path = checkpoints.save(5)
     data = bytearray(path.read_bytes())
     data[-2] ^= 64
     path.write_bytes(data)
-    torch.nn.init.constant_(holder.weight, 7.0)
-    step, passed_over = checkpoints.resume()
+    torch.nn.init.constant_(layer.weight, 7.0)
+    step, notes = checkpoints.resume()
     assert step == 0
-    assert "damaged (digest)" in passed_over[0]
-    assert bool((holder.weight == 7.0).all())
+    assert "damaged (digest)" in notes[0]
+    assert bool((layer.weight == 7.0).all())
 
 
-def test_a_checkpoint_with_a_changed_step_is_passed_over(tmp_path: Path) -> None:
+def test_a_checkpoint_with_a_changed_step_is_not_used(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, TINY, {"layer": torch.nn.Linear(3, 3)})
     checkpoints.save(4)
     path = checkpoints.save(5)
     path.write_bytes(path.read_bytes().replace(b'"step":"5"', b'"step":"9"'))
-    step, told = checkpoints.resume()
-    assert (step, told) == (4, [f"{path.name} is damaged (seal); not used"])
+    step, notes = checkpoints.resume()
+    assert (step, notes) == (4, [f"{path.name} is damaged (seal); not used"])
 
 
-def test_a_full_disk_costs_checkpoints_and_then_the_run_but_leaves_no_half_file(tmp_path: Path) -> None:
-    """No file of the run may have more than 100 kB; the collapse report has a few, the weights do not fit."""
+def test_a_full_disk_loses_checkpoints_and_then_the_run_but_leaves_no_partial_file(tmp_path: Path) -> None:
+    """No file may exceed 100 kB: the collapse report is smaller, the weights are larger."""
     config = tmp_path / "config.json"
     config.write_text(json.dumps(dataclasses.asdict(TINY)))
     run = subprocess.run(
@@ -190,12 +190,12 @@ def test_a_full_disk_costs_checkpoints_and_then_the_run_but_leaves_no_half_file(
         text=True,
         check=False,
     )
-    said = events(run.stdout)
-    assert run.returncode == DISK_FULL == said[-1]["code"], run.stderr
+    messages = events(run.stdout)
+    assert run.returncode == DISK_FULL == messages[-1]["code"], run.stderr
     assert "File too large" in run.stderr.splitlines()[-1]
-    lines = [event["line"] for event in said if event["event"] == "log"]
+    lines = [event["line"] for event in messages if event["event"] == "log"]
     assert sum("no checkpoint was written, the disk is full" in line for line in lines) == 2
-    steps = [event["step"] for event in said if event["event"] == "progress"]
+    steps = [event["step"] for event in messages if event["event"] == "progress"]
     assert steps[-1] == TINY.steps
     assert not list(tmp_path.rglob("*.part")) + list(tmp_path.rglob("checkpoint-*"))
     assert not list((tmp_path / "models" / "my_cgn").iterdir())
@@ -212,7 +212,7 @@ def command(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
-def test_sigterm_keeps_a_checkpoint_that_the_command_resumes(tmp_path: Path) -> None:
+def test_sigterm_leaves_a_checkpoint_that_the_command_resumes(tmp_path: Path) -> None:
     run = command(tmp_path, "--steps", "100000")
     assert run.stdout
     while '"progress"' not in run.stdout.readline():
@@ -220,23 +220,23 @@ def test_sigterm_keeps_a_checkpoint_that_the_command_resumes(tmp_path: Path) -> 
     run.send_signal(signal.SIGTERM)
     out, _ = run.communicate(timeout=60)
     assert run.returncode == 3
-    checkpoint_told, _, end = events(out)[-3:]
-    assert (checkpoint_told["kind"], end["code"]) == ("checkpoint", 3)
+    checkpoint_message, _, end = events(out)[-3:]
+    assert (checkpoint_message["kind"], end["code"]) == ("checkpoint", 3)
     assert len(list((tmp_path / "run").glob("checkpoint-*.safetensors"))) == 1
     assert not (tmp_path / "models").exists()
 
-    # --resume needs nothing but the directory.
+    # --resume needs only the directory.
     arguments = ["-m", "trainer", "train_cgn", "--resume", "--run-dir", str(tmp_path / "run"), "--jsonl"]
     again = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
     assert again.stdout
-    said = ""
-    while '"progress"' not in said:
-        said += again.stdout.readline()
+    output = ""
+    while '"progress"' not in output:
+        output += again.stdout.readline()
         assert again.poll() is None
     again.kill()
     again.communicate()
     (left,) = (tmp_path / "run").glob("checkpoint-*.safetensors")
-    assert f"resuming after step {int(left.stem.removeprefix('checkpoint-'))}" in said
+    assert f"resuming after step {int(left.stem.removeprefix('checkpoint-'))}" in output
 
 
 def test_a_new_run_in_an_old_directory_leaves_its_own_options(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_resume_without_a_run_to_continue_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_bad_option_is_one_line_that_names_it(tmp_path: Path) -> None:
-    for options, says in (
+    for options, message in (
         (("--steps", "0"), "error: steps: must be 1 to 2^32 - 1, is 0"),
         (("--dataset", "mnist"), "error: dataset: must be one of"),
         (("--lr-generator", "-1"), "error: lr_generator: must be above 0, at most 1, is -1.0"),
@@ -274,5 +274,5 @@ def test_a_bad_option_is_one_line_that_names_it(tmp_path: Path) -> None:
         run = command(tmp_path, *options)
         _, errors = run.communicate(timeout=60)
         assert run.returncode == 2
-        assert errors.startswith(says)
+        assert errors.startswith(message)
         assert errors.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The stages after the joint one: composites teach what an object is, and real masks teach shapes."""
+"""The segmenter stage and the shape stage, and how the stages share the steps."""
 
 import copy
 import json
@@ -27,7 +27,7 @@ def bundled_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
 
 
-def test_composites_teach_a_segmenter_the_masks_of_real_images() -> None:
+def test_a_segmenter_trained_on_composites_finds_the_masks_of_real_images() -> None:
     limit = 600
     data = training_images("double_colored_mnist", "train", limit=limit)
     average, _ = checkpoint.load_trained_of(FAMILY, REPO / "models", "double_colored_mnist")
@@ -35,14 +35,14 @@ def test_composites_teach_a_segmenter_the_masks_of_real_images() -> None:
     stage = SegmenterStage(data, average, 32, torch.Generator().manual_seed(0), steps=150)
     for done in range(150):
         stage.step(done)
-    found = stage.masks()[:, 0]
+    predicted = stage.masks()[:, 0]
     true = make_variant("double_colored_mnist", "train", limit=limit).masks
-    assert found.shape == true.shape
-    overlap = (found & true).sum((1, 2)) / (found | true).sum((1, 2))
+    assert predicted.shape == true.shape
+    overlap = (predicted & true).sum((1, 2)) / (predicted | true).sum((1, 2))
     assert float(overlap.median()) > 0.85
 
 
-def test_real_masks_teach_shapes() -> None:
+def test_the_shape_mechanism_learns_from_real_masks() -> None:
     torch.manual_seed(0)
     away = torch.arange(32) - 15.5
     distance = (away[:, None].square() + away.square()).sqrt()
@@ -91,14 +91,16 @@ def test_stages_share_all_steps_and_the_first_has_some(steps: int) -> None:
     assert shares[0] >= 1 and min(shares) >= 0
 
 
-def test_rates_fall_to_nothing_but_never_are_nothing() -> None:
+def test_learning_rates_fall_towards_0_and_never_reach_it() -> None:
     rates = [rate_left(done, 10) for done in range(10)]
     assert rates[0] == rates[6] == 1
     assert rates == sorted(rates, reverse=True)
     assert 0 < rates[-1] < 0.5
 
 
-def test_the_time_left_is_that_of_the_stages_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_time_left_counts_the_stages_that_are_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = training_images("wildlife_mnist", "train", limit=100)
     stages = begin_attempt(TrainCgnConfig(steps=40), data, torch.device("cpu"), 0).stages
     joint, segmenter, shape = stages
@@ -109,6 +111,6 @@ def test_the_time_left_is_that_of_the_stages_left(tmp_path: Path, capsys: pytest
         reporter = Reporter(tmp_path, tmp_path, jsonl=True)
         reporter.begin(done - 1, 40, lambda steps: work_of(stages, steps))
         reporter.progress(done, {})
-        told = json.loads(capsys.readouterr().out)
-        left = (work - work_of(stages, done)) / stage.step_work  # such steps as the last one
-        assert told["eta_seconds"] == pytest.approx(told["step_seconds"] * left)
+        progress = json.loads(capsys.readouterr().out)
+        left = (work - work_of(stages, done)) / stage.step_work  # in steps of the current stage
+        assert progress["eta_seconds"] == pytest.approx(progress["step_seconds"] * left)

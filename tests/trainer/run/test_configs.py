@@ -1,4 +1,4 @@
-"""The runs' options: defaults, ranges, command line, and their twins in the API."""
+"""The options of runs: defaults, ranges, command line, and the equal fields of the API."""
 
 import argparse
 import dataclasses
@@ -76,7 +76,7 @@ def test_every_kind_has_a_run_of_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cls", "values", "field", "says"),
+    ("cls", "values", "field", "message"),
     [
         (TrainCgnConfig, {"steps": 0}, "steps", "1 to 2^32 - 1, is 0"),
         (TrainCgnConfig, {"steps": "9"}, "steps", "an integer, 1 to 2^32 - 1, is '9'"),
@@ -145,9 +145,9 @@ def test_every_kind_has_a_run_of_its_name() -> None:
     ],
 )
 def test_bad_values_are_refused_with_the_allowed_range(
-    cls: Any, values: dict[str, Any], field: str, says: str
+    cls: Any, values: dict[str, Any], field: str, message: str
 ) -> None:
-    with pytest.raises(FieldError, match=re.escape(says)) as caught:
+    with pytest.raises(FieldError, match=re.escape(message)) as caught:
         config_from_dict(cls, values)
     assert caught.value.field == field
     assert "\n" not in str(caught.value)
@@ -163,8 +163,8 @@ def test_command_line_takes_every_field_and_tells_its_range_and_default() -> Non
     add_arguments(parser, TrainCgnConfig)
     names = [field.name for field in dataclasses.fields(TrainCgnConfig)]
     assert given_arguments(names, parser.parse_args([])) == {}
-    given = parser.parse_args(["--steps", "7", "--lr-generator", "0.5", "--model-name", "x"])
-    assert given_arguments(names, given) == {"model_name": "x", "steps": 7, "lr_generator": 0.5}
+    arguments = parser.parse_args(["--steps", "7", "--lr-generator", "0.5", "--model-name", "x"])
+    assert given_arguments(names, arguments) == {"model_name": "x", "steps": 7, "lr_generator": 0.5}
     text = " ".join(parser.format_help().split())
     default = f"{TrainCgnConfig().lr_generator:g}"
     assert f"learning rate of the mechanisms: above 0, at most 1 (default: {default})" in text
@@ -237,9 +237,9 @@ def test_the_model_of_a_classifier_has_to_be_published_inside_the_models_directo
     (models / "linked").symlink_to(outside)
 
     def violation(name: str, version: str = "") -> str | None:
-        wanted = pb.TrainClassifierSpec(model_name=name, model_version=version)
+        spec_of_classifier = pb.TrainClassifierSpec(model_name=name, model_version=version)
         try:
-            job_spec(pb.JobSpec(train_classifier=wanted), models)
+            job_spec(pb.JobSpec(train_classifier=spec_of_classifier), models)
         except ApiError as error:
             return error.violations[0][0]
         return None

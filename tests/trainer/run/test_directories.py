@@ -1,4 +1,4 @@
-"""Directories of attempts: taken over by a rename, so that a stalled worker's late writes are refused."""
+"""Directories of attempts: a rename takes them over, so late writes of a stalled worker fail."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from trainer.run.directories import (
 JOB = "0123456789ab"
 
 
-def test_a_new_attempt_has_all_files_and_the_one_before_can_write_no_more(tmp_path: Path) -> None:
+def test_a_new_attempt_has_all_files_and_the_attempt_before_cannot_write(tmp_path: Path) -> None:
     stalled = take_over(tmp_path, JOB, 7)
     (stalled / "checkpoint").write_text("done")
     (stalled / "samples").mkdir()
@@ -29,24 +29,24 @@ def test_a_new_attempt_has_all_files_and_the_one_before_can_write_no_more(tmp_pa
     for late in ("checkpoint", "other", "samples/sheet"):
         with pytest.raises(FileNotFoundError):
             (stalled / late).write_text("late")
-    print("late", file=log, flush=True)  # it has the file open still
+    print("late", file=log, flush=True)  # it still has the file open
     assert (fresh / "log.txt").read_text() == "first\n"
     log.close()
 
 
-def test_who_comes_after_a_later_attempt_gets_nothing(tmp_path: Path) -> None:
+def test_an_earlier_attempt_cannot_take_over_from_a_later_one(tmp_path: Path) -> None:
     (take_over(tmp_path, JOB, 9) / "checkpoint").write_text("done")
     with pytest.raises(Superseded):
         take_over(tmp_path, JOB, 8)
     assert [path.name for path in (tmp_path / JOB).iterdir()] == ["attempt-9"]
 
 
-def test_what_a_worker_made_after_it_had_lost_the_job_is_removed(tmp_path: Path) -> None:
+def test_the_directory_of_a_worker_that_has_lost_the_job_is_removed(tmp_path: Path) -> None:
     (take_over(tmp_path, JOB, 9) / "checkpoint").write_text("done")
     late = tmp_path / JOB / "attempt-8"
     late.mkdir()
     leave_to_successor(tmp_path, JOB, 9)
-    assert (tmp_path / JOB / "attempt-9").exists()  # nobody has taken it over: the next attempt will
+    assert (tmp_path / JOB / "attempt-9").exists()  # no later attempt exists, so the next attempt needs it
     leave_to_successor(tmp_path, JOB, 8)
     assert not late.exists()
     late.mkdir()
@@ -59,15 +59,15 @@ def test_an_artefact_is_found_in_the_latest_attempt_and_nowhere_else(tmp_path: P
     for token in (9, 10):  # by number, not by name
         (tmp_path / JOB / f"attempt-{token}").mkdir(parents=True)
         (tmp_path / JOB / f"attempt-{token}" / "scores.json").write_text(str(token))
-    found = artefact_file(tmp_path, f"{JOB}/scores.json")
-    assert found and found.read_text() == "10"
+    file = artefact_file(tmp_path, f"{JOB}/scores.json")
+    assert file and file.read_text() == "10"
     (tmp_path / "secret").write_text("")
     (tmp_path / JOB / "attempt-10" / "link").symlink_to(tmp_path / "secret")
     for path in (f"{JOB}/other", f"{JOB}/../../secret", f"{JOB}/link", JOB, "", f"../{JOB}/scores.json"):
         assert artefact_file(tmp_path, path) is None, path
 
 
-def test_what_earlier_attempts_were_about_to_publish_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_unpublished_versions_of_earlier_attempts_are_removed(tmp_path: Path) -> None:
     names = [
         f".publishing-job-{JOB}-attempt-7-x1",
         f".publishing-job-{JOB}-attempt-9-x2",

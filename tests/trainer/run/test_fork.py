@@ -1,4 +1,4 @@
-"""A run that goes on from another run's checkpoints leaves that one as it is."""
+"""A run that continues from the checkpoints of another run changes no file there."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_the_command_line_goes_on_where_the_other_run_was(tmp_path: Path) -> None:
+def test_the_command_line_continues_from_another_run(tmp_path: Path) -> None:
     first, second, models = tmp_path / "first", tmp_path / "second", tmp_path / "models"
     quick = ("--models-dir", models, "--lr-generator", 0.001, "--checkpoint-every", 5)
     assert run_count("--run-dir", first, *quick, "--steps", 10, "--version", "v1").returncode == 0
@@ -33,25 +33,25 @@ def test_the_command_line_goes_on_where_the_other_run_was(tmp_path: Path) -> Non
 
 
 def test_files_are_copied_once_and_completely(tmp_path: Path) -> None:
-    parent, heir = tmp_path / "parent", tmp_path / "heir"
+    parent, child = tmp_path / "parent", tmp_path / "child"
     (parent / "member-00").mkdir(parents=True)
-    heir.mkdir()
+    child.mkdir()
     for name in ("config.json", "log.txt", "checkpoint-1", "half.part", "member-00/config.json"):
         (parent / name).write_text(f"parent's {name}")
-    (heir / "config.json").write_text("its own")
-    # What a run that was killed while it copied may have left.
-    (heir / ".inheriting").mkdir()
-    (heir / ".inheriting" / "checkpoint-0").write_text("half")
-    (heir / "member-00").mkdir()
-    fork_run(parent, heir)
-    assert set(contents(heir)) == {
+    (child / "config.json").write_text("child's own")
+    # A run that was killed while copying may leave these files.
+    (child / ".inheriting").mkdir()
+    (child / ".inheriting" / "checkpoint-0").write_text("half")
+    (child / "member-00").mkdir()
+    fork_run(parent, child)
+    assert set(contents(child)) == {
         "config.json",
         "checkpoint-1",
         "member-00/config.json",
         "resumed_from.txt",
     }
-    assert (heir / "config.json").read_text() == "its own"
-    (heir / "checkpoint-1").write_text("further on")
-    fork_run(parent, heir)
-    assert (heir / "checkpoint-1").read_text() == "further on"
+    assert (child / "config.json").read_text() == "child's own"
+    (child / "checkpoint-1").write_text("further on")
+    fork_run(parent, child)
+    assert (child / "checkpoint-1").read_text() == "further on"
     assert (parent / "checkpoint-1").read_text() == "parent's checkpoint-1"

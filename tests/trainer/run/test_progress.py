@@ -1,4 +1,4 @@
-"""Progress for people who have no terminal: few lines, none too long."""
+"""Progress without a terminal: few lines, and none longer than 80 characters."""
 
 import sys
 from pathlib import Path
@@ -22,8 +22,10 @@ def test_the_demo_s_lines_fit_and_are_few(capsys: pytest.CaptureFixture[str]) ->
     message = "the masks of all 10 classes have collapsed: " + ", ".join(["border mass 0.3"] * 20)
     with JobProgress() as progress:
         for step in range(1, 1001):
-            told = pb.Progress(step=step, total_steps=1000, eta_seconds=1e6, mu_mask=0.25, values=VALUES)
-            progress.show(pb.JobEvent(progress=told))
+            progress_message = pb.Progress(
+                step=step, total_steps=1000, eta_seconds=1e6, mu_mask=0.25, values=VALUES
+            )
+            progress.show(pb.JobEvent(progress=progress_message))
         progress.show(pb.JobEvent(log_line=message))
     shown, bar = capsys.readouterr()
     lines = shown.splitlines()
