@@ -124,7 +124,7 @@ def _pictures(objects: Objects, start: int, stop: int) -> Pictures:
 
 
 @torch.no_grad()
-def _find(net: U2Net, x_N3HW: torch.Tensor) -> torch.Tensor:
+def _predict(net: U2Net, x_N3HW: torch.Tensor) -> torch.Tensor:
     """Returns the masks (N, 1, R, R) in [0, 1] of images, computed in eval mode."""
     device = next(net.parameters()).device
     net.eval()
@@ -134,7 +134,7 @@ def _find(net: U2Net, x_N3HW: torch.Tensor) -> torch.Tensor:
 def _iou(net: U2Net, pictures: Pictures) -> dict[str, float]:
     """Returns the intersection over union with the true masks: mean and median over images, in [0, 1]."""
     x_N3HW, true_N1HW = pictures
-    iou_N = mask_iou(_find(net, x_N3HW), true_N1HW)
+    iou_N = mask_iou(_predict(net, x_N3HW), true_N1HW)
     return {"mean": round(float(iou_N.mean()), 4), "median": round(float(iou_N.median()), 4)}
 
 
@@ -144,7 +144,7 @@ def _draw_samples(run_dir: Path, net: U2Net, held_out: dict[str, Pictures], step
     for name, (x_N3HW, true_N1HW) in held_out.items():
         x, true = x_N3HW[:_COLUMNS], true_N1HW[:_COLUMNS]
         rows += [SheetRow(name, _levels(x)), SheetRow("true masks", _levels(true.float()))]
-        rows.append(SheetRow("found", _levels(_find(net, x))))
+        rows.append(SheetRow("found", _levels(_predict(net, x))))
     path = run_dir / "samples" / f"step-{step:07d}.png"
     path.parent.mkdir(exist_ok=True)
     draw_sheet(f"saliency, step {step}", rows).save(path)
