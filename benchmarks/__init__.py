@@ -1,1 +1,1 @@
-"""Speed, measured side by side."""
+"""Benchmarks: this project's speed beside other implementations."""

@@ -1,7 +1,7 @@
-"""`make bench`: what this project claims of its speed, measured beside what it is compared to.
+"""`make bench`: measures this project's speed beside other implementations.
 
-Everything of a row is measured in one run, in turns, and quoted as medians and ratios. Prints a table and
-writes the results as JSON.
+All sides of a row are measured in one run, in alternating turns; medians and ratios are reported. Prints a
+table and writes the results as JSON.
 """
 
 import argparse
@@ -43,64 +43,68 @@ GROUPS: dict[str, Callable[[Sizes], list[Result]]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the groups that are asked for, and returns the exit code."""
+    """Runs the requested rows. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--id", default="", help=f"one of {', '.join(GROUPS)}, or a row of it (default: all)")
-    parser.add_argument("--tiny", action="store_true", help="next to nothing of each, to see that it works")
+    parser.add_argument(
+        "--id", default="", help=f"row to run: one of {', '.join(GROUPS)}, or a part of it (default: all)"
+    )
+    parser.add_argument(
+        "--tiny", action="store_true", help="run each row with minimal sizes, to check that it works"
+    )
     parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write (default: %(default)s)")
-    given = list(sys.argv[1:] if argv is None else argv)
-    arguments = parser.parse_args(given)
-    asked = arguments.id.replace("imagenet", "11", 1)
-    wanted = asked.split("/")[0]
-    if wanted and wanted not in GROUPS:
-        parser.error(f"--id: must be one of {', '.join(GROUPS)}, or a row of it, is {arguments.id!r}")
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(words)
+    row_id = arguments.id.replace("imagenet", "11", 1)
+    group = row_id.split("/")[0]
+    if group and group not in GROUPS:
+        parser.error(f"--id: must be one of {', '.join(GROUPS)}, or a part of it, is {arguments.id!r}")
     keep_memory()
     sizes = TINY if arguments.tiny else FULL
     results: list[Result] = []
     failed = []
-    for name in [wanted] if wanted else GROUPS:
+    for name in [group] if group else GROUPS:
         print(f"measuring row {name} ...", file=sys.stderr, flush=True)
         try:
-            results += [row for row in GROUPS[name](sizes) if asked in ("", name, row.id)]
-        except Exception:  # the other rows are worth having without it
+            results += [row for row in GROUPS[name](sizes) if row_id in ("", name, row.id)]
+        except Exception:  # the other rows are still useful
             traceback.print_exc()
             failed.append(name)
     if not results and not failed:
-        parser.error(f"--id: {arguments.id!r} is no row of {wanted}")
-    told = {
-        "command": f"python -m benchmarks {shlex.join(given)}".rstrip(),
+        parser.error(f"--id: row {group} has no part {arguments.id!r}")
+    report = {
+        "command": f"python -m benchmarks {shlex.join(words)}".rstrip(),
         "commit": current_commit(),
         "machine": machine(),
     }
-    told = with_earlier(arguments.out if wanted else None, told, results)
+    report = with_earlier(arguments.out if group else None, report, results)
     print(table(results))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(told, indent=1) + "\n")
+    arguments.out.write_text(json.dumps(report, indent=1) + "\n")
     if failed:
-        print(f"error: no result of row {', '.join(failed)}", file=sys.stderr)
+        print(f"error: no result for row {', '.join(failed)}; the traceback is above", file=sys.stderr)
     return 1 if failed else 0
 
 
-def with_earlier(path: Path | None, told: dict[str, Any], results: Sequence[Result]) -> dict[str, Any]:
-    """What is told of results, with those of other rows that the file, if any, has of this machine.
+def with_earlier(path: Path | None, report: dict[str, Any], results: Sequence[Result]) -> dict[str, Any]:
+    """Returns the report with `results`, and with earlier results of other rows on the same machine.
 
-    `measured` says of each run which rows are its.
+    path: file of the earlier report; None: no earlier results. `measured` lists each run with its rows.
     """
     new = {result.id for result in results}
-    runs = [{"command": told["command"], "commit": told["commit"], "ids": sorted(new)}]
+    runs = [{"command": report["command"], "commit": report["commit"], "ids": sorted(new)}]
     rows = [dataclasses.asdict(result) for result in results]
-    if path and path.is_file() and (before := json.loads(path.read_text()))["machine"] == told["machine"]:
+    if path and path.is_file() and (before := json.loads(path.read_text()))["machine"] == report["machine"]:
         rows += [row for row in before["results"] if row["id"] not in new]
         for run in before.get("measured", []):
             if left := [name for name in run["ids"] if name not in new]:
                 runs.append(run | {"ids": left})
     places = {name: place for place, name in enumerate(GROUPS)}
     rows.sort(key=lambda row: places[row["id"].split("/")[0]])
-    return told | {"measured": runs, "results": rows}
+    return report | {"measured": runs, "results": rows}
 
 
 def table(results: Sequence[Result]) -> str:
-    """The results in columns, for people."""
+    """Formats the results as a text table."""
     heads = ("id", "value", "baseline", "ratio", "goal", "met", "measure")
     lines = [
         (

@@ -1,4 +1,4 @@
-"""The authors' MNIST networks, as a model of random weights: to see what theirs cost."""
+"""The authors' MNIST networks with random weights, to measure their cost."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +14,17 @@ from cgn.noise import MECHANISMS
 from cgn.store import checkpoint
 
 NAME = "authors_networks"
-_ROWS = 256  # that batch norm's statistics are taken from
+_ROWS = 256  # for batch norm's statistics
 
 
 @contextmanager
 def authors_networks() -> Iterator[Path]:
-    """A models directory with the model NAME, as an import of their weights would have made it."""
+    """Yields a models directory with the model NAME, as an import of their weights would publish it."""
     torch.manual_seed(0)
     network = AuthorsMnistCGN()
     y_NC = F.one_hot(torch.arange(_ROWS) % network.classes, network.classes).float()
     with torch.no_grad():
-        for mechanism in MECHANISMS:  # in training, so that every layer's outputs are of some size
+        for mechanism in MECHANISMS:  # in training mode, so that batch norm scales every layer's outputs
             noise = torch.randn(_ROWS, network.latent), y_NC, torch.zeros(_ROWS, 2, dtype=torch.int64)
             for _ in range(50):
                 network.draw(mechanism, *noise, 1.0)

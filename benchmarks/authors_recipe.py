@@ -1,9 +1,10 @@
-"""A rendition of the CGN authors' MNIST recipe, to be timed: networks, losses and steps of the same cost.
+"""A reimplementation of the CGN authors' MNIST recipe, for timing: networks, losses and steps of the same
+cost.
 
-Written anew after descriptions of their published code (autonomousvision/counterfactual_generative_networks),
-with its three published settings. What it leaves out, loading and augmenting data, sample grids and
-checkpoints, would only make it slower. VGG16 has random weights here, which cost the same as trained ones but
-teach nothing: this trains for the clock, not for digits. All in float32, as they do.
+It follows descriptions of their published code (autonomousvision/counterfactual_generative_networks), with
+its three published settings. It omits data loading, augmentation, sample grids and checkpoints, which would
+only add time. VGG16 has random weights: they cost the same as trained weights, but the result is not
+meaningful. All computation is in float32, as in their code.
 """
 
 from collections.abc import Iterator
@@ -16,25 +17,31 @@ from torchvision.models import vgg16  # type: ignore[import-untyped]
 
 CLASSES, LATENT, SIDE = 10, 32, 32
 BATCH, EPOCHS = 16, 15
-LEARNING_RATE, BETAS = 2e-4, (0.5, 0.999)  # Adam's, of mechanisms and discriminator alike
-LOWEST, HIGHEST = 1e-4, 0.9999  # of a mask
-VGG_BLOCKS = ((0, 4), (4, 9), (9, 16), (16, 23), (23, 30))  # each from a pooling to the ReLU before the next
+LEARNING_RATE, BETAS = 2e-4, (0.5, 0.999)  # of Adam, for mechanisms and discriminator
+LOWEST, HIGHEST = 1e-4, 0.9999  # mask values are clamped to these
+VGG_BLOCKS = (
+    (0, 4),
+    (4, 9),
+    (9, 16),
+    (16, 23),
+    (23, 30),
+)  # each from a pooling layer to the ReLU before the next
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What differs from variant to variant."""
+    """The settings that differ between variants."""
 
-    images: int  # to train on
+    images: int  # training images
     style: tuple[float, float, float, float]  # weight of the Gram distance of VGG16's first four blocks
     binary: float  # weight of L_binary
     convolutional: bool  # discriminator; else linear
     orthogonal: bool  # initial weights; else normal
-    gain: float  # of the initial weights, their deviation if normal
+    gain: float  # of the initial weights; their standard deviation if normal
 
     @property
     def steps(self) -> int:
-        """Of the whole recipe: 15 epochs, the last batch of each may be smaller."""
+        """Steps of the whole recipe: 15 epochs; the last batch of an epoch may be smaller."""
         return EPOCHS * -(-self.images // BATCH)
 
 
@@ -46,7 +53,7 @@ SETTINGS = {
 
 
 def _doubled(channels_in: int, channels_out: int) -> list[nn.Module]:
-    """Twice the height and width, then a convolution."""
+    """Returns layers that double height and width, then convolve."""
     return [
         nn.Upsample(scale_factor=2),
         nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
@@ -82,7 +89,7 @@ def _texture() -> nn.Sequential:
 
 
 def _rolled(x_NCHW: torch.Tensor) -> torch.Tensor:
-    """Each image shifted cyclically by a random roll of its own: a crop of four copies, two by two."""
+    """Shifts each image cyclically by its own random roll: a crop of four copies, two by two."""
     n, channels = x_NCHW.shape[:2]
     top_N, left_N = torch.randint(SIDE + 1, (2, n))
     tiled = x_NCHW.repeat(1, 1, 2, 2)
@@ -107,15 +114,15 @@ class AuthorsCGN(nn.Module):
                     nn.init.normal_(module.weight, 0.0, setting.gain)
 
     def forward(self, label_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Mask (N, 1, 32, 32), foreground and background (N, 3, 32, 32) of one noise and label for all."""
+        """Returns mask (N, 1, 32, 32), foreground, background (N, 3, 32, 32) of one noise and label."""
         u_NL = torch.randn(len(label_N), LATENT)
-        cause = torch.cat([u_NL, self.label_emb(label_N)], dim=1)
-        m = self.f_shape(cause).clamp(LOWEST, HIGHEST)
-        return m, _rolled(self.f_text1(cause)), _rolled(self.f_text2(cause))
+        input_NK = torch.cat([u_NL, self.label_emb(label_N)], dim=1)
+        m = self.f_shape(input_NK).clamp(LOWEST, HIGHEST)
+        return m, _rolled(self.f_text1(input_NK)), _rolled(self.f_text2(input_NK))
 
 
 class LinearDiscriminator(nn.Module):
-    """Score of an image and its label by four linear layers; colored and double-colored."""
+    """Scores an image and its label with four linear layers; for the two colored variants."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,12 +140,12 @@ class LinearDiscriminator(nn.Module):
         )
 
     def forward(self, x_NCHW: torch.Tensor, label_N: torch.Tensor) -> torch.Tensor:
-        """(N,)"""
+        """Returns scores (N,)."""
         return self.layers(torch.cat([x_NCHW.flatten(1), self.label_emb(label_N)], dim=1)).flatten()
 
 
 class ConvolutionalDiscriminator(nn.Module):
-    """Score of an image and its label, which is a fourth channel of one value; Wildlife."""
+    """Scores an image and its label, a constant fourth channel; for Wildlife MNIST."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,13 +165,13 @@ class ConvolutionalDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.AvgPool2d(3), nn.Conv2d(128, 1, 1, bias=False))
 
     def forward(self, x_NCHW: torch.Tensor, label_N: torch.Tensor) -> torch.Tensor:
-        """(N,)"""
+        """Returns scores (N,)."""
         label_N1HW = self.label_emb(label_N)[:, :, None, None].expand(-1, -1, SIDE, SIDE)
         return self.layers(torch.cat([x_NCHW, label_N1HW], dim=1)).flatten()
 
 
 class VggStyle(nn.Module):
-    """Weighted L1 distance of Gram matrices of VGG16's blocks; all five run, though at most three count."""
+    """Weighted L1 distance of Gram matrices of VGG16's blocks. All five run; at most three have a weight."""
 
     def __init__(self, weights: tuple[float, float, float, float]) -> None:
         super().__init__()
@@ -173,7 +180,7 @@ class VggStyle(nn.Module):
         self.weights = (*weights, 0.0)
 
     def forward(self, x_generated: torch.Tensor, x_real: torch.Tensor) -> torch.Tensor:
-        """Scalar, of pairs of images (N, 3, 32, 32) in [-1, 1]."""
+        """Returns a scalar for pairs of images (N, 3, 32, 32) in [-1, 1]."""
         generated, real = x_generated, x_real
         distance = x_generated.new_zeros(())
         for block, weight in zip(self.blocks, self.weights, strict=True):
@@ -191,12 +198,12 @@ def _gram(h_NCHW: torch.Tensor) -> torch.Tensor:
 def authors_training(
     variant: str, images: torch.Tensor, labels: torch.Tensor, seed: int = 0
 ) -> Iterator[dict[str, float]]:
-    """Trains for as long as it is asked to: one step for each item taken, which is the step's losses.
+    """Trains endlessly: performs one step per iteration and yields the step's losses.
 
     Args:
         variant: a key of SETTINGS.
         images, labels: float32 (N, 3, 32, 32) in [-1, 1] and int64 (N,), N at least 16.
-        seed: of initial weights, order and noise, by torch's global generator.
+        seed: of initial weights, order and noise, for torch's global generator.
     """
     setting = SETTINGS[variant]
     torch.manual_seed(seed)
@@ -212,8 +219,8 @@ def authors_training(
                 continue
             x_real, label_real = images[chosen], labels[chosen]
 
-            # Mechanisms: least-squares adversarial, binary entropy, style. The generated labels are drawn
-            # apart from the real ones, so nine pairs of ten in the style loss are of different classes.
+            # Mechanisms: least-squares adversarial, binary entropy, style. Generated labels are drawn
+            # independently of the real labels, so nine of ten pairs in the style loss have different classes.
             label_gen = torch.randint(CLASSES, (BATCH,))
             m, f, b = cgn(label_gen)
             x_gen = m * f + (1 - m) * b

@@ -1,7 +1,7 @@
 """BentoML around plain PyTorch: `bentoml serve benchmarks.bentoml_server:Counterfactuals`.
 
-Two services, as BentoML batches: a batchable one that takes and gives one array, and the API in front of it.
-BENCH_MODELS_DIR, BENCH_MODEL and BENCH_MAX_BATCH (images) say what is served.
+BentoML batches need two services: a batchable service from array to array, and the API in front of it.
+BENCH_MODELS_DIR, BENCH_MODEL and BENCH_MAX_BATCH (images per batch) configure it.
 """
 
 import os
@@ -20,7 +20,7 @@ from benchmarks.plain import Plain
 _OPTIONS: dict[str, Any] = {
     "workers": 1,
     "traffic": {"timeout": 600, "max_concurrency": 1024},
-    "logging": {"access": {"enabled": False}},  # lines per request would be unfair
+    "logging": {"access": {"enabled": False}},  # a log line per request would slow it down
 }
 Bytes = Annotated[bytes, ContentType("application/octet-stream")]
 
@@ -31,7 +31,7 @@ def _plain() -> Plain:
 
 @bentoml.service(**_OPTIONS)
 class Mechanisms:
-    """Causes -> pixels, in adaptive batches."""
+    """Factors -> pixels, in adaptive batches."""
 
     def __init__(self) -> None:
         self._plain = _plain()
@@ -45,7 +45,7 @@ class Mechanisms:
 
 @bentoml.service(**_OPTIONS)
 class Counterfactuals:
-    """Labels and a seed as JSON -> the pixels of all images, uint8."""
+    """Labels and a seed as JSON -> pixels of all images, uint8."""
 
     mechanisms: Any = bentoml.depends(Mechanisms)
 
@@ -57,6 +57,6 @@ class Counterfactuals:
         causes = self._plain.causes(labels, seed).numpy()
         try:
             pixels = await self.mechanisms.to_async.pixels(causes)
-        except aiohttp.ServerDisconnectedError:  # now and then the first calls of a connection meet it closed
+        except aiohttp.ServerDisconnectedError:  # the first calls sometimes find their connection closed
             pixels = await self.mechanisms.to_async.pixels(causes)
         return np.ascontiguousarray(pixels).tobytes()

@@ -1,7 +1,7 @@
-"""What is measured in a process of its own.
+"""Measures work in a separate process.
 
-Two of them would not be alone in one: with more OpenMP threads than cores in a process, those of each of them
-sleep between the parts of a forward pass, and each is slower than it is by itself.
+Two implementations in one process would slow each other down. With more OpenMP threads than cores in a
+process, threads sleep between the parts of a forward pass.
 """
 
 import multiprocessing
@@ -13,14 +13,14 @@ from typing import Any, Self
 
 from common.memory import keep_memory
 
-Work = Callable[[int], object]  # of a turn, given its number
+Work = Callable[[int], object]  # the work of one turn, given the turn's number
 
 
 class Contender:
-    """A process that does some work whenever it is asked to, and sleeps in between.
+    """A process that runs named work on request and sleeps in between.
 
     Args:
-        prepare: a function that can be imported; called there once, it gives the work by name.
+        prepare: an importable function; the process calls it once, and it returns the work by name.
         arguments: its arguments.
     """
 
@@ -40,11 +40,11 @@ class Contender:
         self._process.join()
 
     def seconds(self, name: str, turn: int) -> float:
-        """How long that work takes there."""
+        """Runs the work in the process and returns its seconds. Raises RuntimeError if the process dies."""
         self._pipe.send((name, turn))
         while not self._pipe.poll(1.0):
             if not self._process.is_alive():
-                raise RuntimeError(f"the process of {name} has died; what it said is above")
+                raise RuntimeError(f"the process of {name} has died; its output is above")
         return float(self._pipe.recv())
 
 

@@ -1,8 +1,8 @@
-"""What a step of training an ImageNet CGN takes at full size: `python -m benchmarks.full_size_step`.
+"""Measures a training step of an ImageNet CGN at full size: `python -m benchmarks.full_size_step`.
 
-256 pixels, one picture, one pass, all losses of a preset. Weights are random: four BigGANs of one calibrated
-set of weights, U²-Net and VGG16. Random weights cost what trained ones do. Written are the time of each step,
-the first of which also gets its memory from the system, and the most memory that the process has had.
+256 pixels, one image, one accumulation step, all losses of a preset. Weights are random, which cost the same
+as trained weights: four BigGANs with one calibrated set of weights, U²-Net and VGG16. Reports the time of
+each step and the process's peak memory. The first step includes the allocation of its memory.
 """
 
 import argparse
@@ -34,7 +34,7 @@ OUTPUT = REPO / "docs" / "results" / "imagenet_step.json"
 
 
 def random_cgn(sizes: ImagenetSizes, seed: int) -> ImagenetCGN:
-    """A CGN as training begins, all of its BigGANs alike, of random weights."""
+    """Returns a CGN with random weights; as at the start of training, its BigGANs are equal."""
     torch.manual_seed(seed)
     network = ImagenetCGN(sizes)
     calibrate(network.f_shape, seed, rows=2)
@@ -44,19 +44,19 @@ def random_cgn(sizes: ImagenetSizes, seed: int) -> ImagenetCGN:
 
 
 def save_random_vgg16(path: Path, seed: int, *, batch_norm: bool) -> None:
-    """Writes random weights of VGG16's convolutions as torchvision's state dict has them."""
+    """Writes random weights of VGG16's convolutions in the format of torchvision's state dict."""
     from torchvision.models.vgg import cfgs, make_layers  # type: ignore[import-untyped]
 
     torch.manual_seed(seed)
     features = make_layers(cfgs["D"], batch_norm=batch_norm)
     for layer in features:
         if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight)  # else features vanish with depth
+            nn.init.kaiming_normal_(layer.weight)  # else features shrink with depth
     torch.save({f"features.{name}": t for name, t in features.state_dict().items()}, path)
 
 
 def measure(preset: str, steps: int, seed: int, sizes: ImagenetSizes) -> dict[str, Any]:
-    """Takes the steps and tells of them."""
+    """Performs the steps and returns the report."""
     with tempfile.TemporaryDirectory() as folder:
         vgg16 = Path(folder) / "vgg16.pth"
         save_random_vgg16(vgg16, seed, batch_norm=PRESETS[preset].features == "vgg16_bn")
@@ -64,12 +64,12 @@ def measure(preset: str, steps: int, seed: int, sizes: ImagenetSizes) -> dict[st
             preset=preset, seed=seed, steps=steps, accumulation=1, batch_size=1, vgg16_weights=str(vgg16)
         )
         training = Training(config, random_cgn(sizes, seed), ProcessGroup(device_from_env()))
-    taken: list[dict[str, Any]] = []
+    measured: list[dict[str, Any]] = []
     for step in range(steps):
         wall, cpu = time.perf_counter(), time.process_time()
         result = training.step(step)
         assert result is not None
-        taken.append(
+        measured.append(
             {
                 "seconds": round(time.perf_counter() - wall, 2),
                 "cpu_seconds": round(time.process_time() - cpu, 2),
@@ -78,21 +78,21 @@ def measure(preset: str, steps: int, seed: int, sizes: ImagenetSizes) -> dict[st
             }
         )
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # on Linux
-    learnt = [p for p in training.network.parameters() if p.requires_grad]
+    trained = [p for p in training.network.parameters() if p.requires_grad]
     return {
         "preset": preset,
         "settings": asdict(config.settings),
         "resolution": sizes.resolution,
         "weights": "random",
         "parameters": sum(p.numel() for p in training.network.parameters()),
-        "parameters_trained": sum(p.numel() for p in learnt),
-        "steps": taken,
+        "parameters_trained": sum(p.numel() for p in trained),
+        "steps": measured,
         "peak_rss_gib": round(kilobytes / 2**20, 2),
     }
 
 
 def main(argv: Sequence[str] | None = None, sizes: ImagenetSizes = AUTHORS_SIZES) -> int:
-    """Prints a line, writes the JSON, and returns the exit code.
+    """Prints a summary, writes the JSON, and returns the exit code.
 
     Args:
         argv: the options; by default the process's.
@@ -100,26 +100,30 @@ def main(argv: Sequence[str] | None = None, sizes: ImagenetSizes = AUTHORS_SIZES
     """
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--preset", choices=list(PRESETS), default="code")
-    parser.add_argument("--steps", type=int, default=2, help="steps taken, 1 or more (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and noise (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=2, help="steps to measure, 1 or more (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of weights and noise (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write")
-    given = list(sys.argv[1:] if argv is None else argv)
-    arguments = parser.parse_args(given)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(words)
     if arguments.steps < 1:
         parser.error(f"--steps: must be 1 or more, is {arguments.steps}")
     keep_memory()  # as runs do
-    told = measure(arguments.preset, arguments.steps, arguments.seed, sizes)
-    last = told["steps"][-1]
+    report = measure(arguments.preset, arguments.steps, arguments.seed, sizes)
+    last = report["steps"][-1]
     print(
-        f"one step of one picture of {sizes.resolution} pixels, random weights: {last['seconds']:.1f} s "
-        f"({last['cpu_seconds']:.1f} s of CPU time), peak memory {told['peak_rss_gib']:.1f} GiB"
+        f"one step with one image of {sizes.resolution} pixels, random weights: {last['seconds']:.1f} s "
+        f"({last['cpu_seconds']:.1f} s of CPU time), peak memory {report['peak_rss_gib']:.1f} GiB"
     )
     result = {
-        "what": "a step of training an ImageNet CGN with all losses, one picture and one pass",
-        "command": f"python -m benchmarks.full_size_step {shlex.join(given)}".rstrip(),
+        "what": "a training step of an ImageNet CGN with all losses, one image and one accumulation step",
+        "command": f"python -m benchmarks.full_size_step {shlex.join(words)}".rstrip(),
         "commit": current_commit(),
         "machine": machine(),
-        **told,
+        **report,
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")

@@ -1,9 +1,9 @@
-"""The ImageNet family's composites, as served and in the authors' formulation, side by side.
+"""Composites of the ImageNet family: as served, and in the authors' formulation.
 
-The authors' formulation is one image at a time through four BigGANs and two U²-Nets, eager: the unconstrained
-cGAN and the saliency of the background are computed and thrown away. Weights are random and calibrated (see
-`cgn.families.imagenet.biggan.calibrate`), which costs the same as trained ones. Memory is that of one
-process that only makes composites: its peak less what it has after `import torch`.
+The authors' formulation computes one image at a time with four BigGANs and two U²-Nets, eagerly. It also
+computes the unconstrained cGAN and the saliency of the background, which composites do not need. Weights are
+random and calibrated (`cgn.families.imagenet.biggan.calibrate`); they cost the same as trained weights.
+Memory is the peak of a process that only generates composites, minus its memory after `import torch`.
 """
 
 import json
@@ -35,17 +35,17 @@ ARCHITECTURE = {
 }  # fmt: skip
 CLASSES, RESOLUTION = 1000, 256
 NAME = "random_imagenet"
-ROUNDS = 7  # composites of each kind, in turns; the first warms up
-_SLOW_ROUNDS = 3  # of bfloat16 on a processor that only emulates it
-EQUAL_ROWS = 4  # pictures whose difference is measured
+ROUNDS = 7  # composites of each kind, in alternating turns; the first is a warm-up
+_SLOW_ROUNDS = 3  # rounds of bfloat16 on a processor that emulates it
+EQUAL_ROWS = 4  # images for the measure of equality
 FLOAT32_GOAL, BFLOAT16_GOAL, MEMORY_GOAL, EXACT = 2.5, 5.0, 0.6, 1e-4
-LEAST_DEVIATION = 0.2  # of pictures, without which equality would say nothing
+LEAST_DEVIATION = 0.2  # of the images: constant images would make equality meaningless
 
 _MEASURE_MEMORY = "--memory-of"
 
 
 def imagenet_rows(sizes: Sizes) -> list[Result]:
-    """Row 11: time, equality and memory of one composite of 256 pixels a side."""
+    """Row 11: time, equality and memory of one composite of 256 x 256 pixels."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         publish_random(root)
@@ -53,7 +53,7 @@ def imagenet_rows(sizes: Sizes) -> list[Result]:
 
 
 def publish_random(root: Path, ch: int | None = None) -> None:
-    """Publishes a CGN of calibrated random weights, full-size unless ch is given; its card says so."""
+    """Publishes a CGN with calibrated random weights, full size unless ch is given; its card notes that."""
     architecture = ARCHITECTURE if ch is None else ARCHITECTURE | {"ch": ch}
     network = random_cgn(ImagenetSizes.of(architecture, CLASSES, RESOLUTION))
     names = [f"class {i}" for i in range(CLASSES)]
@@ -78,7 +78,7 @@ def publish_random(root: Path, ch: int | None = None) -> None:
 
 
 def authors_composite(network: ImagenetCGN, factor: Factor) -> torch.Tensor:
-    """One composite (1, 3, R, R) as the authors' code makes it, everything computed."""
+    """Returns one composite (1, 3, R, R) as the authors' code computes it, with all by-products."""
     u_NL = torch.from_numpy(noise_of([factor], network.latent, truncated=True))
     y_NC = torch.from_numpy(weights_of([factor.label], network.classes))
     with torch.no_grad():
@@ -107,31 +107,29 @@ def _times_and_equality(root: Path) -> list[Result]:
     kinds = {"authors": _authors(root), "float32": _served(root, "float32")}
     kinds["bfloat16"] = _served(root, "bfloat16")
     factors = [Factor(37 * i % CLASSES, i) for i in range(EQUAL_ROWS)]
-    pictures = {
-        kind: torch.cat([composite(factor) for factor in factors]) for kind, composite in kinds.items()
-    }
+    images = {kind: torch.cat([composite(factor) for factor in factors]) for kind, composite in kinds.items()}
     seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
-    for i in tqdm(range(ROUNDS), desc="composites in turns", leave=False):
+    for i in tqdm(range(ROUNDS), desc="composites", leave=False):
         for kind, composite in kinds.items():
             if i >= _SLOW_ROUNDS and kind == "bfloat16" and not cpu_has_bfloat16():
                 continue
             start = time.perf_counter()
             composite(Factor(i, 1000 + i))
             seconds[kind].append(time.perf_counter() - start)
-    took = {kind: statistics.median(some[1:]) for kind, some in seconds.items()}
-    exact = pictures["authors"]
+    medians = {kind: statistics.median(some[1:]) for kind, some in seconds.items()}
+    exact = images["authors"]
     assert float(exact.std()) > LEAST_DEVIATION
     assert not torch.allclose(exact[0], exact[1], atol=0.1)
-    worst = float((pictures["float32"] - exact).abs().max())
-    rms = float((pictures["bfloat16"] - exact).square().mean().sqrt())
+    worst = float((images["float32"] - exact).abs().max())
+    rms = float((images["bfloat16"] - exact).square().mean().sqrt())
 
     def time_row(kind: str, goal: float | None) -> Result:
-        ratio = took["authors"] / took[kind]
+        ratio = medians["authors"] / medians[kind]
         aim, met = ("reported", None) if goal is None else (f">= {goal:g}x", ratio >= goal)
         measure = f"seconds per composite of 256 px, {kind}, beside the authors' formulation"
-        baseline = round(took["authors"], 3)
+        baseline = round(medians["authors"], 3)
         return Result(
-            f"11/{kind}", measure, round(took[kind], 3), "s", baseline, round(ratio, 2), aim, met,
+            f"11/{kind}", measure, round(medians[kind], 3), "s", baseline, round(ratio, 2), aim, met,
         )  # fmt: skip
 
     return [
@@ -142,7 +140,7 @@ def _times_and_equality(root: Path) -> list[Result]:
             worst, "of [-1, 1]", None, None, f"<= {EXACT:g}", worst <= EXACT,
         ),
         Result(
-            "11/bfloat16-error", "root mean square difference of a bfloat16 composite from it",
+            "11/bfloat16-error", "root mean square difference of a bfloat16 composite from that formulation",
             round(rms, 4), "of [-1, 1]", None, None, "reported", None,
         ),
     ]  # fmt: skip
@@ -152,22 +150,22 @@ def _memory(root: Path) -> Result:
     peaks = {kind: _peak_of(root, kind) for kind in ("authors", "float32")}
     share = peaks["float32"] / peaks["authors"]
     return Result(
-        "11/memory", "peak memory of a process that makes composites, less that of import torch",
+        "11/memory", "peak memory of a process that generates composites, minus that of import torch",
         round(peaks["float32"] / 2**20), "MiB", round(peaks["authors"] / 2**20), round(1 / share, 2),
         f"<= {MEMORY_GOAL:.0%} of the authors' formulation", share <= MEMORY_GOAL,
     )  # fmt: skip
 
 
 def _peak_of(root: Path, kind: str) -> int:
-    """Bytes that a fresh process takes at most for three composites, less what `import torch` takes."""
+    """Returns the peak bytes of a new process for three composites, minus those of `import torch`."""
     command = [sys.executable, "-m", "benchmarks.imagenet_serving", _MEASURE_MEMORY, kind, str(root)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    told: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
-    return int(told["bytes"])
+    report: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    return int(report["bytes"])
 
 
 def _resident(which: str) -> int:
-    """Bytes of this process: now ("VmRSS") or at most ("VmHWM"). getrusage's peak begins as the parent's."""
+    """Returns this process's bytes, "VmRSS": current, "VmHWM": peak. getrusage has the parent's peak."""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(status.split(f"{which}:")[1].split()[0])
 

@@ -1,4 +1,4 @@
-"""Counterfactuals made in one process, the engine beside plain: fresh, all combinations, from banks."""
+"""Counterfactuals in one process, engine beside plain PyTorch: new ones, all combinations, from banks."""
 
 import json
 import statistics
@@ -44,13 +44,13 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 FRESH_GOALS = {"float32": 4.0, "bfloat16": 6.0}
 EXACT = 1e-4
 ALL_GOAL, BANKS_GOAL = 150.0, 30.0
-MOST_LOST = 0.3  # points of accuracy that banks may cost a classifier
+MOST_LOST = 0.3  # percentage points of accuracy that banks may cost a classifier
 _BANK_BATCH = 1000  # images
-_LOAD_IMAGES = 64  # of a request, which plain takes as a batch
+_LOAD_IMAGES = 64  # images per request; plain computes them as a batch
 
 
 def plain_work(images: int, models_dir: Path = MODELS_DIR, name: str = MODEL) -> dict[str, Work]:
-    """Images of plain: fresh ones by the size of a batch, and all combinations."""
+    """Returns the work of plain PyTorch: new images by batch size, and all combinations."""
     plain = Plain(models_dir, name)
     labels = torch.cartesian_prod(*[torch.arange(10)] * 3).T.tolist()
 
@@ -58,7 +58,7 @@ def plain_work(images: int, models_dir: Path = MODELS_DIR, name: str = MODEL) ->
         return lambda turn: [plain.composites(plain.fresh(size, turn)) for _ in range(max(1, images // size))]
 
     def combinations(turn: int) -> None:
-        for part in plain.causes(labels, turn).split(64):  # a combination's rows are computed for each image
+        for part in plain.causes(labels, turn).split(64):  # plain computes the rows of each image again
             plain.pixels(part)
 
     return {f"fresh {size}": in_batches(size) for size in PLAIN_BATCHES} | {"combinations": combinations}
@@ -67,7 +67,7 @@ def plain_work(images: int, models_dir: Path = MODELS_DIR, name: str = MODEL) ->
 def engine_work(
     images: int, precision: Precision, models_dir: Path = MODELS_DIR, name: str = MODEL
 ) -> dict[str, Work]:
-    """The same of an engine that has as many threads as plain. Beside it others have one, as in a server."""
+    """Returns the same work for an engine with all threads; torch outside it has one, as in servers."""
     engine = Engine(torch.get_num_threads())
     torch.set_num_threads(1)
     model = checkpoint.load(models_dir, name, precision=precision)
@@ -80,11 +80,11 @@ def engine_work(
 
 @dataclass(frozen=True)
 class Networks:
-    """Whose networks are measured, and where the model is.
+    """The networks to measure.
 
     Attributes:
-        row: what rows of them are called, after their number.
-        measure: what is said of them.
+        row: part of the rows' ids, after their number.
+        measure: prefix of the rows' descriptions.
     """
 
     row: str
@@ -95,27 +95,27 @@ class Networks:
 
 @contextmanager
 def both_networks() -> Iterator[tuple[Networks, Networks]]:
-    """This project's and the authors', the latter with random weights: theirs cannot be had here."""
+    """Yields this project's networks and the authors'; the latter have random weights."""
     with authors_networks() as folder:
         yield Networks("", ""), Networks("authors-", "the authors' networks: ", folder, AUTHORS)
 
 
 @contextmanager
 def contenders(images: int, networks: Sequence[Networks]) -> Iterator[dict[tuple[str, str], Contender]]:
-    """Of each of them plain, and an engine in each precision, by row and which."""
+    """Yields per network a plain contender and an engine per precision, by (row, "plain" or precision)."""
     with ExitStack() as stack:
-        made = {}
+        processes = {}
         for one in networks:
             where = one.models_dir, one.name
-            made[one.row, "plain"] = stack.enter_context(Contender(plain_work, images, *where))
+            processes[one.row, "plain"] = stack.enter_context(Contender(plain_work, images, *where))
             for precision in PRECISIONS:
                 engine = Contender(engine_work, images, precision, *where)
-                made[one.row, precision] = stack.enter_context(engine)
-        yield made
+                processes[one.row, precision] = stack.enter_context(engine)
+        yield processes
 
 
 def seconds_in_turns(rounds: int, work: Mapping[Name, Callable[[int], float]]) -> dict[Name, float]:
-    """Medians of the seconds that each takes, in turns; the first turn warms up. Work is given its turn."""
+    """Returns median seconds per work, measured in alternating turns; the first turn is a warm-up."""
     taken: dict[Name, list[float]] = {name: [] for name in work}
     for turn in range(rounds + 1):
         for name, seconds in work.items():
@@ -124,7 +124,7 @@ def seconds_in_turns(rounds: int, work: Mapping[Name, Callable[[int], float]]) -
 
 
 def fresh_rows_of(digest: str, images: int, turn: int) -> dict[Mechanism, list[Row]]:
-    """Rows of fresh counterfactuals, each of its own label and seed."""
+    """Returns rows of new counterfactuals, each with its own label and seed."""
     random = np.random.default_rng(turn)
     labels = random.integers(10, size=(3, images)).tolist()
     seeds = random.integers(1 << 63, size=(3, images)).tolist()
@@ -135,39 +135,41 @@ def fresh_rows_of(digest: str, images: int, turn: int) -> dict[Mechanism, list[R
 
 
 def engine_composites(engine: Engine, digest: str, images: int, turn: int) -> torch.Tensor:
-    """Fresh composites (N, R, R, 3), float32 in [-1, 1]."""
+    """Returns new composites (N, R, R, 3), float32 in [-1, 1]."""
     rows = fresh_rows_of(digest, images, turn)
-    orders = [engine.submit(some) for some in rows.values()]
-    m, f, b = (torch.from_numpy(np.stack(order.future.result())) for order in orders)
+    requests = [engine.submit(some) for some in rows.values()]
+    m, f, b = (torch.from_numpy(np.stack(request.future.result())) for request in requests)
     return b.addcmul_(m, f - b)
 
 
 def fresh(sizes: Sizes) -> list[Result]:
-    """Row 1: fresh composites per second."""
+    """Row 1: new composites per second."""
     images = sizes.images
     with both_networks() as networks:
-        with contenders(images, networks) as made:
+        with contenders(images, networks) as processes:
             work: dict[tuple[str, str], Callable[[int], float]] = {}
-            for (row, which), contender in made.items():
+            for (row, which), contender in processes.items():
                 if which == "plain":
                     work |= {(row, f"{b}"): partial(contender.seconds, f"fresh {b}") for b in PLAIN_BATCHES}
                 else:
                     work[row, which] = partial(contender.seconds, "fresh")
-            took = seconds_in_turns(sizes.rounds, work)
+            medians = seconds_in_turns(sizes.rounds, work)
         best: dict[str, tuple[int, float]] = {}  # batch and rate of plain
         for one in networks:
-            rates = {b: max(1, images // b) * b / took[one.row, f"{b}"] for b in PLAIN_BATCHES}
+            rates = {b: max(1, images // b) * b / medians[one.row, f"{b}"] for b in PLAIN_BATCHES}
             best[one.row] = max(rates.items(), key=lambda rate: rate[1])
         results = []
         for one in networks:
-            results += _beside_plain(one, {p: images / took[one.row, p] for p in PRECISIONS}, *best[one.row])
+            results += _beside_plain(
+                one, {p: images / medians[one.row, p] for p in PRECISIONS}, *best[one.row]
+            )
     own, theirs = networks
     for precision in PRECISIONS:
         measure = (
             f"fresh composites, this project's networks in the engine in {precision}, beside the authors' in "
             f"plain in batches of {best[theirs.row][0]}"
         )
-        rate = images / took[own.row, precision]
+        rate = images / medians[own.row, precision]
         results.append(faster(f"1/instead-{precision}", measure, "images/s", rate, best[theirs.row][1], None))
     return results
 
@@ -192,7 +194,7 @@ def _beside_plain(
 
 
 def _differences(plain: Plain, models: dict[Precision, CGN]) -> tuple[float, float]:
-    """Of 64 composites from plain: the largest in float32, the root mean square in bfloat16."""
+    """Returns differences of 64 composites from plain: largest in float32, root mean square in bfloat16."""
     factors = {
         k: [Factor((i * (j + 1)) % 10, 100 * j + i) for i in range(64)] for j, k in enumerate(MECHANISMS)
     }
@@ -201,39 +203,39 @@ def _differences(plain: Plain, models: dict[Precision, CGN]) -> tuple[float, flo
     rolls = [shifts_of(factors[k], k, plain.network.resolution) for k in MECHANISMS[1:]]
     causes = np.concatenate([*noise, *labels, *rolls], axis=1).astype(np.float32)
     exact = plain.composites(torch.from_numpy(causes))
-    assert float(exact.std()) > 0.1  # of pictures, without which equality would say nothing
+    assert float(exact.std()) > 0.1  # constant images would make equality meaningless
     off = {p: model.generate(*factors.values()).composite - exact for p, model in models.items()}
     return float(off["float32"].abs().max()), float(off["bfloat16"].square().mean().sqrt())
 
 
 def combinations(sizes: Sizes) -> list[Result]:
-    """Row 2: all of 10 shapes x 10 textures x 10 backgrounds."""
-    with both_networks() as networks, contenders(sizes.images, networks) as made:
-        work = {name: partial(contender.seconds, "combinations") for name, contender in made.items()}
-        took = seconds_in_turns(sizes.rounds, work)
+    """Row 2: all combinations of 10 shapes x 10 textures x 10 backgrounds."""
+    with both_networks() as networks, contenders(sizes.images, networks) as processes:
+        work = {name: partial(contender.seconds, "combinations") for name, contender in processes.items()}
+        medians = seconds_in_turns(sizes.rounds, work)
     own, theirs = networks
-    what = "every combination of 10 shapes, textures and backgrounds, no row known, engine in"
+    what = "every combination of 10 shapes, textures and backgrounds, no row cached, engine in"
     results = [
         faster(
             f"2/{one.row}{precision}",
             f"{one.measure}{what} {precision}",
             "images/s",
-            1000 / took[one.row, precision],
-            1000 / took[one.row, "plain"],
+            1000 / medians[one.row, precision],
+            1000 / medians[one.row, "plain"],
             ALL_GOAL,
         )
         for one in networks
         for precision in PRECISIONS
     ]
     for precision in PRECISIONS:
-        rate, plain = 1000 / took[own.row, precision], 1000 / took[theirs.row, "plain"]
-        measure = f"the same of this project's networks, engine in {precision}, beside the authors' in plain"
+        rate, plain = 1000 / medians[own.row, precision], 1000 / medians[theirs.row, "plain"]
+        measure = f"the same, this project's networks, engine in {precision}, beside the authors' in plain"
         results.append(faster(f"2/instead-{precision}", measure, "images/s", rate, plain, None))
     return results
 
 
 def every_combination(engine: Engine, card: ModelCard, seed: int) -> list[pb.ImageBatch]:
-    """The 1,000 composites of ten rows of each mechanism, as GenerateProduct makes them, without gRPC."""
+    """Returns the 1,000 composites of ten rows per mechanism, as GenerateProduct sends them, without gRPC."""
     factors = [pb.Factor(label_index=y, seed=seed) for y in range(10)]
     request = pb.GenerateProductRequest(
         shapes=factors,
@@ -249,10 +251,10 @@ def every_combination(engine: Engine, card: ModelCard, seed: int) -> list[pb.Ima
 
 
 def from_banks(sizes: Sizes) -> list[Result]:
-    """Row 3: counterfactuals for a classifier."""
+    """Row 3: counterfactuals for training a classifier."""
     images, sample = sizes.bank_images, 2 * sizes.images
     masks, textures, backgrounds, why = bank_sizes()
-    if images < masks:  # a trial
+    if images < masks:  # with --tiny
         masks = textures = backgrounds = images // 10
     policy = Policy(bank_masks=masks, bank_textures=textures, bank_backgrounds=backgrounds)
     with both_networks() as networks, ExitStack() as stack:
@@ -262,10 +264,10 @@ def from_banks(sizes: Sizes) -> list[Result]:
             for one in networks
         }
         work = {row: partial(contender.seconds, f"fresh {_LOAD_IMAGES}") for row, contender in plain.items()}
-        took = seconds_in_turns(sizes.rounds, work)
+        medians = seconds_in_turns(sizes.rounds, work)
         rate = images / recombined.seconds("banks", 1)
     drawn = max(_LOAD_IMAGES, sample // _LOAD_IMAGES * _LOAD_IMAGES)
-    own, theirs = (drawn / took[one.row] for one in networks)
+    own, theirs = (drawn / medians[one.row] for one in networks)
     banks = f"banks of {masks:,} masks, {textures:,} textures and {backgrounds:,} backgrounds ({why})"
     measure = f"{images:,} labelled counterfactuals in batches, the banks' rows included: {banks}"
     instead = "the same, beside the authors' networks in plain"
@@ -276,7 +278,7 @@ def from_banks(sizes: Sizes) -> list[Result]:
 
 
 def banks_work(images: int, policy: Policy) -> dict[str, Work]:
-    """Labelled counterfactuals from banks, whose rows are computed first."""
+    """Returns the work of drawing labelled counterfactuals from banks, including the banks' rows."""
     model = checkpoint.load(MODELS_DIR, MODEL)
 
     def recombined(turn: int) -> None:
@@ -288,13 +290,13 @@ def banks_work(images: int, policy: Policy) -> dict[str, Work]:
 
 
 def bank_sizes() -> tuple[int, int, int, str]:
-    """Rows of the banks, and why: the fewest that cost a classifier little, where that has been measured."""
+    """Returns the banks' sizes and their reason: the smallest measured ones that cost little accuracy."""
     path = REPO / "docs" / "results" / "recombination" / f"{MODEL}.json"
     if path.is_file():
         sizes = json.loads(path.read_text())["sizes"]
-        good = [int(rows) for rows, found in sizes.items() if found.get("points_lost", 1e9) <= MOST_LOST]
+        good = [int(rows) for rows, result in sizes.items() if result.get("points_lost", 1e9) <= MOST_LOST]
         if good:
             rows = min(good)
-            return rows, rows, rows, f"the fewest that cost at most {MOST_LOST} points"
+            return rows, rows, rows, f"the smallest that cost at most {MOST_LOST} points"
     usual = TrainClassifierConfig(model_name=MODEL)
-    return usual.bank_masks, usual.bank_textures, usual.bank_backgrounds, "those of the training recipe"
+    return usual.bank_masks, usual.bank_textures, usual.bank_backgrounds, "as in the training recipe"

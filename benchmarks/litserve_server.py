@@ -10,11 +10,11 @@ from fastapi import Response
 
 from benchmarks.plain import Plain
 
-BATCH_TIMEOUT = 0.005  # seconds that a batch waits to fill
+BATCH_TIMEOUT = 0.005  # seconds that a batch waits for further requests
 
 
 class Counterfactuals(ls.LitAPI):  # type: ignore[misc]
-    """Labels and a seed as JSON -> the pixels of all images, uint8."""
+    """Labels and a seed as JSON -> pixels of all images, uint8."""
 
     def __init__(self, models_dir: Path, model: str, **options: Any) -> None:
         super().__init__(**options)

@@ -1,7 +1,7 @@
-"""The load process: asks a server for counterfactuals and prints as JSON what came of it.
+"""The load process: requests counterfactuals from a server and prints the result as JSON.
 
-Closed loop: so many requests in flight all the time. Open loop, with --rate: requests leave at the times of a
-Poisson process, whether or not earlier ones have been answered, and latency counts from that time on.
+Closed loop: a constant number of requests in flight. Open loop, with --rate: requests are sent at the times
+of a Poisson process, whether or not earlier requests are answered; latency counts from these times.
 """
 
 import argparse
@@ -27,22 +27,21 @@ _UNBOUNDED = [("grpc.max_receive_message_length", -1)]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What requests ask for.
+class Requests:
+    """The content of requests.
 
     Attributes:
         images: per request.
-        kind: "fresh": labels and seeds never asked before; "repeats": any of the 1,000 combinations of ten
-            fixed rows of each mechanism.
-        seed: of the draw.
+        kind: "fresh": new labels and seeds; "repeats": random combinations of ten fixed rows per mechanism.
+        seed: of the random draws.
     """
 
     images: int
     kind: str
     seed: int
 
-    def causes(self) -> Iterator[tuple[list[list[int]], list[list[int]]]]:
-        """Labels and seeds, three lists each (shape, texture, background), request after request."""
+    def labels_and_seeds(self) -> Iterator[tuple[list[list[int]], list[list[int]]]]:
+        """Yields labels and seeds per request, three lists each (shape, texture, background)."""
         draw = np.random.default_rng(self.seed)
         while True:
             labels = draw.integers(_CLASSES, size=(3, self.images)).tolist()
@@ -54,7 +53,7 @@ class Asked:
 
 @dataclass
 class Answers:
-    """What came of it: times in seconds, latencies in milliseconds."""
+    """The result of the load: times in seconds, latencies in milliseconds."""
 
     images: int = 0
     seconds: float = 0.0
@@ -62,16 +61,17 @@ class Answers:
     failed: int = 0
     latencies_ms: list[float] = field(default_factory=list)
 
-    def told(self) -> dict[str, Any]:
-        told = asdict(self) | {"cpu_seconds": time.process_time()}
-        latencies = told.pop("latencies_ms")
+    def report(self) -> dict[str, Any]:
+        """Returns the fields, CPU seconds and latency percentiles."""
+        report = asdict(self) | {"cpu_seconds": time.process_time()}
+        latencies = report.pop("latencies_ms")
         for q in (50, 95, 99):
-            told[f"p{q}_ms"] = float(np.percentile(latencies, q)) if latencies else None
-        return told
+            report[f"p{q}_ms"] = float(np.percentile(latencies, q)) if latencies else None
+        return report
 
 
 class Target(Protocol):
-    """A server: how a request of it is written, and how it is asked.
+    """A server: serialises requests and sends them.
 
     Attributes:
         patience: seconds for an answer, in a closed loop.
@@ -88,11 +88,11 @@ class Target(Protocol):
     def request(self, labels: list[list[int]], seeds: list[list[int]]) -> bytes: ...
 
     async def ask(self, request: bytes, seconds: float) -> int:
-        """The number of images in the answer. Raises whatever goes wrong."""
+        """Sends a request. Returns the number of images in the response. Raises the server's errors."""
 
 
 class Generator:
-    """This project's, over gRPC."""
+    """This project's generator, over gRPC."""
 
     patience = 600.0
     failures: tuple[type[Exception], ...] = ()
@@ -129,9 +129,9 @@ class Generator:
 
 
 class OverHttp:
-    """A server that takes labels and a seed as JSON, and answers with the pixels of all images."""
+    """A server that takes labels and a seed as JSON and returns the pixels of all images."""
 
-    patience = 30.0  # some leave a request without an answer
+    patience = 30.0  # some servers never answer a request
 
     def __init__(self, url: str, resolution: int) -> None:
         self._url, self._image_bytes = url, 3 * resolution**2
@@ -159,14 +159,16 @@ class OverHttp:
             return len(await response.read()) // self._image_bytes
 
 
-async def closed(target: Target, asked: Asked, in_flight: int, warm_up: float, seconds: float) -> Answers:
-    """The given number of requests in flight until the time is up and one at least has been answered."""
-    answers, causes = Answers(seconds=seconds), asked.causes()
+async def closed(
+    target: Target, content: Requests, in_flight: int, warm_up: float, seconds: float
+) -> Answers:
+    """Keeps `in_flight` requests in flight for `seconds`, and until at least one is answered."""
+    answers, drawn = Answers(seconds=seconds), content.labels_and_seeds()
 
     async def one_after_another(start: float, end: float) -> None:
         while (sent := time.perf_counter()) < end:
             try:
-                images = await target.ask(target.request(*next(causes)), target.patience)
+                images = await target.ask(target.request(*next(drawn)), target.patience)
             except target.failures:
                 answers.failed += 1
                 continue
@@ -183,18 +185,21 @@ async def closed(target: Target, asked: Asked, in_flight: int, warm_up: float, s
     return answers
 
 
-async def open_loop(target: Target, asked: Asked, rate: float, seconds: float, deadline: float) -> Answers:
-    """Requests at random times, ``rate`` of them per second; an answer past its deadline has failed."""
-    answers, chance = Answers(seconds=seconds), random.Random(asked.seed)
-    # Written beforehand, so that no request leaves late because of it; one in ten more than will be needed.
+async def open_loop(
+    target: Target, content: Requests, rate: float, seconds: float, deadline: float
+) -> Answers:
+    """Sends requests at random times, `rate` per second. A response after its deadline counts as failed."""
+    answers, chance = Answers(seconds=seconds), random.Random(content.seed)
+    # Serialised in advance, so that no request is late; 10 % more than expected.
     requests = [
-        target.request(*causes) for causes in itertools.islice(asked.causes(), int(1.1 * rate * seconds) + 20)
+        target.request(*parts)
+        for parts in itertools.islice(content.labels_and_seeds(), int(1.1 * rate * seconds) + 20)
     ]
 
     async def one(request: bytes, due: float) -> None:
         try:
             images = await target.ask(request, max(0.001, due + deadline - time.perf_counter()))
-        except Exception:  # refused, or too late
+        except Exception:  # refused or too late
             answers.failed += 1
             return
         answers.images += images
@@ -214,8 +219,8 @@ async def open_loop(target: Target, asked: Asked, rate: float, seconds: float, d
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
-    parser.add_argument("--generator", metavar="HOST:PORT", help="this project's server")
-    parser.add_argument("--url", help="another's")
+    parser.add_argument("--generator", metavar="HOST:PORT", help="address of this project's server")
+    parser.add_argument("--url", help="URL of another server")
     parser.add_argument("--model", default="")
     parser.add_argument("--resolution", type=int, default=32)
     parser.add_argument("--encoding", choices=list(_ENCODINGS), default="raw_uint8")
@@ -227,20 +232,20 @@ def main() -> None:
     parser.add_argument("--deadline", type=float, default=60.0, help="seconds, in an open loop")
     parser.add_argument("--warm-up", type=float, default=1.0, help="seconds")
     parser.add_argument("--seconds", type=float, default=5.0)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     target: Callable[[], Target]
-    if given.generator:
-        target = partial(Generator, given.generator, given.model, given.encoding)
+    if arguments.generator:
+        target = partial(Generator, arguments.generator, arguments.model, arguments.encoding)
     else:
-        target = partial(OverHttp, given.url, given.resolution)
-    asked = Asked(given.images, given.kind, given.seed)
+        target = partial(OverHttp, arguments.url, arguments.resolution)
+    content = Requests(arguments.images, arguments.kind, arguments.seed)
 
     async def load() -> Answers:
-        if given.rate:
-            return await open_loop(target(), asked, given.rate, given.seconds, given.deadline)
-        return await closed(target(), asked, given.in_flight, given.warm_up, given.seconds)
+        if arguments.rate:
+            return await open_loop(target(), content, arguments.rate, arguments.seconds, arguments.deadline)
+        return await closed(target(), content, arguments.in_flight, arguments.warm_up, arguments.seconds)
 
-    print(json.dumps(asyncio.run(load()).told()))
+    print(json.dumps(asyncio.run(load()).report()))
 
 
 if __name__ == "__main__":

@@ -21,43 +21,44 @@ Kind = TypeVar("Kind")
 EFFICIENCY_GOAL = 0.85
 FRESH_GOAL, REPEATS_GOAL = 3.0, 20.0
 MEMORY_GOAL, REDIS_GOAL = 20.0, 5.0
-COLD_MEMORY_GOAL, COLD_REDIS_GOAL = 0.97, 0.85  # of the rate without caches: 3 % and 15 % less
+COLD_MEMORY_GOAL, COLD_REDIS_GOAL = 0.97, 0.85  # of the rate without caches: at most 3 % and 15 % slower
 
 
 class Turns:
-    """Load in turns, each with a seed that nobody has had: what is asked for as fresh is fresh."""
+    """Load in alternating turns. Each turn has a new seed, so that "fresh" requests never repeat rows."""
 
     def __init__(self, sizes: Sizes) -> None:
         self._sizes, self._seed = sizes, 0
-        self.failed: Counter[int] = Counter()  # requests, by the server's pid
+        self.failed: Counter[int] = Counter()  # failed requests by server pid
 
-    def told(self, server: Served, **options: Any) -> dict[str, Any]:
+    def load(self, server: Served, **options: Any) -> dict[str, Any]:
+        """Runs one turn of load and returns its report."""
         self._seed += 1
         timing = {"warm_up": self._sizes.warm_up_seconds, "seconds": self._sizes.load_seconds}
-        told = server.load(seed=self._seed, **timing, **options)
-        self.failed[server.pid] += told["failed"]
-        return told
+        report = server.load(seed=self._seed, **timing, **options)
+        self.failed[server.pid] += report["failed"]
+        return report
 
     def medians(self, kinds: dict[Kind, Callable[[], float]]) -> dict[Kind, float]:
-        """Of what each kind gives, all kinds in turns."""
-        given: dict[Kind, list[float]] = {name: [] for name in kinds}
+        """Returns the median of each measure; the measures alternate."""
+        values: dict[Kind, list[float]] = {name: [] for name in kinds}
         for _ in range(self._sizes.rounds):
             for name, measure in kinds.items():
-                given[name].append(measure())
-        return {name: statistics.median(values) for name, values in given.items()}
+                values[name].append(measure())
+        return {name: statistics.median(each) for name, each in values.items()}
 
     def rate(self, server: Served, **options: Any) -> Callable[[], float]:
-        """Measures images per second under that load."""
+        """Returns a function that measures images per second under a load."""
 
         def measure() -> float:
-            told = self.told(server, **options)
-            return float(told["images"] / told["seconds"])
+            report = self.load(server, **options)
+            return float(report["images"] / report["seconds"])
 
         return measure
 
 
 def efficiency(sizes: Sizes) -> list[Result]:
-    """Row 4: what of the engine's speed is left over gRPC."""
+    """Row 4: speed over gRPC beside the engine's speed in process."""
     turns, turn = Turns(sizes), itertools.count()
 
     def in_process(engine: Contender) -> float:
@@ -82,28 +83,28 @@ def efficiency(sizes: Sizes) -> list[Result]:
             }
         )
     base = rates["engine"]
-    asked_as = {
-        "raw": ("64 raw images a request", EFFICIENCY_GOAL),
-        "png": ("64 PNG images a request", None),
-        "single": ("one raw image a request", None),
+    encodings = {
+        "raw": ("64 raw images per request", EFFICIENCY_GOAL),
+        "png": ("64 PNG images per request", None),
+        "single": ("one raw image per request", None),
     }
     return [
         faster(
             f"4/{kind}", f"fresh, {what}, beside the engine in process", "images/s", rates[kind], base, goal
         )
-        for kind, (what, goal) in asked_as.items()
+        for kind, (what, goal) in encodings.items()
     ]
 
 
 def caches(sizes: Sizes) -> list[Result]:
-    """Row 6: rows from a cache, and what a cold cache costs."""
+    """Row 6: speed with cached rows, and the cost of a cold cache."""
     turns = Turns(sizes)
     latencies: dict[str, dict[str, Any]] = {}
 
-    def keep(name: str, server: Served) -> Callable[[], float]:
+    def repeats(name: str, server: Served) -> Callable[[], float]:
         def measure() -> float:
-            told = latencies[name] = turns.told(server, kind="repeats")
-            return float(told["images"] / told["seconds"])
+            report = latencies[name] = turns.load(server, kind="repeats")
+            return float(report["images"] / report["seconds"])
 
         return measure
 
@@ -118,8 +119,8 @@ def caches(sizes: Sizes) -> list[Result]:
                 "fresh": turns.rate(none),
                 "cold memory": turns.rate(memory),
                 "cold redis": turns.rate(redis),
-                "memory": keep("memory", memory),
-                "redis": keep("redis", redis),
+                "memory": repeats("memory", memory),
+                "redis": repeats("redis", redis),
             }
         )
     fresh = rates["fresh"]
@@ -141,17 +142,17 @@ def caches(sizes: Sizes) -> list[Result]:
             rates["cold redis"], fresh, COLD_REDIS_GOAL,
         ),
     ]  # fmt: skip
-    for name, told in latencies.items():
+    for name, report in latencies.items():
         for q in ("p50_ms", "p99_ms"):
             what = f"latency of 64 repeats, 32 requests in flight, rows from {name}: {q[:3]}"
-            results.append(reported(f"6/{name}-{q[:3]}", what, "ms", told[q] or 0.0))
+            results.append(reported(f"6/{name}-{q[:3]}", what, "ms", report[q] or 0.0))
     return results
 
 
 def other_servers(sizes: Sizes) -> list[Result]:
-    """Row 5: beside LitServe and BentoML around plain."""
+    """Row 5: speed beside LitServe and BentoML, which serve plain PyTorch."""
     if not servers.BENCH_PYTHON.exists():
-        raise SystemExit("error: the other servers are not installed; `make bench` does that")
+        raise SystemExit("error: the other servers are not installed; `make bench ID=5` installs them")
     turns = Turns(sizes)
     loads: dict[str, dict[str, Any]] = {
         "fresh": {},
@@ -169,10 +170,10 @@ def other_servers(sizes: Sizes) -> list[Result]:
     results = []
     for other in ("litserve", "bentoml"):
         for load, goal in goals.items():
-            measure = f"{load} counterfactuals over gRPC, beside {other} around plain over HTTP"
+            measure = f"{load} counterfactuals over gRPC, beside {other} with plain PyTorch over HTTP"
             mine, theirs = rates["ours", load], rates[other, load]
             results.append(faster(f"5/{other}-{load}", measure, "images/s", mine, theirs, goal))
-        what = f"requests of all these turns that {other} failed or left unanswered"
+        what = f"requests in these turns that {other} failed or never answered"
         results.append(reported(f"5/{other}-failed", what, "requests", failed[other]))
     return results
 
@@ -183,18 +184,18 @@ def _rates_in_turns(
     loads: dict[str, dict[str, Any]],
     models: Path,
 ) -> tuple[dict[tuple[str, str], float], dict[str, int]]:
-    """Images per second by server and load, and failed requests by server.
+    """Returns images per second by server and load, and failed requests by server.
 
-    All servers stand at the same time, and rest while another one is asked.
+    All servers run at the same time; only one is under load.
     """
     with ExitStack() as stack:
         up = {name: stack.enter_context(start()) for name, start in starts.items()}
-        single = stack.enter_context(servers.litserve(models, 1))  # batches of as many requests as images
+        single = stack.enter_context(servers.litserve(models, 1))  # batches of single-image requests
         kinds: dict[tuple[str, str], Callable[[], float]] = {}
         for load, options in loads.items():
             for name, server in up.items():
-                asked = single if (name, load) == ("litserve", "single") else server
-                kinds[name, load] = turns.rate(asked, **options)
+                target = single if (name, load) == ("litserve", "single") else server
+                kinds[name, load] = turns.rate(target, **options)
         rates = turns.medians(kinds)
         failed = {name: turns.failed[server.pid] for name, server in up.items()}
         failed["litserve"] += turns.failed[single.pid]

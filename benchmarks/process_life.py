@@ -1,4 +1,4 @@
-"""The generator as a process: how soon it serves, whether it answers beside heavy work, whether it grows."""
+"""The generator as a process: start time, health checks under heavy load, growth of memory."""
 
 import resource
 import statistics
@@ -22,13 +22,13 @@ from cgn_api.v1.generator_pb2_grpc import GeneratorServiceStub
 
 START_GOAL = 2.0  # times `import torch, grpc`
 HEALTH_GOAL = 100.0  # ms
-CACHE_MB = 8  # small, so that it is full soon
-_BLOCKS = 24  # of the time memory is watched: the mean of each is one point
+CACHE_MB = 8  # small, so that it fills early
+_BLOCKS = 24  # of the observed time; each block's mean is one point
 _HEALTH_EVERY = 0.05  # seconds
 
 
 def start(sizes: Sizes) -> list[Result]:
-    """Row 8: seconds from the start to SERVING."""
+    """Row 8: seconds from the start of the process to SERVING."""
     ours, imports = [], []
     with servers.one_model() as models:
         for _ in range(sizes.starts):
@@ -49,20 +49,20 @@ def start(sizes: Sizes) -> list[Result]:
 
 
 def health(sizes: Sizes) -> list[Result]:
-    """Row 9: what a health check takes while composites of 256 pixels are made."""
+    """Row 9: latency of a health check while composites of 256 pixels are computed."""
     with TemporaryDirectory(prefix="cgn-bench-") as folder:
         models = Path(folder) / "models"
         imagenet_serving.publish_random(models, ch=None if sizes.full_width else 8)
         with servers.generator(models, model=imagenet_serving.NAME) as server:
             milliseconds, images = _checks_beside_work(server.options[1], sizes.health_seconds)
-    assert images > 0  # else nothing was going on
+    assert images > 0  # else there was no load
     p99 = float(np.percentile(milliseconds, 99))
     what = f"health check while batches of 256 px run, p99 of {len(milliseconds)}"
     return [at_most("9", what, "ms", p99, HEALTH_GOAL)]
 
 
 def _checks_beside_work(address: str, seconds: float) -> tuple[list[float], int]:
-    """Milliseconds of each health check, and how many images were made meanwhile."""
+    """Returns milliseconds of each health check, and the images computed meanwhile."""
     done, images = threading.Event(), 0
 
     def work() -> None:
@@ -99,22 +99,22 @@ def _checks_beside_work(address: str, seconds: float) -> tuple[list[float], int]
 
 
 def memory(sizes: Sizes) -> list[Result]:
-    """Row 10: bytes per second that the process grows by once its cache is full."""
+    """Row 10: growth of the process's memory once its cache is full."""
     settings = {"CGN_ROW_CACHE_MB": str(CACHE_MB)}
     with servers.one_model() as models, servers.generator(models, **settings) as server:
-        server.load(seed=0, seconds=sizes.memory_seconds / 4, warm_up=0)  # the cache is full then
+        server.load(seed=0, seconds=sizes.memory_seconds / 4, warm_up=0)  # fills the cache
         load = threading.Thread(
             target=server.load, kwargs={"seed": 1, "seconds": sizes.memory_seconds + 5, "warm_up": 0}
         )
         load.start()
-        began, seen = time.monotonic(), []
+        began, samples = time.monotonic(), []
         while (at := time.monotonic() - began) < sizes.memory_seconds:
-            seen.append((at, _resident_mib(server.pid)))
+            samples.append((at, _resident_mib(server.pid)))
             time.sleep(0.05)
         load.join()
-    slope, margin = slope_with_interval(seen)
+    slope, margin = slope_with_interval(samples)
     low, high = slope - margin, slope + margin
-    what = f"growth under fresh load, caches full; 95 % interval {low:.2g} to {high:.2g}"
+    what = f"growth of memory under fresh load with full caches; 95 % interval {low:.2g} to {high:.2g}"
     return [
         Result(
             "10", what, float(f"{slope:.3g}"), "MiB/min", None, None, "interval contains 0", low <= 0 <= high
@@ -122,12 +122,12 @@ def memory(sizes: Sizes) -> list[Result]:
     ]
 
 
-def slope_with_interval(seen: list[tuple[float, float]]) -> tuple[float, float]:
-    """Growth per minute of (seconds, value), and the half width of its 95 % interval.
+def slope_with_interval(samples: list[tuple[float, float]]) -> tuple[float, float]:
+    """Returns the growth per minute of (seconds, value) samples, and the half width of its 95 % interval.
 
-    Neighbouring readings are alike, so the means of blocks are what the line is laid through.
+    Consecutive samples are correlated, so the line is fitted to means of blocks.
     """
-    blocks = np.array_split(np.array(seen), _BLOCKS)
+    blocks = np.array_split(np.array(samples), _BLOCKS)
     times, values = np.array([block.mean(axis=0) for block in blocks]).T
     if np.ptp(values) == 0:
         return 0.0, 0.0

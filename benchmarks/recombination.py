@@ -1,12 +1,11 @@
-"""What recombining banks of rows costs a classifier against fresh rows, and how much faster it is.
+"""Compares banks of rows with new rows: accuracy of a classifier, and speed.
 
     python -m benchmarks.recombination --dataset wildlife_mnist --model-name wildlife_mnist
 
-For each bank size (the same for masks, textures and backgrounds; 0: every image is of fresh rows) and each
-seed a classifier is trained on the counterfactuals of one CGN, all on the same number of images seen, and its
-accuracy on unbiased validation images is taken. Beside that, for each size once: the seconds to compute the
-banks' rows, and to make --images counterfactuals. Every cell is kept in --run-dir, so the same command goes
-on where it was stopped.
+A bank size holds for masks, textures and backgrounds; 0: every image has new rows. For each bank size and
+seed, a classifier is trained on counterfactuals of one CGN, with the same number of images, and scored on
+unbiased validation images. For each size, the seconds to compute the banks' rows and --images counterfactuals
+are measured once. Every result is stored in --run-dir, so the same command resumes where it was stopped.
 """
 
 import argparse
@@ -36,12 +35,12 @@ from trainer.run.provenance import provenance
 from trainer.run.report import Reporter
 
 SIZES = (1_000, 5_000, 20_000, 50_000, 0)
-_AT_ONCE = 1_000  # images made together
+_AT_ONCE = 1_000  # images per batch
 
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """One model's cells; every method returns what its cell found, from the run directory if it is there."""
+    """The measurements of one model. Each method returns a stored result if the run directory has it."""
 
     run_dir: Path
     models_dir: Path
@@ -49,9 +48,9 @@ class Benchmark:
     stop: StopFlag
 
     def accuracy(self, size: int, seed: int) -> float:
-        """Validation accuracy of a classifier, in per cent.
+        """Returns the validation accuracy of a classifier in per cent.
 
-        Raises RunError, CgnInputError, and Stopped with a checkpoint to go on from.
+        Raises RunError, CgnInputError, and Stopped after writing a checkpoint.
         """
         config = self._config(size, seed)
         run_dir = self.run_dir / f"rows-{size}-seed-{seed}-{config_fingerprint(config)[:8]}"
@@ -65,19 +64,19 @@ class Benchmark:
                     config,
                     RunContext(run_dir, self.models_dir, device, version, resume, reporter, self.stop),
                 )
-        found = _read(path)
-        return 100 * float(found["scores"]["validation"]["accuracy"])
+        entry = _read(path)
+        return 100 * float(entry["scores"]["validation"]["accuracy"])
 
     def seconds(self, model: CGN, size: int, images: int) -> dict[str, float]:
-        """Seconds to compute the rows of banks, and then to make images: on the wall, and of all threads.
+        """Returns seconds to compute the banks' rows, and then images: wall-clock, and CPU of all threads.
 
         Raises CgnInputError and Stopped.
         """
         config = self._config(size, 0)
         asked = {"config": dataclasses.asdict(config), "images": images}
         path = self.run_dir / f"rows-{size}-seconds.json"
-        found = _read(path)
-        if found.get("asked") != asked:
+        entry = _read(path)
+        if entry.get("asked") != asked:
             clocks = [_clocks()]
             sampler = Sampler(0, len(model.card.class_names), config.policy)
             stream = Counterfactuals(model, sampler, self._tick)
@@ -86,12 +85,12 @@ class Benchmark:
                 stream.images(start, min(start + _AT_ONCE, images))
                 self._tick("")
             clocks.append(_clocks())
-            found = {"asked": asked}
+            entry = {"asked": asked}
             for part, before, after in zip(("rows", "images"), clocks, clocks[1:], strict=False):
                 for name in before:
-                    found[f"{part}_{name}"] = round(after[name] - before[name], 2)
-            write_json(path, found)
-        return {name: value for name, value in found.items() if name != "asked"}
+                    entry[f"{part}_{name}"] = round(after[name] - before[name], 2)
+            write_json(path, entry)
+        return {name: value for name, value in entry.items() if name != "asked"}
 
     def _config(self, size: int, seed: int) -> TrainClassifierConfig:
         return dataclasses.replace(
@@ -108,59 +107,62 @@ def _clocks() -> dict[str, float]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A JSON object; empty if there is no such file."""
-    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return found
+    """Returns a JSON object; empty if the file does not exist."""
+    entry: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return entry
 
 
 def _table(sizes: dict[int, dict[str, Any]]) -> str:
-    """Lines of text; costs and speed-ups are against fresh rows, where they were asked for."""
+    """Formats the results as text. Lost points and speed-ups are relative to new rows, if measured."""
     lines = [
         "rows per bank  validation accuracy (std)  points lost  rows, CPU s  images, CPU s  "
         "times faster  with the rows"
     ]
-    for size, found in sizes.items():
-        compared = "" if "points_lost" not in found else format(found["points_lost"], ".2f")
-        faster = [found.get(name, "") for name in ("times_faster", "times_faster_with_rows")]
+    for size, entry in sizes.items():
+        compared = "" if "points_lost" not in entry else format(entry["points_lost"], ".2f")
+        faster = [entry.get(name, "") for name in ("times_faster", "times_faster_with_rows")]
         lines.append(
-            f"{size or 'fresh':>13}  {found['mean']:>17.2f} ({found['std']:.2f})  "
-            f"{compared:>11}  {found['rows_cpu_seconds']:>11.1f}  {found['images_cpu_seconds']:>13.1f}  "
+            f"{size or 'fresh':>13}  {entry['mean']:>17.2f} ({entry['std']:.2f})  "
+            f"{compared:>11}  {entry['rows_cpu_seconds']:>11.1f}  {entry['images_cpu_seconds']:>13.1f}  "
             f"{faster[0]:>12}  {faster[1]:>13}"
         )
     return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Makes the cells that are missing, writes the JSON, prints the table, and returns the exit code."""
+    """Computes missing results, writes the JSON, prints the table, and returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     defaults = TrainClassifierConfig(model_name="any")
-    parser.add_argument("--dataset", default=defaults.dataset, help="a variant (default: %(default)s)")
+    parser.add_argument("--dataset", default=defaults.dataset, help="variant of MNIST (default: %(default)s)")
     parser.add_argument("--model-name", required=True, help="CGN whose rows are recombined")
-    parser.add_argument("--model-version", default="", help="its version (default: the newest)")
+    parser.add_argument("--model-version", default="", help="version of the CGN (default: the newest)")
     parser.add_argument(
         "--sizes",
         type=int,
         nargs="+",
         default=SIZES,
-        help="rows per bank, 0: fresh ones (default: %(default)s)",
+        help="rows per bank; 0: new rows (default: %(default)s)",
     )
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=range(3), help="of classifiers (default: 0 1 2)"
+        "--seeds", type=int, nargs="+", default=range(3), help="seeds of the classifiers (default: 0 1 2)"
     )
     parser.add_argument(
-        "--images-seen", type=int, default=defaults.images_seen, help="(default: %(default)s)"
+        "--images-seen",
+        type=int,
+        default=defaults.images_seen,
+        help="training images per classifier (default: %(default)s)",
     )
-    parser.add_argument("--images", type=int, default=100_000, help="to time (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=100_000, help="images to time (default: %(default)s)")
     parser.add_argument(
-        "--run-dir", type=Path, help="for the cells (default: CGN_RUNS_DIR/recombination/<model>)"
+        "--run-dir", type=Path, help="directory of results (default: CGN_RUNS_DIR/recombination/<model>)"
     )
     parser.add_argument(
         "--out", type=Path, help="JSON to write (default: docs/results/recombination/<model>.json)"
     )
-    given = list(sys.argv[1:] if argv is None else argv)
-    arguments = parser.parse_args(given)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(words)
     paths = Paths.from_env()
     stop = StopFlag()
     stop.install()
@@ -185,22 +187,22 @@ def main(argv: Sequence[str] | None = None) -> int:
                 **benchmark.seconds(model, size, arguments.images),
             }
     except Stopped:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; run the same command to resume", file=sys.stderr)
         return 3
     except (CgnInputError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if fresh := sizes.get(0):
-        for size, found in sizes.items():
+        for size, entry in sizes.items():
             if size:
-                found["points_lost"] = round(fresh["mean"] - found["mean"], 3)
-                made, rows = found["images_cpu_seconds"], found["rows_cpu_seconds"]
-                found["times_faster"] = round(fresh["images_cpu_seconds"] / made, 1)
-                found["times_faster_with_rows"] = round(fresh["images_cpu_seconds"] / (made + rows), 1)
+                entry["points_lost"] = round(fresh["mean"] - entry["mean"], 3)
+                images, rows = entry["images_cpu_seconds"], entry["rows_cpu_seconds"]
+                entry["times_faster"] = round(fresh["images_cpu_seconds"] / images, 1)
+                entry["times_faster_with_rows"] = round(fresh["images_cpu_seconds"] / (images + rows), 1)
     where = provenance("train_classifier", base, "cell")
     result = {
         "what": "validation accuracy in per cent and seconds, by rows per bank; 0: fresh rows",
-        "command": f"python -m benchmarks.recombination {shlex.join(given)}",
+        "command": f"python -m benchmarks.recombination {shlex.join(words)}",
         "commit": where["commit"],
         "machine": where["machine"],
         "model": {"name": name, "version": version, "digest": model.card.digest},

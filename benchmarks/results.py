@@ -1,21 +1,21 @@
-"""What a benchmark row gives: one measure beside its baseline."""
+"""The result of a benchmark row: one measure beside its baseline."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Result:
-    """One measure, with what it is compared to in the same run.
+    """One measure, with its baseline from the same run.
 
     Attributes:
-        id: name of the row, `make bench ID=...` runs it alone.
-        measure: what was measured.
-        value: of this project.
+        id: id of the row; `make bench ID=...` runs it alone.
+        measure: description.
+        value: result of this project.
         unit: of value and baseline.
-        baseline: the same of what it is compared to; None where the goal is absolute.
-        ratio: how many times better than the baseline; None without one.
-        goal: what is aimed at, as text.
-        met: whether it was reached; None where nothing is aimed at or the machine cannot tell.
+        baseline: result of the compared implementation; None if the goal is absolute.
+        ratio: improvement over the baseline; None without a baseline.
+        goal: the goal, as text.
+        met: whether the goal was met; None without a goal, or if the machine cannot measure it.
     """
 
     id: str
@@ -29,22 +29,22 @@ class Result:
 
 
 def faster(id: str, measure: str, unit: str, value: float, baseline: float, goal: float | None) -> Result:
-    """Rates, of which the higher is the better; goal: how many times the baseline, None to report only."""
+    """Returns the result for rates, where higher is better. goal: required ratio; None: report only."""
     ratio = value / baseline
     aim, met = ("reported", None) if goal is None else (f">= {goal:g}x", ratio >= goal)
     return Result(id, measure, _rounded(value), unit, _rounded(baseline), _rounded(ratio), aim, met)
 
 
 def reported(id: str, measure: str, unit: str, value: float) -> Result:
-    """A value that no goal is set for."""
+    """Returns the result for a value without a goal."""
     return Result(id, measure, _rounded(value), unit, None, None, "reported", None)
 
 
 def at_most(id: str, measure: str, unit: str, value: float, goal: float) -> Result:
-    """A value that is to stay below a bound."""
+    """Returns the result for a value with an upper bound."""
     return Result(id, measure, _rounded(value), unit, None, None, f"<= {goal:g} {unit}", value <= goal)
 
 
 def _rounded(value: float) -> float:
-    """To four figures."""
+    """Rounds to four significant digits."""
     return float(f"{value:.4g}")

@@ -1,4 +1,4 @@
-"""Servers as processes of their own, and the load on them."""
+"""Servers in separate processes, and the load on them."""
 
 import json
 import os
@@ -22,39 +22,39 @@ from testing.processes import free_port
 from testing.redis_process import LocalRedis
 
 MODEL = "wildlife_mnist"
-BENCH_PYTHON = REPO / ".venv-bench" / "bin" / "python"  # where the other servers are installed
+BENCH_PYTHON = REPO / ".venv-bench" / "bin" / "python"  # has the other servers installed
 _START_SECONDS, _STOP_SECONDS = 120.0, 15.0
-_PLAIN_BATCH = 128  # images that the other servers may put into one batch: more do not make them faster
+_PLAIN_BATCH = 128  # largest batch of the other servers in images; larger batches are not faster
 
 
 @dataclass(frozen=True)
 class Served:
-    """A server: what `benchmarks.load` needs to reach it, its process, and which Python loads it."""
+    """A running server: options of `benchmarks.load`, the server's pid, the load process's Python."""
 
     options: list[str]
     pid: int
     python: str = sys.executable
 
     def load(self, **options: Any) -> dict[str, Any]:
-        """Runs the load process and gives what it tells."""
+        """Runs the load process and returns its report."""
         command = [self.python, "-m", "benchmarks.load", *self.options]
         for name, value in options.items():
             command += [f"--{name.replace('_', '-')}", str(value)]
         answer = subprocess.run(command, check=False, cwd=REPO, capture_output=True, text=True)
         if answer.returncode:
             raise RuntimeError(f"{' '.join(command)} failed: {answer.stderr[-2000:]}")
-        told: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
-        return told
+        report: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+        return report
 
     def images_per_second(self, **options: Any) -> float:
-        """Of closed-loop load."""
-        told = self.load(**options)
-        return float(told["images"] / told["seconds"])
+        """Returns images per second under closed-loop load."""
+        report = self.load(**options)
+        return float(report["images"] / report["seconds"])
 
 
 @contextmanager
 def one_model(name: str = MODEL) -> Iterator[Path]:
-    """A models directory with one of the shipped models."""
+    """Yields a models directory with one shipped model."""
     with TemporaryDirectory(prefix="cgn-bench-") as folder:
         models = Path(folder) / "models"
         shutil.copytree(REPO / "models" / name, models / name)
@@ -65,7 +65,7 @@ def one_model(name: str = MODEL) -> Iterator[Path]:
 def generator(
     models_dir: Path, *, cache_url: str = "none", model: str = MODEL, **settings: str
 ) -> Iterator[Served]:
-    """This project's generator, SERVING; without caches unless the settings say otherwise."""
+    """Runs this project's generator until it is SERVING; by default without caches."""
     port, metrics_port = free_port(), free_port()
     environment = {
         "CGN_MODELS_DIR": str(models_dir),
@@ -84,9 +84,9 @@ def generator(
 
 @contextmanager
 def litserve(models_dir: Path, images: int) -> Iterator[Served]:
-    """LitServe around plain, for requests of so many images."""
+    """Runs LitServe with plain PyTorch. images: per request."""
     port = free_port()
-    most = max(1, _PLAIN_BATCH // images)  # requests
+    max_batch = max(1, _PLAIN_BATCH // images)  # requests
     command = [
         str(BENCH_PYTHON),
         "-m",
@@ -94,7 +94,7 @@ def litserve(models_dir: Path, images: int) -> Iterator[Served]:
         str(port),
         str(models_dir),
         MODEL,
-        str(most),
+        str(max_batch),
     ]
     with _running("litserve", command, {}, models_dir.parent) as process:
         url = f"http://127.0.0.1:{port}"
@@ -104,7 +104,7 @@ def litserve(models_dir: Path, images: int) -> Iterator[Served]:
 
 @contextmanager
 def bentoml(models_dir: Path) -> Iterator[Served]:
-    """BentoML around plain."""
+    """Runs BentoML with plain PyTorch."""
     port = free_port()
     environment = {
         "BENCH_MODELS_DIR": str(models_dir),
@@ -125,7 +125,7 @@ def bentoml(models_dir: Path) -> Iterator[Served]:
 
 @contextmanager
 def redis(folder: Path) -> Iterator[str]:
-    """A cache's Redis; its URL."""
+    """Runs a Redis for the row cache; yields its URL."""
     flags = ["--appendonly", "no", "--maxmemory", "512mb", "--maxmemory-policy", "allkeys-lru"]
     with LocalRedis(free_port(), folder, flags) as server:
         yield server.url
@@ -145,7 +145,7 @@ def _wait(process: Process, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not ready():
         if process.exit_code() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{process.name} does not serve: " + "\n".join(process.last_lines()))
+            raise RuntimeError(f"{process.name} did not start: " + "\n".join(process.last_lines()))
         time.sleep(0.05)
 
 

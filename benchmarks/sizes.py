@@ -1,4 +1,4 @@
-"""How much of everything a benchmark does: FULL for its numbers, TINY to see that it works."""
+"""Sizes of the benchmarks: FULL for results, TINY to check that they work."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ class Sizes:
     """Counts and seconds of the rows of `make bench`.
 
     Attributes:
-        rounds: turns of each side, whose median is quoted.
-        images: images of a turn in process.
+        rounds: turns of each side; the median is reported.
+        images: images per turn in process.
         bank_images: counterfactuals for a classifier.
-        load_seconds: of a turn of load on a server, after its warm-up.
-        warm_up_seconds: of load that is not counted, before each turn.
-        starts: of a process, of each kind.
+        load_seconds: of a turn of load on a server, without warm-up.
+        warm_up_seconds: of uncounted load before each turn.
+        starts: process starts of each kind.
         health_seconds: of health checks.
-        memory_seconds: of load while memory is watched.
-        full_width: whether the 256-pixel model that health is asked beside is of full size.
+        memory_seconds: of load while memory is sampled.
+        full_width: whether the 256-pixel model under the health checks has full size.
     """
 
     rounds: int = 5

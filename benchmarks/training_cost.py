@@ -1,11 +1,10 @@
-"""What training a CGN costs, this project's recipe beside the authors': `python -m benchmarks.training_cost`.
+"""Measures the cost of training a CGN, this recipe beside the authors': `python -m benchmarks.training_cost`.
 
-Both train in one process, on the same threads and the same variant, a block of steps of one and then a block
-of the other, so that whatever else the machine does meets both. The median block, times the steps of each
-whole recipe, gives its cost. Ours is that of jobs, as configured by default and without restarts, stage by
-stage, its convolutions in bfloat16 where the machine has matrix units for it; theirs is the rendition in
-benchmarks/authors_recipe.py, in float32. Finding the masks of all images, which our last stage does once, is
-not counted.
+Both recipes train in one process, with the same threads and variant. Blocks of steps alternate, so that other
+load on the machine affects both. The cost of a recipe is the median block, scaled to the recipe's steps. This
+project's recipe is that of jobs, with default options and without restarts, stage by stage; its convolutions
+use bfloat16 if the machine has matrix units for it. The authors' recipe is benchmarks/authors_recipe.py, in
+float32. The last stage's single pass to find the masks of all images is not counted.
 """
 
 import argparse
@@ -31,13 +30,13 @@ from trainer.mnist.config import TrainCgnConfig
 from trainer.mnist.train import begin_attempt, stage_steps
 from trainer.run.provenance import provenance
 
-BLOCK = 8  # steps; our lazy regularisation comes round once in so many
-ROUNDS = 13  # blocks of each of our stages, and as many of theirs: 312 steps of each recipe
+BLOCK = 8  # steps; the lazy regularisation has this period
+ROUNDS = 13  # blocks per stage of this recipe, and as many of the authors': 312 steps of each
 OUTPUT = REPO / "docs" / "results" / "training_cost.json"
 
 
 class Clock:
-    """Seconds of one recipe's blocks: of all the process's threads on the CPU, and on the wall."""
+    """Seconds of a recipe's blocks: CPU time of all threads, and wall-clock time."""
 
     def __init__(self) -> None:
         self.cpu: list[float] = []
@@ -45,16 +44,16 @@ class Clock:
         self.start()
 
     def start(self) -> None:
-        """Call when a block is about to begin."""
+        """Starts a block."""
         self._cpu, self._wall = time.process_time(), time.perf_counter()
 
     def stop(self) -> None:
-        """Call when a block is done."""
+        """Ends a block."""
         self.cpu.append(time.process_time() - self._cpu)
         self.wall.append(time.perf_counter() - self._wall)
 
-    def told(self, steps: int) -> dict[str, Any]:
-        """What a step cost, and so `steps` of them; the first block only warmed up."""
+    def report(self, steps: int) -> dict[str, Any]:
+        """Returns the cost per step and of `steps` steps; the first block is a warm-up."""
         cpu, wall = (statistics.median(blocks[1:]) / BLOCK for blocks in (self.cpu, self.wall))
         return {
             "cpu_ms_per_step": round(1000 * cpu, 2),
@@ -67,9 +66,9 @@ class Clock:
 
 
 def compare(variant: str, rounds: int, seed: int) -> dict[str, Any]:
-    """Times `rounds` blocks of each of our stages and of theirs on a variant, after one of each to warm up.
+    """Times `rounds` blocks of each stage and of the authors' recipe on a variant, after a warm-up block.
 
-    Raises CgnInputError where the data is at fault.
+    Raises CgnInputError for unusable data.
     """
     config = TrainCgnConfig(dataset=variant, seed=seed)
     data = training_images(variant, "train")
@@ -88,12 +87,12 @@ def compare(variant: str, rounds: int, seed: int) -> dict[str, Any]:
             for _ in range(BLOCK):
                 next(theirs)
             theirs_clock.stop()
-        ours[stage.title] = clock.told(stage.steps)
+        ours[stage.title] = clock.report(stage.steps)
     setting = SETTINGS[variant]
     whole = {
         cost: sum(stage[cost] for stage in ours.values()) for cost in ("steps", "cpu_seconds", "wall_seconds")
     }
-    authors = theirs_clock.told(setting.steps)
+    authors = theirs_clock.report(setting.steps)
     return {
         "authors": {"batch_size": BATCH, "epochs": EPOCHS, "images": setting.images, **authors},
         "ours": {"batch_size": config.batch_size, **whole, "stages": ours, "config": asdict(config)},
@@ -110,33 +109,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--rounds",
         type=int,
         default=ROUNDS,
-        help=f"blocks of {BLOCK} steps of each of our stages (default: {ROUNDS})",
+        help=f"blocks of {BLOCK} steps per stage of this recipe (default: {ROUNDS})",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of both recipes (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of both recipes (default: 0)")
     parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write")
-    given = list(sys.argv[1:] if argv is None else argv)
-    arguments = parser.parse_args(given)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(words)
     most = min(stage_steps(TrainCgnConfig().steps)) // BLOCK - 1
     if not 1 <= arguments.rounds <= most:
-        parser.error(f"--rounds: must be 1 to {most}, the steps of our stages, is {arguments.rounds}")
+        parser.error(f"--rounds: must be 1 to {most}, limited by the stages' steps, is {arguments.rounds}")
     keep_memory()  # as runs do
     variants = {}
     for variant in arguments.variants:
         try:
-            told = variants[variant] = compare(variant, arguments.rounds, arguments.seed)
+            cost = variants[variant] = compare(variant, arguments.rounds, arguments.seed)
         except (CgnInputError, DataError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-        ours, theirs = told["ours"], told["authors"]
+        ours, theirs = cost["ours"], cost["authors"]
         print(
             f"{variant}: authors {theirs['cpu_seconds']:,} s of CPU time in {theirs['steps']:,} steps, "
-            f"ours {ours['cpu_seconds']:,} s in {ours['steps']:,}: {told['cpu_ratio']:.1f}x less",
+            f"ours {ours['cpu_seconds']:,} s in {ours['steps']:,}: {cost['cpu_ratio']:.1f}x less",
             flush=True,
         )
     where = provenance("train_cgn", TrainCgnConfig(), "cost")
     result = {
-        "what": "cost of training a CGN: the authors' recipe (a rendition, VGG16 with random weights), ours",
-        "command": f"python -m benchmarks.training_cost {shlex.join(given)}".rstrip(),
+        "what": "cost of training a CGN: the authors' recipe (reimplemented, random VGG16 weights), ours",
+        "command": f"python -m benchmarks.training_cost {shlex.join(words)}".rstrip(),
         "commit": where["commit"],
         "machine": where["machine"],
         "seed": arguments.seed,

@@ -1,1 +1,1 @@
-"""`make soak`: the generator under mixed load and faults, with a ledger of every answer."""
+"""`make soak`: the generator under mixed load and faults, with a ledger of every response."""

@@ -1,7 +1,7 @@
-"""Mixed load on a generator from a process that may be killed at any time.
+"""Mixed load on a generator, from a process that may be killed at any time.
 
-Every call is written to a ledger, a JSON object a line: when it begins, and what it ended by. Answers are
-written as their factors and the hash of their pixels.
+Each call is written to a ledger, one JSON object per line: one line at its start, one at its end with its
+status. Responses are recorded as factors and hashes of pixels.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from cgn_api.v1 import generator_pb2 as pb
 from cgn_api.v1.generator_pb2_grpc import GeneratorServiceStub
 
 MODELS = ("steady", "steady", "changing")
-# What each kind of call may end by, besides OK. Nothing else may happen, whatever fails meanwhile.
+# Statuses allowed for each kind of call besides OK, whatever fails meanwhile.
 ALLOWED: dict[str, set[str]] = {
     "few": {"RESOURCE_EXHAUSTED"},
     "bulk": {"RESOURCE_EXHAUSTED"},
@@ -40,14 +40,14 @@ ALLOWED: dict[str, set[str]] = {
 }
 _SHARES = {"few": 50, "bulk": 8, "files": 5, "interpolate": 4, "abandoned": 4, "cancelled": 12, "hurried": 12}
 _SHARES |= {"bad": 5, "product": 2, "sample": 2}
-_HOT_SEEDS = 200  # of what is asked for again and again
+_HOT_SEEDS = 200  # seeds of repeated requests
 _TIMEOUT_SECONDS = 120.0
 _LONGEST_CANCEL_SECONDS = 0.05
 _LONGEST_HURRY_SECONDS = 0.05
 
 
 class Caller:
-    """One thread's calls."""
+    """The calls of one thread."""
 
     def __init__(self, address: str, ledger: Path, seed: int) -> None:
         self._random = random.Random(seed)
@@ -57,13 +57,13 @@ class Caller:
         self._stub: Any = GeneratorServiceStub(grpc.insecure_channel(address))
 
     def run(self, until: float) -> None:
-        """Calls until a time of the monotonic clock."""
+        """Calls until a time on the monotonic clock."""
         while time.monotonic() < until:
             (kind,) = self._random.choices(list(_SHARES), list(_SHARES.values()))
             self.call(kind)
 
     def call(self, kind: str) -> None:
-        """One call of a kind, from its first line in the ledger to its last."""
+        """Performs one call of a kind and writes its start and its end to the ledger."""
         self._calls += 1
         line: dict[str, Any] = {"id": f"{self._name}-{self._calls}", "kind": kind}
         self._write(line)
@@ -76,11 +76,12 @@ class Caller:
         except grpc.FutureCancelledError:
             line["end"] = "CANCELLED"
         except AssertionError as error:
-            line["end"] = f"a wrong answer: {error}"
+            line["end"] = f"wrong response: {error}"
         self._write(line)
 
     def _write(self, line: dict[str, Any]) -> None:
-        os.write(self._ledger, json.dumps(line).encode() + b"\n")  # in one piece, or not at all
+        # One write per line, so that a line is complete or missing.
+        os.write(self._ledger, json.dumps(line).encode() + b"\n")
 
     def _few(self) -> Any:
         return self._generate(self._request(self._random.randint(1, 4)))
@@ -105,7 +106,7 @@ class Caller:
         call = self._stub.Generate.future(request, timeout=_TIMEOUT_SECONDS)
         time.sleep(self._random.uniform(0, _LONGEST_CANCEL_SECONDS))
         call.cancel()
-        return _told(call.result())
+        return _entries(call.result())
 
     def _interpolate(self) -> Any:
         return self._frames(None)
@@ -128,8 +129,8 @@ class Caller:
             first = []
             for count, part in enumerate(call):
                 assert part.frame.index == count, "frames came out of order"
-                if count == 0:  # the others' factors are mixtures
-                    first = _told(part.frame.response)
+                if count == 0:  # factors of later frames are mixtures
+                    first = _entries(part.frame.response)
                 if count + 1 == most:
                     break
             return first
@@ -150,42 +151,42 @@ class Caller:
         call = self._stub.GenerateProduct(request, timeout=_TIMEOUT_SECONDS)
         try:
             digest = next(call).header.digest
-            told: list[Any] = []
+            entries: list[Any] = []
             for part in call:
-                assert part.chunk.start == len(told), "chunks came out of order"
-                of_chunk = combinations[len(told) : len(told) + part.chunk.count]
-                causes = [[[cause.label_index, cause.seed] for cause in three] for three in of_chunk]
-                told += _told_batch(digest, causes, part.chunk.images[0])
-            assert len(told) == len(combinations), "combinations are missing"
-            return told
+                assert part.chunk.start == len(entries), "chunks came out of order"
+                of_chunk = combinations[len(entries) : len(entries) + part.chunk.count]
+                factors_list = [[[cause.label_index, cause.seed] for cause in three] for three in of_chunk]
+                entries += _batch_entries(digest, factors_list, part.chunk.images[0])
+            assert len(entries) == len(combinations), "combinations are missing"
+            return entries
         finally:
             call.cancel()
 
     def _sample(self) -> Any:
-        """The beginning of an endless stream."""
+        """Reads the first batches of an endless stream."""
         request = pb.SampleRequest(
             model=self._random.choice(MODELS), seed=self._random.randrange(2**63), batch=32
         )
         call = self._stub.Sample(request, timeout=_TIMEOUT_SECONDS)
         try:
             digest = next(call).header.digest
-            told: list[Any] = []
+            entries: list[Any] = []
             for _ in range(3):
                 batch = next(call).batch
-                assert batch.start == len(told), "samples came out of order"
+                assert batch.start == len(entries), "samples came out of order"
                 of_mechanism = [
                     zip(batch.shape_labels, batch.shape_seeds, strict=True),
                     zip(batch.texture_labels, batch.texture_seeds, strict=True),
                     zip(batch.background_labels, batch.background_seeds, strict=True),
                 ]
-                causes = [[list(cause) for cause in three] for three in zip(*of_mechanism, strict=True)]
-                told += _told_batch(digest, causes, batch.images[0])
-            return told
+                factors_list = [[list(cause) for cause in three] for three in zip(*of_mechanism, strict=True)]
+                entries += _batch_entries(digest, factors_list, batch.images[0])
+            return entries
         finally:
             call.cancel()
 
     def _generate(self, request: pb.GenerateRequest, timeout: float = _TIMEOUT_SECONDS) -> Any:
-        return _told(self._stub.Generate(request, timeout=timeout))
+        return _entries(self._stub.Generate(request, timeout=timeout))
 
     def _request(
         self, count: int, hot: bool = True, encoding: pb.Encoding = pb.ENCODING_RAW_UINT8
@@ -205,46 +206,48 @@ class Caller:
         return pb.Factor(label_index=self._random.randrange(10), seed=seed)
 
 
-def _told(response: pb.GenerateResponse) -> list[Any]:
-    """[digest, the factors' labels and seeds, hash of the pixels] of every composite."""
-    told = []
+def _entries(response: pb.GenerateResponse) -> list[Any]:
+    """Returns [digest, labels and seeds of the factors, hash of the pixels] per composite."""
+    entries = []
     for result in response.results:
-        causes = (result.shape, result.texture, result.background)
+        factors_list = (result.shape, result.texture, result.background)
         (image,) = result.images
         data = image.data
         if response.encoding == pb.ENCODING_PNG:
             data = np.asarray(Image.open(io.BytesIO(data))).tobytes()
-        factors = [[cause.label_index, cause.seed] for cause in causes]
-        told.append([response.digest, factors, pixel_hash(data)])
-    return told
+        factors = [[cause.label_index, cause.seed] for cause in factors_list]
+        entries.append([response.digest, factors, pixel_hash(data)])
+    return entries
 
 
-def _told_batch(digest: str, causes: list[Any], images: pb.ImageBatch) -> list[Any]:
-    """As _told, of a batch of raw images."""
+def _batch_entries(digest: str, factors_list: list[Any], images: pb.ImageBatch) -> list[Any]:
+    """Returns the same entries for a batch of raw images."""
     size = images.height * images.width * images.channels
-    assert len(images.data) == size * len(causes), "images are missing"
+    assert len(images.data) == size * len(factors_list), "images are missing"
     return [
         [digest, factors, pixel_hash(images.data[i * size : (i + 1) * size])]
-        for i, factors in enumerate(causes)
+        for i, factors in enumerate(factors_list)
     ]
 
 
 def pixel_hash(data: bytes) -> str:
-    """What the ledger keeps of an image's uint8 pixels."""
+    """Returns the hash of an image's uint8 pixels for the ledger."""
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Calls from several threads until the time is over."""
+    """Calls from several threads for --seconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("address")
     parser.add_argument("ledger", type=Path)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--threads", type=int, default=4)
-    given = parser.parse_args(argv)
-    until = time.monotonic() + given.seconds
-    callers = [Caller(given.address, given.ledger, given.seed + i) for i in range(given.threads)]
+    arguments = parser.parse_args(argv)
+    until = time.monotonic() + arguments.seconds
+    callers = [
+        Caller(arguments.address, arguments.ledger, arguments.seed + i) for i in range(arguments.threads)
+    ]
     threads = [threading.Thread(target=caller.run, args=(until,)) for caller in callers]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""Whether a process's memory grows: samples of it, and the slope with its 95 % interval."""
+"""Growth of a process's memory: samples, and their slope with its 95 % interval."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ _BLOCKS = 12
 
 @dataclass(frozen=True)
 class Slope:
-    """Bytes per second: the estimate, and the ends of its 95 % interval."""
+    """Growth in bytes per second: estimate, and bounds of its 95 % interval."""
 
     estimate: float
     lowest: float
@@ -23,15 +23,15 @@ class Slope:
 
     @property
     def grows(self) -> bool:
-        """Whether all of the interval is above 0."""
+        """Whether the whole interval is above 0."""
         return self.lowest > 0
 
 
 def slope(seconds: list[float], size: list[float]) -> Slope:
-    """The slope of samples, at least 24 of them.
+    """Fits a line to samples, at least 24.
 
-    Neighbouring samples are alike, which would make the interval too small: they are averaged over
-    12 blocks, and the line goes through those.
+    Consecutive samples are correlated, which would make the interval too narrow. So the line is fitted to the
+    means of 12 blocks.
     """
     t, y = ([block.mean() for block in np.array_split(np.array(v), _BLOCKS)] for v in (seconds, size))
     line = stats.linregress(t, y)
@@ -40,7 +40,7 @@ def slope(seconds: list[float], size: list[float]) -> Slope:
 
 
 class Memory:
-    """Samples of a process's own memory (RssAnon), taken in a thread until the end of `with`."""
+    """Samples a process's anonymous memory (RssAnon) in a thread until the end of `with`."""
 
     def __init__(self, pid: int) -> None:
         self._status = Path(f"/proc/{pid}/status")
@@ -50,7 +50,7 @@ class Memory:
         self.bytes: list[float] = []
 
     def since(self, moment: float) -> Slope:
-        """The slope of the samples from a moment on, of the monotonic clock."""
+        """Returns the slope of the samples since a time on the monotonic clock."""
         first = next(i for i, second in enumerate(self.seconds) if second >= moment)
         return slope(self.seconds[first:], self.bytes[first:])
 
@@ -58,7 +58,7 @@ class Memory:
         while not self._end.wait(_EVERY_SECONDS):
             try:
                 lines = self._status.read_text().splitlines()
-            except OSError:  # it has ended
+            except OSError:  # the process has ended
                 return
             (line,) = (line for line in lines if line.startswith("RssAnon:"))
             self.seconds.append(time.monotonic())

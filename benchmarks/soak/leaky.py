@@ -1,4 +1,4 @@
-"""The positive control: a generator that leaks a little with every call, and draws some images wrong."""
+"""The positive control: a generator that leaks memory with every call and returns some wrong images."""
 
 import asyncio
 import itertools
@@ -10,8 +10,8 @@ from common.settings import GeneratorSettings
 from services.generator.__main__ import main
 from services.generator.servicer import GeneratorServicer
 
-LEAK_BYTES = 100_000  # a call
-_WRONG_EVERY = 10  # answers
+LEAK_BYTES = 100_000  # per call
+_WRONG_EVERY = 10  # responses
 
 _leaked: list[bytearray] = []
 _answers = itertools.count(1)

@@ -1,4 +1,4 @@
-"""What the clients have written down: was every call answered once, and rightly?"""
+"""Checks the clients' ledgers: each call ended exactly once, with an allowed status and the right pixels."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -15,21 +15,21 @@ from cgn.images.pixels import compose_uint8, to_uint8
 from cgn.model import CGN
 from cgn.noise import MECHANISMS
 
-_AT_ONCE = 1000  # images that are drawn again together
+_AT_ONCE = 1000  # images recomputed per batch
 
 
 @dataclass
 class Verdict:
-    """What the ledgers say.
+    """The result of the check.
 
     Attributes:
-        calls: that have begun.
-        ends: what they ended by, by status.
-        lost: calls of clients that were not killed, and that never ended.
+        calls: number of calls started.
+        ends: number of ended calls by status.
+        lost: calls that never ended, of clients that were not killed.
         twice: calls that ended more than once.
-        strange: calls that ended by what they may not end by, with its details.
-        images: that were drawn again and compared.
-        wrong: those that differ.
+        strange: calls that ended with a status that is not allowed, with details.
+        images: number of images recomputed and compared.
+        wrong: images that differ.
     """
 
     calls: int = 0
@@ -42,15 +42,16 @@ class Verdict:
 
     @property
     def clean(self) -> bool:
-        """Whether there is nothing to complain of."""
+        """Whether there are no faults."""
         return not (self.lost or self.twice or self.strange or self.wrong)
 
 
 def judge(ledgers: Iterable[Path], killed: set[Path], models: Mapping[str, CGN]) -> Verdict:
-    """Reads the ledgers and draws every image again.
+    """Reads the ledgers and recomputes every image.
 
-    ledgers: one per client process. killed: those of clients that were killed, whose last calls may lack
-    an end. models: all that were ever served, by digest.
+    ledgers: one per client process. killed: ledgers of killed clients, whose last calls may lack an end.
+        models: all
+    models that were served, by digest.
     """
     verdict = Verdict()
     images: list[tuple[str, Any]] = []
@@ -58,8 +59,8 @@ def judge(ledgers: Iterable[Path], killed: set[Path], models: Mapping[str, CGN])
         open_calls: set[str] = set()
         ended: set[str] = set()
         for line in path.read_text().splitlines():
-            told = json.loads(line)
-            name, end = told["id"], told.get("end")
+            entry = json.loads(line)
+            name, end = entry["id"], entry.get("end")
             if end is None:
                 verdict.calls += 1
                 open_calls.add(name)
@@ -69,10 +70,10 @@ def judge(ledgers: Iterable[Path], killed: set[Path], models: Mapping[str, CGN])
                 verdict.twice.append(name)
             ended.add(name)
             open_calls.discard(name)
-            if end == "OK" and told["kind"] != "bad":
-                images += [(name, image) for image in told["images"]]
-            elif end not in ALLOWED[told["kind"]]:
-                verdict.strange.append(f"{told['kind']} {name}: {end}, {told.get('details')}")
+            if end == "OK" and entry["kind"] != "bad":
+                images += [(name, image) for image in entry["images"]]
+            elif end not in ALLOWED[entry["kind"]]:
+                verdict.strange.append(f"{entry['kind']} {name}: {end}, {entry.get('details')}")
         if path not in killed:
             verdict.lost += sorted(open_calls)
     _compare(images, models, verdict)
@@ -83,18 +84,18 @@ def _compare(images: list[tuple[str, Any]], models: Mapping[str, CGN], verdict: 
     engine = Engine(threads=1)
     for model in models.values():
         engine.add(model)
-    images.sort(key=lambda image: image[1][1])  # what shares rows, together
+    images.sort(key=lambda image: image[1][1])  # images that share rows are computed together
     for start in range(0, len(images), _AT_ONCE):
         part = images[start : start + _AT_ONCE]
-        wanted = {row for _, (digest, factors, _) in part for row in _rows(digest, factors)}
-        pixels = engine.submit(list(wanted)).future.result()
+        requested = {row for _, (digest, factors, _) in part for row in _rows(digest, factors)}
+        pixels = engine.submit(list(requested)).future.result()
         drawn: dict[Row, NDArray[np.uint8]] = {
-            row: to_uint8(found) for row, found in zip(wanted, pixels, strict=True)
+            row: to_uint8(row_pixels) for row, row_pixels in zip(requested, pixels, strict=True)
         }
-        for name, (digest, factors, told) in part:
+        for name, (digest, factors, expected) in part:
             m, f, b = (drawn[row] for row in _rows(digest, factors))
             verdict.images += 1
-            if pixel_hash(compose_uint8(m[:, :, :1], f, b).tobytes()) != told:
+            if pixel_hash(compose_uint8(m[:, :, :1], f, b).tobytes()) != expected:
                 verdict.wrong.append(f"{name}: {digest} {factors}")
     engine.close()
 

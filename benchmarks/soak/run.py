@@ -1,4 +1,4 @@
-"""One soak: a generator with its Redis and its models, clients that load it, and what is done to them."""
+"""One soak run: a generator with Redis and models, clients that load it, and injected faults."""
 
 import json
 import random
@@ -21,15 +21,15 @@ from testing.processes import ModuleProcess, free_port, wait_for
 from testing.random_model import publish_random
 from testing.redis_process import CACHE_FLAGS, LocalRedis
 
-_STEADY = "colored_mnist"  # of the shipped models
+_STEADY = "colored_mnist"  # shipped model that stays
 _CLIENTS = 2
-_ROW_CACHE_MB = 4  # small, so that the caches are full early
+_ROW_CACHE_MB = 4  # small, so that the caches fill early
 _REDIS_FLAGS = (*CACHE_FLAGS, "--maxmemory", "16mb")
-_WARM_SHARE = 1 / 3  # of a run, before memory is looked at
+_WARM_SHARE = 1 / 3  # share of a run before memory is evaluated
 
 
 class Run:
-    """A generator, its Redis, its models and its clients."""
+    """A generator with its Redis, models and clients."""
 
     def __init__(self, directory: Path, module: str, seconds: float, seed: int, threads: int) -> None:
         directory.mkdir()
@@ -53,7 +53,7 @@ class Run:
         self._clients: list[tuple[ModuleProcess, Path]] = []
 
     def run(self, faults: bool) -> Slope:
-        """The load, with or without faults; how memory grew."""
+        """Runs the load, with or without faults. Returns the growth of memory."""
         began = time.monotonic()
         end = began + self.seconds
         with Memory(self.generator.process.pid) as memory:
@@ -75,11 +75,11 @@ class Run:
             return memory.since(began + _WARM_SHARE * self.seconds)
 
     def verdict(self) -> Verdict:
-        """What the clients' ledgers say."""
+        """Checks the clients' ledgers."""
         return judge(sorted(self.directory.glob("ledger-*")), self.killed, self.models)
 
     def close(self) -> int:
-        """Stops everything; the generator's exit status."""
+        """Stops all processes. Returns the generator's exit status."""
         for client, _ in self._clients:
             if client.process.poll() is None:
                 client.kill()
@@ -89,21 +89,21 @@ class Run:
         return status
 
     def kill_client(self) -> None:
-        """Kills a client in the middle of its calls."""
+        """Kills a client during its calls."""
         client, ledger = self._clients.pop(self._random.randrange(len(self._clients)))
         if client.process.poll() is None:
             client.kill()
             self.killed.add(ledger)
 
     def kill_redis(self) -> None:
-        """Kills Redis, and starts it again a moment later."""
+        """Kills Redis and restarts it shortly after."""
         self._redis.process.kill()
         self._redis.process.wait()
         time.sleep(self._random.uniform(0, 2))
         self._redis = LocalRedis(self._redis_port, self.directory / "redis", _REDIS_FLAGS)
 
     def hang_redis(self) -> None:
-        """Stops Redis from answering for a while."""
+        """Suspends Redis for up to 3 s."""
         self._redis.process.send_signal(signal.SIGSTOP)
         time.sleep(self._random.uniform(0.1, 3))
         self._redis.process.send_signal(signal.SIGCONT)
@@ -118,11 +118,11 @@ class Run:
                     connection.set(key, value[:-1] + bytes([value[-1] ^ 1]))
 
     def publish(self) -> None:
-        """Publishes a new version of the model that changes, and takes the one before the last away."""
+        """Publishes a new version of the model "changing" and removes the version before the previous one."""
         self._versions += 1
         name = f"v{self._versions}"
         publish_random(self._root, "changing", name, seed=self._versions)
-        self._know("changing", name)
+        self._register("changing", name)
         if self._versions > 2:
             old = self._root / "changing" / f"v{self._versions - 2}"
             old.rename(self.directory / f"old-{old.name}")
@@ -133,9 +133,9 @@ class Run:
         shutil.copytree(version, target)
         card = json.loads((target / CARD_FILE).read_text())
         (target / CARD_FILE).write_text(json.dumps(card | {"name": "steady"}))
-        self._know("steady", version.name)
+        self._register("steady", version.name)
 
-    def _know(self, name: str, version: str) -> None:
+    def _register(self, name: str, version: str) -> None:
         model = checkpoint.load(self._root, name, version)
         self.models[model.card.digest] = model
 

@@ -1,4 +1,4 @@
-"""The rendition of the authors' recipe: the networks of their checkpoints, the cost of their steps."""
+"""The reimplemented recipe of the authors: networks as in their checkpoints, and the cost of a step."""
 
 import math
 
@@ -53,7 +53,7 @@ def test_parameters_have_the_names_and_shapes_of_the_published_checkpoints() -> 
         assert named == published
 
 
-def test_mechanisms_draw_masks_in_the_clamp_and_colours() -> None:
+def test_masks_are_clamped_and_colours_in_range() -> None:
     torch.manual_seed(0)
     m, f, b = AuthorsCGN(SETTINGS["colored_mnist"])(torch.arange(10))
     assert m.shape == (10, 1, 32, 32) and f.shape == b.shape == (10, 3, 32, 32)
@@ -64,8 +64,8 @@ def test_mechanisms_draw_masks_in_the_clamp_and_colours() -> None:
 @pytest.mark.parametrize(
     ("name", "millions"), [("mechanisms", 64), ("style", 313), ("linear", 2.1), ("convolutional", 44)]
 )
-def test_the_arithmetic_is_that_of_the_authors_networks(name: str, millions: float) -> None:
-    """Multiplications of one image forward, against what was counted in the authors' own code."""
+def test_the_operations_match_the_authors_networks(name: str, millions: float) -> None:
+    """Compares multiplications per forward pass and image with those counted in the authors' code."""
     image, label = torch.zeros(1, 3, 32, 32), torch.zeros(1, dtype=torch.int64)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         if name == "mechanisms":
@@ -90,7 +90,7 @@ def test_the_whole_recipe_is_fifteen_epochs_in_batches_of_sixteen() -> None:
 
 
 @pytest.mark.parametrize("variant", SETTINGS)
-def test_steps_go_on_past_the_end_of_the_images(variant: str) -> None:
+def test_training_continues_past_one_epoch(variant: str) -> None:
     data = make_variant(variant, "train", limit=20)
     steps = authors_training(variant, data.images, data.labels)
     losses = [next(steps) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""`make bench`: every row measures something real and tells it in one form. No speed is asserted here."""
+"""`make bench`: every row gives a valid result. Speed is not asserted here."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from benchmarks.process_life import slope_with_interval
 
 
 def measured(row: str, out: Path) -> list[dict[str, Any]]:
-    """What a row tells, measured on next to nothing, after a check of its form."""
+    """Runs a row with minimal sizes, checks the form of its results and returns them."""
     assert main(["--tiny", "--id", row, "--out", str(out)]) == 0
     told = json.loads(out.read_text())
     assert told["command"].startswith(f"python -m benchmarks --tiny --id {row}") and told["machine"]["cpu"]
@@ -72,7 +72,7 @@ def test_other_servers_are_measured(tmp_path: Path) -> None:
     assert all(result["value"] > 0 and result["baseline"] > 0 for result in timed)
 
 
-def test_growth_is_told_from_noise() -> None:
+def test_growth_is_distinguished_from_noise() -> None:
     draw = np.random.default_rng(0)
     seconds = np.arange(0, 120, 0.05)
     noise = 500 + draw.normal(0, 2, len(seconds))
@@ -84,7 +84,7 @@ def test_growth_is_told_from_noise() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["12", "0", "imagenets", "1/nothing"])
-def test_a_row_that_there_is_not_is_refused(
+def test_an_unknown_row_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     monkeypatch.setitem(GROUPS, "1", lambda sizes: [])

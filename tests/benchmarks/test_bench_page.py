@@ -66,7 +66,7 @@ def test_a_missed_goal_is_shown_as_missed(tmp_path: Path) -> None:
     assert source.endswith("Some CPU, 2 threads: `python -m benchmarks` of commit 0123456789")
 
 
-def test_a_row_measured_anew_joins_the_others_of_the_machine(tmp_path: Path) -> None:
+def test_a_new_measurement_joins_earlier_rows_of_the_machine(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     told = {"command": "all", "commit": "a", "machine": {"cpu": "Some CPU"}}
     first, other = (

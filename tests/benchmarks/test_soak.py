@@ -1,4 +1,4 @@
-"""The short form of `make soak`: its account is clean, and its positive control is flagged."""
+"""A short `make soak` finds no fault, and flags its positive control."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from common.settings import REPO
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_a_short_soak_has_a_clean_account_and_flags_its_control(tmp_path: Path) -> None:
+def test_a_short_soak_is_clean_and_flags_its_control(tmp_path: Path) -> None:
     out = tmp_path / "soak.json"
     command = [
         sys.executable,
@@ -37,7 +37,7 @@ def test_a_short_soak_has_a_clean_account_and_flags_its_control(tmp_path: Path) 
     assert rows["control_pixels"]["value"] > 0 and rows["control_memory"]["value"] > 0
 
 
-def test_a_slope_is_told_from_noise() -> None:
+def test_a_slope_is_distinguished_from_noise() -> None:
     seconds = [0.5 * i for i in range(240)]
     noise = [1e6 * ((i * 7919) % 13 - 6) for i in range(240)]
     climb = [n + 1e6 * t for n, t in zip(noise, seconds, strict=True)]

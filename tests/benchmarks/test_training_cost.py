@@ -1,4 +1,4 @@
-"""What training costs, ours beside the authors': the JSON that docs quote, from a few real steps."""
+"""The cost of training beside the authors' recipe: the JSON of the docs, from a few real steps."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from trainer.mnist.config import TrainCgnConfig
 
 
 @pytest.mark.long
-def test_both_recipes_are_timed_and_taken_to_their_whole_length(
+def test_both_recipes_are_timed_and_scaled_to_their_length(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CGN_DATA_DIR", raising=False)

@@ -1,4 +1,4 @@
-"""The client stands alone: it imports neither torch nor the services, and tells of bad values by itself."""
+"""The client is self-contained: it imports neither torch nor the services, and checks values itself."""
 
 import re
 import subprocess
@@ -66,14 +66,14 @@ COUNT = "an integer of 0 or more, below 2^32"
         (lambda: train(step=5), "spec.train_cgn.step: is unknown; the fields are model_name, dataset"),
     ],
 )
-def test_a_value_that_cannot_be_sent_is_named_with_what_can(call: Callable[[], Any], says: str) -> None:
+def test_an_unsendable_value_is_named_with_the_allowed_ones(call: Callable[[], Any], says: str) -> None:
     with pytest.raises(CgnError, match=re.escape(says)) as caught:
         call()
     (violation,) = caught.value.violations
     assert says.startswith(f"{violation.field}: {violation.description[:10]}")
 
 
-def test_numbers_of_numpy_can_be_sent() -> None:
+def test_numpy_numbers_are_accepted() -> None:
     factor = composite(Factor(np.int64(3), seed=np.uint64(2**64 - 1), truncation=np.float32(0.5))).shape
     assert (factor.label_index, factor.seed, factor.truncation) == (3, 2**64 - 1, 0.5)
 

@@ -1,4 +1,4 @@
-"""What a client is made with, by arguments or by the environment: what goes together and what does not."""
+"""Channel options of a client, from arguments or the environment: valid and invalid combinations."""
 
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,9 @@ def pem(tmp_path: Path) -> str:
         ({}, {"CGN_TLS_CA": "/no/such"}, "tls.ca", "No such file"),
     ],
 )
-def test_what_does_not_go_together(given: dict[str, Any], env: dict[str, str], field: str, cure: str) -> None:
+def test_conflicting_options_are_refused(
+    given: dict[str, Any], env: dict[str, str], field: str, cure: str
+) -> None:
     with pytest.raises(CgnError) as error:
         open_channel("cgn.example:1", **given, env=env)
     assert error.value.code == "INVALID_ARGUMENT"
@@ -45,7 +47,7 @@ def test_what_does_not_go_together(given: dict[str, Any], env: dict[str, str], f
     assert cure in error.value.message and "\n" not in error.value.message
 
 
-def test_what_does_go_together(pem: str) -> None:
+def test_matching_options_are_accepted(pem: str) -> None:
     for address, given, env in (
         ("127.0.0.1:1", {"token": "abc"}, {}),
         ("[::1]:1", {"token": "abc"}, {}),
@@ -63,6 +65,6 @@ def test_what_does_go_together(pem: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["", "http://127.0.0.1:50051", 50051])
-def test_what_is_no_address(address: Any) -> None:
+def test_a_malformed_address_is_refused(address: Any) -> None:
     with pytest.raises(CgnError, match="address: must be HOST:PORT"):
         open_channel(address, env={})

@@ -1,4 +1,4 @@
-"""A client made from the protos, and from nothing else of ours, can ask for images and check a job."""
+"""A client generated only from the protos can request images and check a job."""
 
 import subprocess
 import sys
@@ -49,7 +49,7 @@ assert not {"cgn", "cgn_client", "services", "torch"} & set(sys.modules)
 """
 
 
-def test_the_protos_are_all_that_a_client_needs(tmp_path: Path) -> None:
+def test_a_client_needs_only_the_protos(tmp_path: Path) -> None:
     stubs = tmp_path / "stubs"
     stubs.mkdir()
     protos = sorted((REPO / "protos").rglob("*.proto"))

@@ -1,4 +1,4 @@
-"""Clients that are not ours drive the generator by reflection, and a load tool that is not ours loads it."""
+"""Stock tools work with the generator by reflection: grpcurl, buf curl and k6."""
 
 import json
 import subprocess
@@ -54,7 +54,7 @@ def grpcurl(generator: GeneratorProcess, *arguments: str) -> subprocess.Complete
     return run("grpcurl", "-plaintext", "-H", BEARER, *arguments)
 
 
-def test_grpcurl_finds_the_api_and_draws_an_image(generator: GeneratorProcess) -> None:
+def test_grpcurl_discovers_the_api_and_generates_an_image(generator: GeneratorProcess) -> None:
     assert SERVICE in grpcurl(generator, generator.address, "list").stdout.splitlines()
     described = grpcurl(generator, generator.address, "describe", SERVICE).stdout
     assert "rpc Generate ( .cgn_api.v1.GenerateRequest )" in described
@@ -64,7 +64,7 @@ def test_grpcurl_finds_the_api_and_draws_an_image(generator: GeneratorProcess) -
     assert [image["channels"] for image in result["images"]] == [3, 1]
 
 
-def test_grpcurl_shows_what_is_wrong(generator: GeneratorProcess) -> None:
+def test_grpcurl_shows_errors(generator: GeneratorProcess) -> None:
     request = json.dumps(IMAGE | {"outputs": []})
     refused = grpcurl(generator, "-d", request, generator.address, f"{SERVICE}/Generate")
     assert refused.returncode != 0
@@ -74,7 +74,7 @@ def test_grpcurl_shows_what_is_wrong(generator: GeneratorProcess) -> None:
     assert nobody.returncode != 0 and "asks for a token" in nobody.stderr
 
 
-def test_buf_curl_draws_an_image(generator: GeneratorProcess) -> None:
+def test_buf_curl_generates_an_image(generator: GeneratorProcess) -> None:
     bearer = ("--reflect-header", BEARER, "-H", BEARER)
     common = ("curl", "--protocol", "grpc", "--http2-prior-knowledge", *bearer)
     drawn = run("buf", *common, "-d", json.dumps(IMAGE), f"http://{generator.address}/{SERVICE}/Generate")
@@ -84,7 +84,7 @@ def test_buf_curl_draws_an_image(generator: GeneratorProcess) -> None:
     assert [model["name"] for model in json.loads(listed.stdout)["models"]] == ["tiny"]
 
 
-def test_k6_loads_it_and_every_request_is_answered(generator: GeneratorProcess) -> None:
+def test_k6_load_is_answered(generator: GeneratorProcess) -> None:
     settings = {"ADDRESS": generator.address, "TOKEN": "stock", "MODEL": "tiny", "RATE": "5", "SECONDS": "10"}
     words = [word for name, value in settings.items() for word in ("-e", f"{name}={value}")]
     before = generator.metrics().get("cgn_images_total", 0.0)

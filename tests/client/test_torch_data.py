@@ -1,4 +1,4 @@
-"""A stream of samples as a PyTorch data set: the same whatever number of workers, resumable, patient."""
+"""Samples as a PyTorch data set: independent of the number of workers, resumable, tolerant of restarts."""
 
 import re
 import shutil
@@ -71,7 +71,7 @@ def test_workers_neither_lose_nor_repeat_a_sample(
     assert same(list(loader), alone)
 
 
-def test_it_goes_on_where_it_was_left_with_another_number_of_workers(generator: GeneratorProcess) -> None:
+def test_it_resumes_with_another_number_of_workers(generator: GeneratorProcess) -> None:
     whole = list(stream(generator))
     begun = []
     for batch in DataLoader(stream(generator), batch_size=None, num_workers=2):
@@ -83,7 +83,7 @@ def test_it_goes_on_where_it_was_left_with_another_number_of_workers(generator: 
 
 
 @pytest.mark.timeout(900)
-def test_a_server_that_restarts_costs_no_sample(root: Path, generator: GeneratorProcess) -> None:
+def test_a_restart_of_the_server_loses_no_sample(root: Path, generator: GeneratorProcess) -> None:
     whole = list(stream(generator))
     first = GeneratorProcess(root)
     got: list[Batch] = []
@@ -103,7 +103,7 @@ def test_a_server_that_restarts_costs_no_sample(root: Path, generator: Generator
     assert same(got, whole)
 
 
-def test_another_model_under_the_same_name_is_not_taken_for_it(tmp_path: Path) -> None:
+def test_another_model_of_the_same_name_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "models"
     publish_random(root, "tiny", "v1")
     with GeneratorProcess(root) as generator:
@@ -118,7 +118,7 @@ def test_another_model_under_the_same_name_is_not_taken_for_it(tmp_path: Path) -
             list(data)
 
 
-def test_what_is_wrong_is_said_when_the_data_set_is_made(generator: GeneratorProcess) -> None:
+def test_an_invalid_request_fails_when_the_data_set_is_created(generator: GeneratorProcess) -> None:
     with pytest.raises(CgnError, match="known: tiny"):
         Counterfactuals("huge", generator=generator.address)
     with pytest.raises(CgnError, match="policy.bank_masks: 5 rows cannot show 10 classes"):
@@ -131,7 +131,7 @@ def test_what_is_wrong_is_said_when_the_data_set_is_made(generator: GeneratorPro
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_the_documented_example_trains_a_classifier_that_goes_by_shape(tmp_path: Path) -> None:
+def test_the_documented_example_trains_a_classifier_of_shapes(tmp_path: Path) -> None:
     (example,) = re.findall(
         r"```python\n(import torch\n.*?)```", (REPO / "docs/serving.md").read_text(), re.DOTALL
     )

@@ -1,4 +1,4 @@
-"""A watcher of a job whose server behaves badly: cancels the stream, or says nothing for ever.
+"""Watching a job if the server misbehaves: it cancels the stream, or sends nothing.
 
 A server does so at the wrong moment only, so these are servers of the tests' own, on a real channel.
 """
@@ -19,7 +19,7 @@ from cgn_client import jobs as client_jobs
 
 
 class Watched(TrainerServiceServicer):
-    """A job of three events. The first stream ends badly after the first of them."""
+    """A job with three events. The first stream fails after the first event."""
 
     def __init__(self, end_badly: Callable[[Any], None]) -> None:
         self.asked: list[str] = []  # after which event, by stream
@@ -52,13 +52,13 @@ def cancel(context: Any) -> None:
     context.abort(grpc.StatusCode.CANCELLED, "")
 
 
-def test_a_stream_that_the_server_cancels_is_taken_up_again() -> None:
+def test_a_cancelled_stream_is_resumed() -> None:
     with watched(cancel) as (servicer, client):
         assert list(client.tail("job")) == ["line 1", "line 2", "line 3"]
     assert servicer.asked == ["", "1"]
 
 
-def test_a_stream_that_says_nothing_is_asked_for_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_stream_is_reopened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_jobs, "_STREAM_SECONDS", 1.0)
     over = threading.Event()
     with watched(lambda context: void(over.wait(60))) as (servicer, client):
@@ -67,7 +67,7 @@ def test_a_stream_that_says_nothing_is_asked_for_anew(monkeypatch: pytest.Monkey
     assert servicer.asked == ["", "1"]
 
 
-def test_a_client_that_is_closed_ends_its_watchers() -> None:
+def test_closing_a_client_ends_its_watchers() -> None:
     over = threading.Event()
     with watched(lambda context: void(over.wait(60))) as (servicer, client):
         events = client.watch("job")
@@ -80,4 +80,4 @@ def test_a_client_that_is_closed_ends_its_watchers() -> None:
 
 
 def void(_: object) -> None:
-    """For lambdas that must give nothing."""
+    """Returns None, for lambdas."""

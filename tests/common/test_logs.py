@@ -1,4 +1,4 @@
-"""JSON log lines, and how they read at a terminal."""
+"""JSON log lines, and their format on a terminal."""
 
 import json
 import logging
@@ -16,18 +16,18 @@ def line(level: int, message: str, **fields: object) -> str:
     return JsonFormatter("worker").format(record)
 
 
-def test_a_record_reads_as_time_message_and_fields() -> None:
+def test_a_record_is_shown_as_time_message_and_fields() -> None:
     text = as_text(line(logging.INFO, "model served", model="m", size=3, why="a b", path="x=y", none=None))
     assert text[8:] == ' model served model=m size=3 why="a b" path="x=y" none=null'
     assert [len(part) for part in text[:8].split(":")] == [2, 2, 2]
 
 
-def test_a_level_above_info_is_named() -> None:
+def test_levels_above_info_are_shown() -> None:
     assert as_text(line(logging.WARNING, "slow"))[8:] == " WARNING slow"
     assert as_text(line(logging.DEBUG, "quick"))[8:] == " quick"
 
 
-def test_an_exception_follows_in_lines_of_its_own() -> None:
+def test_an_exception_follows_on_further_lines() -> None:
     try:
         raise ValueError("bad")
     except ValueError:
@@ -48,5 +48,5 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_any_other_line_stays_as_it_is(other: str) -> None:
+def test_other_lines_are_unchanged(other: str) -> None:
     assert as_text(other) == other

@@ -1,4 +1,4 @@
-"""The page of metrics: there, and nowhere else."""
+"""Metrics are served at /metrics only."""
 
 import urllib.error
 import urllib.request
@@ -11,7 +11,7 @@ from testing.processes import free_port
 
 
 @pytest.mark.parametrize("path", ["", "/", "/health", "/metrics/more"])
-def test_metrics_are_at_their_path_alone(path: str) -> None:
+def test_metrics_are_served_only_at_their_path(path: str) -> None:
     registry = CollectorRegistry()
     Counter("things_total", "Things.", registry=registry).inc(3)
     port = free_port()

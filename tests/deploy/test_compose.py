@@ -1,4 +1,4 @@
-"""docker-compose.yml's services as local processes: they get healthy, and none outlives its stack."""
+"""Services of docker-compose.yml as local processes: they become healthy and end with their stack."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ def serving(address: str) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def test_every_service_gets_healthy_and_stops(tmp_path: Path) -> None:
+def test_every_service_becomes_healthy_and_stops(tmp_path: Path) -> None:
     with LocalStack(apart=tmp_path) as stack:
         assert set(OURS) <= set(stack.names)
         assert serving(stack.address("generator"))
@@ -59,7 +59,7 @@ def test_every_service_gets_healthy_and_stops(tmp_path: Path) -> None:
     assert not [pid for pid in pids if alive(pid)]
 
 
-def test_a_lost_service_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
+def test_the_error_of_an_ended_service_shows_the_end_of_its_log(tmp_path: Path) -> None:
     with LocalStack(apart=tmp_path, services=["redis-jobs", "redis-cache"]) as stack:
         os.kill(stack.process("redis-cache").pid, signal.SIGKILL)
         wait_for("the end of redis-cache", lambda: stack.process("redis-cache").exit_code() is not None)
@@ -77,7 +77,7 @@ def test_a_service_that_cannot_start_is_reported(tmp_path: Path) -> None:
         pass
 
 
-def test_a_port_in_use_is_named_with_the_variable_that_changes_it(tmp_path: Path) -> None:
+def test_the_error_of_a_used_port_names_its_variable(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         environment = {"CGN_REDIS_JOBS_PORT": str(port)}
@@ -95,7 +95,7 @@ def test_an_unknown_service_is_refused(tmp_path: Path) -> None:
 
 
 def stack_command(folder: Path, *more: str) -> ModuleProcess:
-    """`make up` for the two Redis services and `more`, in a folder of its own."""
+    """`make up` for the two Redis services and `more`, in a separate folder."""
     arguments = ["--apart", str(folder), "redis-jobs", "redis-cache", *more]
     return ModuleProcess("deploy.local", *arguments, log=folder / "up.log", env={})
 
@@ -130,13 +130,13 @@ def pongs(address: str) -> bool:
 
 
 def kill_and_await_another(command: ModuleProcess, pid: int) -> int:
-    """SIGKILL for a service of a running stack; the process id of the one that takes its place."""
+    """Kills a service of a running stack. Returns the pid of its replacement."""
     others = {*children(command.process.pid)} - {pid}
     os.kill(pid, signal.SIGKILL)
     return int(wait_for("another", lambda: {*children(command.process.pid)} - {pid} - others).pop())
 
 
-def test_make_up_starts_again_what_died(tmp_path: Path) -> None:
+def test_make_up_restarts_ended_services(tmp_path: Path) -> None:
     with stack_command(tmp_path, "worker") as command:
         command.wait_for_log("Ctrl-C stops everything")
         jobs, cache, worker = children(command.process.pid)
@@ -157,7 +157,7 @@ def test_make_up_starts_again_what_died(tmp_path: Path) -> None:
     assert not [pid for pid in (jobs, *new) if alive(pid)]
 
 
-def test_make_up_ends_with_an_error_when_a_service_keeps_dying(tmp_path: Path) -> None:
+def test_make_up_fails_if_a_service_keeps_ending(tmp_path: Path) -> None:
     with stack_command(tmp_path) as command:
         command.wait_for_log("Ctrl-C stops everything")
         pid, other = children(command.process.pid)

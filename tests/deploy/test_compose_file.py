@@ -1,4 +1,4 @@
-"""docker-compose.yml as deploy/ reads it, and the promises that it makes."""
+"""docker-compose.yml as deploy/ reads it, and its guarantees."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def test_the_default_profile_is_the_cpu_stack() -> None:
         assert all(names.index(needed) < names.index(service.name) for needed in service.depends_on)
 
 
-def test_variables_are_put_in() -> None:
+def test_variables_are_substituted() -> None:
     services = {s.name: s for s in read_stack({"CGN_GENERATOR_PORT": "7001", "CGN_THREADS": "3"}).services}
     assert services["generator"].ports[0] == Port(50051, 7001, "CGN_GENERATOR_PORT")
     assert services["generator"].environment["CGN_THREADS"] == "3"
@@ -53,7 +53,7 @@ def test_a_bad_port_names_its_variable(port: str) -> None:
         (("redis-jobs:\n        condition", "absent:\n        condition"), "depends_on: "),
     ],
 )
-def test_what_is_not_understood_is_refused(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+def test_unsupported_features_are_refused(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     text = COMPOSE_FILE.read_text()
     assert change[0] in text
     changed = tmp_path / "docker-compose.yml"
@@ -62,11 +62,11 @@ def test_what_is_not_understood_is_refused(tmp_path: Path, change: tuple[str, st
         read_stack({}, changed)
 
 
-def test_every_service_is_started_again_when_it_ends() -> None:
+def test_every_service_is_restarted() -> None:
     assert [service.name for service in read_stack({}).services if not service.restart] == []
 
 
-def test_every_service_is_fenced_in() -> None:
+def test_every_service_has_limits() -> None:
     for name, service in raw_services().items():
         assert all(port.startswith("127.0.0.1:${") for port in service["ports"]), name
         assert service["healthcheck"]["test"][0] == "CMD", name
@@ -99,7 +99,7 @@ def test_an_image_runs_what_the_compose_file_runs(role: str) -> None:
         assert port.rpartition(":")[2] in dockerfile.partition("EXPOSE")[2].splitlines()[0].split()
 
 
-def test_containers_words_become_local_ones(tmp_path: Path) -> None:
+def test_container_addresses_become_local(tmp_path: Path) -> None:
     local = Localiser(tmp_path, {})
     services = {service.name: service for service in local.stack.services}
     worker = local.environment(services["worker"])
@@ -117,7 +117,7 @@ def test_containers_words_become_local_ones(tmp_path: Path) -> None:
     assert "generator:9101" not in config
 
 
-def test_a_stack_apart_ignores_where_the_caller_points(
+def test_a_separate_stack_ignores_the_callers_addresses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CGN_JOBS_URL", "redis://elsewhere:1/0")

@@ -11,7 +11,7 @@ from deploy import demo
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_the_demo_runs_and_leaves_its_pictures(
+def test_the_demo_runs_and_writes_its_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("CGN_DATA_DIR", raising=False)

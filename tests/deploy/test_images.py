@@ -1,4 +1,4 @@
-"""The images are never built here; what can be known of them without an engine is checked instead."""
+"""Checks of the container images that need no container engine."""
 
 import fnmatch
 import importlib.metadata
@@ -43,7 +43,7 @@ def normal(name: str) -> str:
 
 
 def installed_by(dockerfile: str) -> set[str]:
-    """Distributions that the image's pip commands bring, those that they need in turn included."""
+    """Returns the distributions that the image's pip commands install, with dependencies."""
     commands = re.findall(r"pip install(.*?)(?:&&|\n\n|\nCOPY)", dockerfile.replace("\\\n", " "), re.DOTALL)
     asked = {word for command in commands for word in command.split() if re.fullmatch(r"[a-z][a-z-]+", word)}
     waiting, found = list(asked), set()

@@ -1,4 +1,4 @@
-"""The pictures of the docs: what is drawn, and what must not get into them."""
+"""The pictures of the docs: their content, and what they must not contain."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ def _bundled_data(monkeypatch):
 
 
 def run_of(folder: Path, steps: range, classes: int = 10) -> Path:
-    """A run directory as training leaves it, its masks as bright as the step they are of."""
+    """A run directory as after training; the brightness of its masks is the step."""
     (folder / "samples").mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"dataset": "colored_mnist"}))
     for step in steps:
@@ -55,7 +55,7 @@ def test_every_model_variant_and_run_gets_its_pictures(tmp_path, capsys):
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == first
 
 
-def test_training_is_shown_from_the_first_sheet_to_the_last_by_a_few(tmp_path):
+def test_a_few_steps_from_first_to_last_show_the_training(tmp_path):
     dataset, sheet = pictures.training_sheet(run_of(tmp_path, range(1, 201)))
     assert dataset == "colored_mnist"
     # The masks of the first column, top to bottom, tell their steps.
@@ -67,7 +67,7 @@ def test_training_is_shown_from_the_first_sheet_to_the_last_by_a_few(tmp_path):
     assert steps == sorted(steps)
 
 
-def test_counterfactuals_never_pair_the_two_labels_of_one_colour():
+def test_counterfactuals_never_combine_equal_colours():
     assert all((texture - background) % 10 != 6 for texture, background in pictures.AHEAD)
     assert all(texture % 10 and background % 10 for texture, background in pictures.AHEAD)
 
@@ -81,7 +81,7 @@ def test_a_sheet_of_data_has_four_rows_of_each_split():
 
 @pytest.fixture
 def photographs(tmp_path, monkeypatch):
-    """A CGN_DATA_DIR with pictures in place of the textures' photographs; digits stay the bundled ones."""
+    """A CGN_DATA_DIR with synthetic images instead of photographs of textures, and bundled digits."""
     for kind in ("object", "background"):
         folder = tmp_path / "data" / "textures" / kind
         folder.mkdir(parents=True)
@@ -102,7 +102,7 @@ def test_photographs_stay_out_of_the_docs(photographs, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("made", ["nothing", "config", "broken"])
-def test_a_folder_that_is_no_run_is_one_line(tmp_path, capsys, made):
+def test_a_folder_without_a_run_gives_a_one_line_error(tmp_path, capsys, made):
     if made != "nothing":
         (tmp_path / "config.json").write_text('{"dataset": "colored_mnist"}' if made == "config" else "{")
     arguments = ["--out", str(tmp_path / "out"), "--runs", str(tmp_path)]

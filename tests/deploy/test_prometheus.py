@@ -1,4 +1,4 @@
-"""The real Prometheus: it accepts our rules, scrapes every process, and finds every metric the rules name."""
+"""Prometheus itself accepts the rules, scrapes every process, and finds every metric of the rules."""
 
 import contextlib
 import json
@@ -52,11 +52,11 @@ def test_promtool_accepts_the_configuration() -> None:
     promtool("check", "config", "--lint-fatal", PROMETHEUS / "prometheus.yml")
 
 
-def test_rules_do_what_they_should() -> None:
+def test_rules_pass_their_tests() -> None:
     promtool("test", "rules", *sorted((PROMETHEUS / "tests").glob("*.yml")))
 
 
-def test_every_alert_is_tested_to_fire_and_to_keep_quiet() -> None:
+def test_every_alert_is_tested_to_fire_and_to_stay_silent() -> None:
     cases = [
         case
         for path in (PROMETHEUS / "tests").glob("*.yml")
@@ -100,7 +100,7 @@ def stack(tmp_path: Path) -> Iterator[LocalStack]:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_a_live_scrape_has_every_metric_that_a_rule_names(stack: LocalStack) -> None:
+def test_a_scrape_has_every_metric_of_the_rules(stack: LocalStack) -> None:
     prometheus = Prometheus(stack.address("prometheus"))
     expected = {"generator", "trainer", "worker", "prometheus"}
     wait_for("targets up", lambda: prometheus.targets() == dict.fromkeys(expected, "up"))
@@ -146,7 +146,7 @@ def test_a_live_scrape_has_every_metric_that_a_rule_names(stack: LocalStack) -> 
 
 
 @pytest.mark.long
-def test_the_documented_query_has_an_answer(stack: LocalStack) -> None:
+def test_the_documented_query_returns_data(stack: LocalStack) -> None:
     (query,) = re.findall(r"```promql\n(.*?)```", (REPO / "docs/quickstart.md").read_text(), re.DOTALL)
     prometheus = Prometheus(stack.address("prometheus"))
     with Client(stack.address("generator")) as client:

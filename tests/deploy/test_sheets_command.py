@@ -1,4 +1,4 @@
-"""`make sheets`: sheets of any published model, and the published labels."""
+"""`make sheets`: sheets of a published model, and the paper's labels."""
 
 from pathlib import Path
 
@@ -26,14 +26,14 @@ def sheets(folder: Path, *arguments: str) -> dict[str, Image.Image]:
 
 
 def tile(sheet: Image.Image, row: int, column: int, columns: int) -> np.ndarray:
-    """The pixels of an image on a sheet whose first row alone has captions of one line."""
+    """Returns the pixels of an image on a sheet where only the first row has captions, of one line."""
     left = sheet.width - MARGIN - (columns - column) * (CELL + GAP)
     top = MARGIN + HEADLINE_HEIGHT + CAPTION_HEIGHT + row * (CELL + GAP)
     cut = sheet.crop((left, top, left + CELL, top + CELL))
     return np.asarray(cut.resize((32, 32), Image.Resampling.NEAREST))
 
 
-def test_a_class_is_shown_as_its_mechanisms_draw_it(tmp_path: Path) -> None:
+def test_a_class_sheet_shows_each_mechanism(tmp_path: Path) -> None:
     publish_random(tmp_path / "models", "mine")
     drawn = sheets(tmp_path, "mine", "--classes", "seven", "3", "--noises", "4")
     assert list(drawn) == ["mine/class_3_three.png", "mine/class_7_seven.png"]
@@ -45,7 +45,7 @@ def test_a_class_is_shown_as_its_mechanisms_draw_it(tmp_path: Path) -> None:
         np.testing.assert_array_equal(tile(drawn["mine/class_7_seven.png"], row, 2, 4), pixels)
 
 
-def test_an_imagenet_model_has_pre_masks_and_on_demand_the_reference(tmp_path: Path) -> None:
+def test_an_imagenet_sheet_has_pre_masks_and_optionally_the_reference(tmp_path: Path) -> None:
     publish_random_imagenet(tmp_path / "models", "mine")
     plain = sheets(tmp_path, "mine", "--noises", "2")
     assert len(plain) == len(ANIMALS)
@@ -78,7 +78,7 @@ def test_counterfactuals_of_given_and_of_random_labels(tmp_path: Path) -> None:
         (["--out", "/dev/null/x"], "--out: [Errno 20] Not a directory"),
     ],
 )
-def test_what_cannot_be_drawn_is_said(tmp_path: Path, capsys, arguments: list[str], says: str) -> None:
+def test_invalid_requests_are_reported(tmp_path: Path, capsys, arguments: list[str], says: str) -> None:
     publish_random(tmp_path / "models", "mine")
     assert main(["mine", "--models-dir", str(tmp_path / "models"), "--out", str(tmp_path), *arguments]) == 1
     assert says in capsys.readouterr().err
@@ -92,7 +92,7 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path, capsys, arguments: list[st
         (["--noises", "many"], "--noises: must be 1 to 1000, is 'many'"),
     ],
 )
-def test_numbers_out_of_range_are_told_with_the_range(capsys, arguments: list[str], says: str) -> None:
+def test_errors_of_numbers_name_the_range(capsys, arguments: list[str], says: str) -> None:
     with pytest.raises(SystemExit):
         main(["mine", *arguments])
     assert says in capsys.readouterr().err

@@ -1,1 +1,1 @@
-"""Bad input for both servers: made from the protos' own descriptors, and raw bytes on their ports."""
+"""Invalid input for both servers: requests generated from the protos' descriptors, and raw bytes."""

@@ -1,4 +1,4 @@
-"""`make fuzz N=100000`: bad input for both servers; exit status 1 and the input that hurt if one minds."""
+"""`make fuzz N=100000`: sends invalid input to both servers. Exit status 1 if an input does harm."""
 
 import argparse
 import sys
@@ -9,12 +9,12 @@ from tests.fuzz.run import Report, fuzz
 
 
 def allowed_growth(inputs: int) -> int:
-    """Bytes that a server may grow by over so many inputs: what allocators keep, and 100 an input."""
+    """Returns the bytes that a server may grow by: memory kept by allocators, and 100 per input."""
     return (8 << 20) + 100 * inputs
 
 
 def check_memory(report: Report) -> None:
-    """AssertionError if a server has grown with what was sent to it."""
+    """Raises AssertionError if a server's memory has grown with its input."""
     for service in report.memory:
         growth, allowed = report.growth(service), allowed_growth(report.inputs // 4)
         assert growth <= allowed, f"{service} grew by {growth} bytes in the second half, {allowed} allowed"
@@ -23,7 +23,7 @@ def check_memory(report: Report) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("inputs", type=int, nargs="?", default=100_000)
-    parser.add_argument("--seed", type=int, default=0, help="of what is sent; default 0")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the input; default 0")
     args = parser.parse_args()
 
     def say(line: str) -> None:
@@ -39,7 +39,7 @@ def main() -> int:
     for service, taken in report.memory.items():
         print(f"{service}: {taken[0] >> 20} MiB at the start, {taken[-1] >> 20} at the end")
     check_memory(report)
-    print(f"{report.inputs} inputs, none minded")
+    print(f"{report.inputs} inputs sent; both servers are unharmed")
     return 0
 
 

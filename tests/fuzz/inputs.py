@@ -1,4 +1,4 @@
-"""What is sent: requests made from descriptors, good ones with parts changed, bytes that are neither."""
+"""The input: requests generated from descriptors, valid requests with changes, and arbitrary bytes."""
 
 import random
 import struct
@@ -29,9 +29,9 @@ class Call:
 
     Attributes:
         method: full name, /package.Service/Method.
-        streams: whether the answer is a stream.
-        request: what is sent in the place of a message.
-        metadata: sent beside it.
+        streams: whether the response is a stream.
+        request: bytes sent as the request message.
+        metadata: of the RPC.
     """
 
     method: str
@@ -42,7 +42,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Raw:
-    """Bytes for a fresh connection to the port."""
+    """Bytes for a new connection to the port."""
 
     data: bytes
 
@@ -66,7 +66,7 @@ def _texts(known: Sequence[str]) -> st.SearchStrategy[str]:
 
 
 def _value(field: FieldDescriptor, known: Sequence[str], depth: int) -> st.SearchStrategy[Any] | None:
-    """Values of a field, one entry of a repeated one; None where messages would go too deep."""
+    """Returns values of a field, or entries of a repeated field; None if messages nest too deep."""
     kind = field.cpp_type
     if kind == FieldDescriptor.CPPTYPE_MESSAGE:
         assert field.message_type is not None
@@ -98,7 +98,7 @@ def _set(message: Message, field: FieldDescriptor, value: Any) -> None:
 
 
 def messages(descriptor: Any, known: Sequence[str], depth: int = 0) -> st.SearchStrategy[Message]:
-    """Messages of a Descriptor with any of its fields, whatever they may be."""
+    """Returns messages of a Descriptor with random fields and values."""
     fields: dict[str, st.SearchStrategy[Any]] = {}
     for field in descriptor.fields:
         if (values := _value(field, known, depth)) is None:
@@ -116,7 +116,7 @@ def messages(descriptor: Any, known: Sequence[str], depth: int = 0) -> st.Search
 
 @st.composite
 def _changed(draw: st.DrawFn, good: Message, known: Sequence[str]) -> Message:
-    """A good request with one to three of its fields changed, at the top or within."""
+    """Draws a valid request with one to three changed fields, possibly nested."""
     message = type(good)()
     message.CopyFrom(good)
     for _ in range(draw(st.integers(1, 3))):
@@ -139,7 +139,7 @@ def _change(draw: st.DrawFn, message: Message, known: Sequence[str], depth: int)
 
 
 def _damaged(good: bytes) -> st.SearchStrategy[bytes]:
-    """The bytes of a good request, cut off or with some of them others."""
+    """Returns the bytes of a valid request, truncated or with some bytes changed."""
     cut = st.integers(0, max(0, len(good) - 1)).map(lambda length: good[:length])
 
     def put(change: tuple[int, bytes]) -> bytes:
@@ -157,10 +157,10 @@ _METADATA: st.SearchStrategy[tuple[tuple[str, str], ...]] = st.sampled_from(_HEA
 
 
 def variants(one: Input, count: int) -> list[Input]:
-    """An input, and `count` of it with some of its bytes others, the same ones every time."""
+    """Returns an input and `count` deterministic variants with changed bytes."""
     data = one.request if isinstance(one, Call) else one.data
     chance = random.Random(data)
-    made = [one]
+    inputs = [one]
     for _ in range(count):
         changed = bytearray(data)
         for _ in range(chance.randint(1, 4)):
@@ -168,14 +168,14 @@ def variants(one: Input, count: int) -> list[Input]:
             end = place + chance.randint(0, 3)
             changed[place:end] = chance.randbytes(chance.randint(0, 3))
         other = bytes(changed)
-        made.append(replace(one, request=other) if isinstance(one, Call) else Raw(other))
-    return made
+        inputs.append(replace(one, request=other) if isinstance(one, Call) else Raw(other))
+    return inputs
 
 
 def calls(
     method: MethodDescriptor, good: Message, known: Sequence[str], token: str
 ) -> st.SearchStrategy[Input]:
-    """RPCs of one method. Most show the token, so that they come through to the handler."""
+    """Returns RPCs of one method. Most carry the token, so that they reach the handler."""
     name = f"/{method.containing_service.full_name}/{method.name}"
     encoded = good.SerializeToString()
 
@@ -195,10 +195,10 @@ def calls(
     return st.builds(call, requests, _METADATA)
 
 
-# HTTP/2 by hand, for what no client library would send.
+# HTTP/2 by hand, for input that no client library sends.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HTTP_1 = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-_TLS = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # how a handshake begins
+_TLS = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # start of a handshake
 _DATA, _HEADERS, _SETTINGS = 0, 1, 4
 _END_STREAM, _END_HEADERS = 1, 4
 
@@ -208,7 +208,7 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 def _headers(method: str) -> bytes:
-    """The head of an RPC, as literals that are not indexed."""
+    """Returns the headers of an RPC, as literals without indexing."""
     fields = {
         ":method": "POST",
         ":scheme": "http",
@@ -229,11 +229,11 @@ def _rpc_frames(method: str, body: bytes, end: bool) -> bytes:
 
 
 def raws(methods: Sequence[str]) -> st.SearchStrategy[Input]:
-    """Connections of somebody who speaks no HTTP/2, or bad HTTP/2, or bad gRPC."""
+    """Returns connections without HTTP/2, with invalid HTTP/2, or with invalid gRPC."""
     frames = st.builds(
         _frame, st.integers(0, 12), st.integers(0, 255), st.integers(0, 2**31 - 1), st.binary(max_size=40)
     )
-    # A message's head: whether compressed, and how long; and more or less than that.
+    # A message prefix (compression flag, length), followed by data of another length.
     heads = st.builds(
         lambda flag, length, data: bytes([flag]) + struct.pack(">I", length) + data,
         st.integers(0, 255),

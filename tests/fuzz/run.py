@@ -1,4 +1,4 @@
-"""Sends bad input to a generator and a trainer, and looks whether they mind."""
+"""Sends invalid input to a generator and a trainer, and checks that both stay healthy."""
 
 import asyncio
 import re
@@ -31,23 +31,23 @@ from testing.trainer_process import TrainerProcess
 from tests.fuzz.inputs import Call, Input, Raw, calls, raws, variants
 
 TOKEN = "fuzz"
-_ROUND = 10_000  # inputs, half to each service in turn
-_TOGETHER = 10  # inputs that are drawn at once
-_VARIANTS = 4  # of each, with some bytes changed
-_SECONDS = 120.0  # after which an answer counts as none; far more than any takes
-_READ = 3  # messages of a stream
+_ROUND = 10_000  # inputs per round, half to each service
+_TOGETHER = 10  # inputs per batch
+_VARIANTS = 4  # variants of each input with changed bytes
+_SECONDS = 120.0  # timeout of a response; far more than any response needs
+_READ = 3  # messages read of a stream
 _NEVER = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED)
-_RAW_SHARE = 12  # every so many inputs is one for the port itself
+_RAW_SHARE = 12  # one in so many inputs is raw bytes
 
 
 @dataclass
 class Report:
-    """What came of it.
+    """The result.
 
     Attributes:
         answers: RPCs by method and code.
         raw: connections of raw bytes.
-        memory: resident bytes of the server after every few inputs, by service.
+        memory: resident bytes of each server after every batch, by service.
     """
 
     answers: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -59,7 +59,7 @@ class Report:
         return self.raw + sum(self.answers.values())
 
     def growth(self, service: str) -> int:
-        """Bytes by which a server has grown in the second half: between the medians of two tenths."""
+        """Returns the growth in bytes over the second half: the difference of medians over tenths."""
         taken = self.memory[service]
         tenth = max(1, len(taken) // 10)
         middle = sorted(taken[len(taken) // 2 - tenth : len(taken) // 2])
@@ -70,9 +70,9 @@ class Report:
 def fuzz(
     inputs: int, folder: Path, *, first_seed: int = 0, say: Callable[[str], None] = lambda line: None
 ) -> Report:
-    """Sends about that many inputs, half to each service; fewer if Ctrl-C ends it.
+    """Sends about `inputs` inputs, half to each service; fewer after Ctrl-C.
 
-    AssertionError names the input that hurt.
+    Raises AssertionError with the harmful input.
     """
     report = Report()
     tokens = folder / "tokens.toml"
@@ -101,13 +101,13 @@ def fuzz(
                     target.fuzz(inputs // rounds // 2, first_seed * 1000 + number, report)
                 say(f"{report.inputs} of {inputs} inputs")
         except KeyboardInterrupt:
-            say("interrupted; this is what came of it so far")
+            say("interrupted; these are the results so far")
     return report
 
 
 _IMAGE = composite(1, 2, 3, seed=4)
 _COMMON: dict[str, Any] = {"model": "tiny", "outputs": [generator_pb2.OUTPUT_COMPOSITE]}
-# A good request of each method; a method without one begins with an empty message.
+# A valid request per method; other methods start from an empty message.
 GENERATOR_GOODS: dict[str, Message] = {
     "Generate": generator_pb2.GenerateRequest(composites=[_IMAGE], **_COMMON),
     "Interpolate": generator_pb2.InterpolateRequest(start=_IMAGE, end=composite(5), midpoints=2, **_COMMON),
@@ -122,14 +122,14 @@ TRAINER_GOODS: dict[str, Message] = {
         spec=trainer_pb2.JobSpec(train_cgn=trainer_pb2.TrainCgnSpec(steps=1)), validate_only=True
     ),
 }
-# Texts that mean something to the servers. Calls that change what is served are of the other model.
+# Texts with a meaning for the servers. Calls that change the served models use the model "spare".
 _KNOWN = ("tiny", "v1", "latest", "three", "shape", "colored_mnist", "2026-01-01", "1-0")
 _KNOWN_TO_ADMIN = ("spare", "v1", "latest", "stable")
 _ADMIN = ("LoadModel", "UnloadModel", "DeleteModel", "SetAlias")
 
 
 class _Target:
-    """A server, and what is sent to it."""
+    """A server and the input for it."""
 
     def __init__(
         self, process: ModuleProcess, address: str, service: ServiceDescriptor, goods: dict[str, Message]
@@ -148,7 +148,7 @@ class _Target:
         self._batches = st.lists(one, min_size=_TOGETHER, max_size=_TOGETHER)
 
     def fuzz(self, inputs: int, first_seed: int, report: Report) -> None:
-        """Sends about that many, and looks whether the server still serves and has logged no failure."""
+        """Sends about `inputs` inputs. Checks that the server still serves and has logged no failure."""
         memory = report.memory.setdefault(self._name, [])
         with asyncio.Runner() as runner:
             channel = runner.run(_open(self._address))
@@ -194,7 +194,7 @@ async def _send(channel: grpc.aio.Channel, address: str, one: Input, report: Rep
 
 
 async def _send_call(channel: grpc.aio.Channel, one: Call) -> grpc.StatusCode:
-    """The code of the answer; AssertionError for one that no input may get."""
+    """Returns the status code. Raises AssertionError for a code that no input may cause."""
     aio: Any = grpc.aio  # its stubs lack EOF
     open_stub: Any = channel.unary_stream if one.streams else channel.unary_unary
     call = open_stub(one.method)(one.request, metadata=one.metadata, timeout=_SECONDS)
@@ -204,7 +204,7 @@ async def _send_call(channel: grpc.aio.Channel, one: Call) -> grpc.StatusCode:
                 if await call.read() is aio.EOF:
                     break
             else:
-                return grpc.StatusCode.OK  # there is more of it; that will do
+                return grpc.StatusCode.OK  # the rest of the stream is not needed
         else:
             await call
     except grpc.aio.AioRpcError as error:
@@ -219,10 +219,10 @@ async def _send_call(channel: grpc.aio.Channel, one: Call) -> grpc.StatusCode:
 
 
 def _check(error: Any, one: Call) -> None:
-    """Every error is one that bad input may get, and says its reason and the request's id."""
+    """Asserts that an error has an allowed code, a reason and the request id."""
     assert error.code() not in _NEVER, f"{error.code()} {error.details()}: {one}"
     if one.method.startswith("/grpc.") and error.code() is grpc.StatusCode.NOT_FOUND:
-        return  # health's own
+        return  # raised by the health service
     status = rpc_status.from_call(error)
     assert status is not None, f"no details with {error.code()} {error.details()}: {one}"
     info = error_details_pb2.ErrorInfo()
@@ -230,7 +230,7 @@ def _check(error: Any, one: Call) -> None:
 
 
 async def _send_raw(address: str, data: bytes) -> None:
-    """Sends, says that no more will come, and waits for what a server that minds would do."""
+    """Sends bytes, closes the sending side, and waits until the server closes the connection."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -250,10 +250,10 @@ def _resident_bytes(pid: int) -> int:
 
 
 def _is_failure(line: str) -> bool:
-    """Whether a line of a server's log tells of a failure that a client of raw bytes does not see.
+    """Whether a line of a server's log reports a failure.
 
-    Not those that grpc's aio server has by itself, before any interceptor, and survives: a method's name that
-    is no UTF-8 (answered as UNKNOWN), and a client that is gone when its status is sent.
+    Two errors of grpc's aio server, raised before any interceptor, are harmless: a method name that is not
+    UTF-8 (answered as UNKNOWN), and a client that disconnects before its status is sent.
     """
     if '"level": "ERROR"' not in line:
         return False

@@ -1,4 +1,4 @@
-"""Callers of the tokens file, roles of RPCs, limits: everything that needs no server to be seen."""
+"""Callers of the tokens file, roles of RPCs and limits, tested without a server."""
 
 import re
 import subprocess
@@ -45,7 +45,7 @@ def test_every_rpc_has_its_role() -> None:
     assert rule_for(RULES, "/cgn_api.v1.GeneratorService/NotDeclared").role == "admin"
 
 
-def test_nobody_asked_is_anyone() -> None:
+def test_unidentified_callers_are_anyone() -> None:
     assert caller() is ANYONE and all(ANYONE.may(role) for role in ("generate", "train", "admin"))
     assert not Caller("lab", frozenset({"train"})).may("generate")
     assert Caller("root", frozenset({"admin"})).may("generate")
@@ -56,7 +56,7 @@ def read(path: Path, text: str, *, certificates: bool = False) -> Callers:
     return Callers(path, certificates=certificates)
 
 
-def test_a_token_is_known_by_its_hash(tmp_path: Path) -> None:
+def test_a_token_is_identified_by_its_hash(tmp_path: Path) -> None:
     limits = "rpcs_per_second = 3\nimages_per_second = 0\n"
     found = read(tmp_path / "t", f"{ENTRY}{limits}").by_token("secret")
     assert found is not None and not found.expired
@@ -76,7 +76,7 @@ def test_expiry(tmp_path: Path) -> None:
         assert found is not None and found.expired is expired, when
 
 
-def test_a_caller_may_have_a_new_token_beside_the_old(tmp_path: Path) -> None:
+def test_a_caller_may_have_two_tokens(tmp_path: Path) -> None:
     second = ENTRY.replace(HASH, token_hash("newer").hex())
     callers = read(tmp_path / "t", ENTRY + second)
     tokens = [callers.by_token(token) for token in ("secret", "newer")]
@@ -118,7 +118,7 @@ def test_a_fault_in_the_file_is_named(tmp_path: Path, text: str, message: str) -
     assert message in said and "\n" not in said and HASH not in said
 
 
-def test_make_token_makes_an_entry(tmp_path: Path) -> None:
+def test_make_token_prints_an_entry(tmp_path: Path) -> None:
     roles = ["--role", "train", "--role", "generate"]
     command = [sys.executable, "-m", "services.edge.new_token", "lab", *roles]
     made = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True)
@@ -131,7 +131,7 @@ def test_make_token_makes_an_entry(tmp_path: Path) -> None:
     assert found is not None and found.caller.roles == {"train", "generate"} and not found.expired
 
 
-def test_make_token_shows_the_command_that_was_typed() -> None:
+def test_make_token_shows_its_own_usage() -> None:
     command = [sys.executable, "-m", "services.edge.new_token"]
     asked = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
     assert asked.returncode == 2
@@ -139,7 +139,7 @@ def test_make_token_shows_the_command_that_was_typed() -> None:
     assert "services.edge" not in asked.stderr
 
 
-def test_certificate_and_key_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_an_unusable_certificate_is_refused(tmp_path: Path) -> None:
     junk = tmp_path / "junk.pem"
     junk.write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
     edge = EdgeSettings.from_env({"CGN_TLS_CERT": str(junk), "CGN_TLS_KEY": str(junk)})
@@ -169,7 +169,7 @@ def retry(call: Any) -> float:
     return error.value.retry_seconds
 
 
-def test_a_second_of_rpcs_may_come_at_once() -> None:
+def test_one_second_of_rpcs_may_arrive_at_once() -> None:
     clock = Clock()
     limits = Limits(EdgeSettings.from_env({"CGN_RPCS_PER_SECOND": "4"}), clock)
     lab, other, free = Caller("lab"), Caller("other"), Caller("free", rpcs_per_second=0)
@@ -189,7 +189,7 @@ def test_a_second_of_rpcs_may_come_at_once() -> None:
     retry(lambda: limits.admit_rpc(lab))
 
 
-def test_a_large_request_is_paid_for_by_waiting() -> None:
+def test_a_large_request_delays_later_ones() -> None:
     clock = Clock()
     limits = Limits(EdgeSettings.from_env({"CGN_IMAGES_PER_SECOND": "10"}), clock)
     lab = Caller("lab")
@@ -200,7 +200,7 @@ def test_a_large_request_is_paid_for_by_waiting() -> None:
     limits.admit_request(lab, RULES[GENERATE], images(1))
 
 
-def test_a_stream_is_slowed_down_to_the_rate() -> None:
+def test_a_stream_is_slowed_to_the_rate() -> None:
     clock = Clock()
     limits = Limits(EdgeSettings.from_env({"CGN_IMAGES_PER_SECOND": "10"}), clock)
     lab = Caller("lab")
@@ -219,7 +219,7 @@ def test_a_stream_is_slowed_down_to_the_rate() -> None:
     assert limits.pace(lab, RULES[GENERATE], images(1)) is None
 
 
-def test_images_of_one_request() -> None:
+def test_images_per_request_are_limited() -> None:
     limits = Limits(EdgeSettings.from_env({"CGN_MAX_IMAGES": "10"}))
     limits.admit_request(Caller("lab"), RULES[GENERATE], images(10))
     limits.admit_request(Caller("free", images_per_request=0), RULES[GENERATE], images(1000))
@@ -229,7 +229,7 @@ def test_images_of_one_request() -> None:
         assert error.value.violations[0][0] == "composites"
 
 
-def test_an_error_tells_the_request_and_fits_into_trailers() -> None:
+def test_an_error_has_the_request_id_and_fits_into_trailers() -> None:
     everything = "𝄞" * 5000
     error = ApiError(
         grpc.StatusCode.INVALID_ARGUMENT, "R", everything, [(everything, everything)] * 50, retry_seconds=2

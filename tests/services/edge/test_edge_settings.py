@@ -1,4 +1,4 @@
-"""The settings of who may reach a server: which go together, and what is asked for at which address."""
+"""Settings of a server's protection: valid combinations, and the protection that an address needs."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ import pytest
 
 from common.settings import EdgeSettings, SettingsError
 
-PEM = Path(__file__)  # any file that can be read; what is in it is looked at when the server starts
+PEM = Path(__file__)  # any readable file; its content is checked when the server starts
 
 
 def settings(**env: str) -> EdgeSettings:
     return EdgeSettings.from_env(env)
 
 
-def test_nothing_is_asked_for_on_this_machine() -> None:
+def test_local_addresses_need_no_protection() -> None:
     for host in ("", "127.0.0.1", "127.1.2.3", "::1", "localhost"):
         edge = settings(CGN_HOST=host)
         assert edge.missing == () and edge.tls_cert is None and not edge.insecure and not edge.traces
@@ -21,7 +21,7 @@ def test_nothing_is_asked_for_on_this_machine() -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "cgn.example", "127.example"])
-def test_other_addresses_want_tls_and_callers(host: str) -> None:
+def test_other_addresses_need_tls_and_callers(host: str) -> None:
     tls = {"CGN_HOST": host, "CGN_TLS_CERT": str(PEM), "CGN_TLS_KEY": str(PEM)}
     tokens = {"CGN_HOST": host, "CGN_TOKENS_FILE": str(PEM)}
     for env, missing in (
@@ -54,7 +54,7 @@ def test_other_addresses_want_tls_and_callers(host: str) -> None:
         ({"CGN_MAX_IMAGES": "1.5"}, "CGN_MAX_IMAGES=1.5: must be an integer"),
     ],
 )
-def test_what_does_not_go_together_is_refused(env: dict[str, str], message: str) -> None:
+def test_invalid_combinations_are_refused(env: dict[str, str], message: str) -> None:
     with pytest.raises(SettingsError) as error:
         settings(**env)
     assert str(error.value).startswith(message) and "\n" not in str(error.value)

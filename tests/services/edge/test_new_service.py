@@ -1,4 +1,4 @@
-"""A service that the edge has never seen: its own rules give its RPCs their roles, limits and pace."""
+"""A service unknown to the edge: its own rules define the roles, limits and pace of its RPCs."""
 
 import asyncio
 import time

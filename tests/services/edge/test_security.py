@@ -66,7 +66,7 @@ NAMES = ("painter", "foreman", "late", "hasty", "greedy", "root")
 
 
 def tokens_text(**changed: str) -> str:
-    """The tokens file in which everybody's token is their name, but for those changed."""
+    """Returns a tokens file in which each caller's token is the caller's name, except `changed`."""
     return TOKENS.format(**{name: token_hash(changed.get(name, name)).hex() for name in NAMES})
 
 
@@ -79,7 +79,7 @@ def refusal(call: Any) -> CgnError:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the commands of docs/security.md have run."""
+    """Returns a folder with the certificates of docs/security.md."""
     return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
@@ -110,9 +110,7 @@ def tls_env(folder: Path, *, mutual: bool = False) -> dict[str, str]:
     return {name: str(folder / file) for name, file in env.items()}
 
 
-def test_tls_turns_away_who_does_not_trust_or_does_not_speak_it(
-    models: Path, certificates: Path, tmp_path: Path
-) -> None:
+def test_tls_refuses_clients_without_tls_or_trust(models: Path, certificates: Path, tmp_path: Path) -> None:
     other = make_certificates(tmp_path)
     with GeneratorProcess(models, **tls_env(certificates)) as server:
         with Client(server.address, tls=Tls(ca=certificates / "ca.pem")) as client:
@@ -127,7 +125,7 @@ def test_tls_turns_away_who_does_not_trust_or_does_not_speak_it(
 
 
 @pytest.mark.long
-def test_a_renewed_certificate_is_shown_without_a_restart(
+def test_a_renewed_certificate_is_used_without_a_restart(
     models: Path, certificates: Path, tmp_path: Path
 ) -> None:
     for file in certificates.iterdir():
@@ -147,7 +145,7 @@ def test_a_renewed_certificate_is_shown_without_a_restart(
 
 
 @pytest.mark.long
-def test_mutual_tls_knows_callers_by_their_certificates(
+def test_mutual_tls_identifies_callers_by_certificate(
     models: Path, certificates: Path, tmp_path: Path
 ) -> None:
     entry = '[[caller]]\nname = "lab-2"\nroles = ["{role}"]\ncertificate = "lab"\n'
@@ -187,7 +185,7 @@ def guarded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         ("foreman", "PERMISSION_DENIED", "ROLE_MISSING"),
     ],
 )
-def test_tokens_that_do_not_let_in(guarded: GeneratorProcess, token: str, code: str, reason: str) -> None:
+def test_invalid_tokens_are_refused(guarded: GeneratorProcess, token: str, code: str, reason: str) -> None:
     with Client(guarded.address, token=token) as client:
         for call in (
             client.list_models,
@@ -201,7 +199,7 @@ def test_tokens_that_do_not_let_in(guarded: GeneratorProcess, token: str, code: 
     assert guarded.metrics()[f"cgn_errors_total{{{reason}}}"] >= 3
 
 
-def test_tokens_that_let_in(guarded: GeneratorProcess) -> None:
+def test_valid_tokens_are_accepted(guarded: GeneratorProcess) -> None:
     for token in ("painter", "root"):
         with Client(guarded.address, token=token) as client:
             assert client.list_models()
@@ -209,7 +207,7 @@ def test_tokens_that_let_in(guarded: GeneratorProcess) -> None:
 
 
 @pytest.mark.parametrize("header", ["painter", "Basic cGFpbnRlcjo=", "Bearer", ""])
-def test_a_header_that_is_no_bearer_token(guarded: GeneratorProcess, header: str) -> None:
+def test_a_malformed_authorization_header_is_refused(guarded: GeneratorProcess, header: str) -> None:
     with grpc.insecure_channel(guarded.address) as channel:
         stub: Any = GeneratorServiceStub(channel)
         with pytest.raises(grpc.RpcError) as caught:
@@ -218,7 +216,7 @@ def test_a_header_that_is_no_bearer_token(guarded: GeneratorProcess, header: str
     assert "TOKEN_MALFORMED" in str(rpc_status.from_call(call))
 
 
-def test_health_is_checked_and_watched_by_stock_means(guarded: GeneratorProcess) -> None:
+def test_stock_clients_check_and_watch_health(guarded: GeneratorProcess) -> None:
     with grpc.insecure_channel(guarded.address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         for service in ("", "cgn_api.v1.GeneratorService"):
@@ -236,7 +234,7 @@ def test_health_is_checked_and_watched_by_stock_means(guarded: GeneratorProcess)
     assert "request failed" not in guarded.log()
 
 
-def test_health_is_open_and_reflection_wants_a_caller(guarded: GeneratorProcess) -> None:
+def test_health_is_open_and_reflection_needs_a_caller(guarded: GeneratorProcess) -> None:
     assert probe(guarded.address, 10.0) == "SERVING"
     ask = reflection_pb2.ServerReflectionRequest(list_services="")
     with grpc.insecure_channel(guarded.address) as channel:
@@ -271,7 +269,7 @@ def test_tokens_change_without_a_restart(models: Path, tokens: Path) -> None:
         assert server.metrics()["cgn_tokens_file_fault"] == 0
 
 
-def test_a_caller_over_the_rate_is_told_when_to_come_again(guarded: GeneratorProcess) -> None:
+def test_a_caller_above_the_rate_gets_a_retry_time(guarded: GeneratorProcess) -> None:
     with Client(guarded.address, token="hasty") as hasty, Client(guarded.address, token="painter") as other:
 
         def refused() -> CgnError | None:
@@ -311,7 +309,7 @@ def test_a_message_that_is_too_long_is_refused(guarded: GeneratorProcess) -> Non
         assert client.list_models()
 
 
-def test_a_request_is_known_by_its_id(guarded: GeneratorProcess) -> None:
+def test_a_request_is_identified_by_its_id(guarded: GeneratorProcess) -> None:
     with grpc.insecure_channel(guarded.address) as channel:
         stub: Any = GeneratorServiceStub(channel)
         bearer = ("authorization", "Bearer painter")
@@ -331,7 +329,7 @@ def test_a_request_is_known_by_its_id(guarded: GeneratorProcess) -> None:
 
 
 @pytest.mark.parametrize("module", ["services.generator", "services.trainer"])
-def test_open_to_other_machines_only_on_demand(module: str, tmp_path: Path) -> None:
+def test_open_to_other_machines_only_if_requested(module: str, tmp_path: Path) -> None:
     env = {
         "CGN_HOST": "0.0.0.0",
         "CGN_GENERATOR_PORT": str(free_port()),
@@ -348,7 +346,7 @@ def test_open_to_other_machines_only_on_demand(module: str, tmp_path: Path) -> N
 
 
 @pytest.mark.long
-def test_openness_is_shown(models: Path, certificates: Path, tokens: Path) -> None:
+def test_missing_protection_is_reported(models: Path, certificates: Path, tokens: Path) -> None:
     with GeneratorProcess(models, CGN_HOST="0.0.0.0", CGN_INSECURE="1") as server:
         metrics = server.metrics()
         assert (metrics["cgn_insecure{tls}"], metrics["cgn_insecure{callers}"]) == (1, 1)
@@ -360,7 +358,7 @@ def test_openness_is_shown(models: Path, certificates: Path, tokens: Path) -> No
         assert "open to other machines" not in server.log()
 
 
-def test_the_trainer_is_guarded_too(tmp_path: Path, tokens: Path, certificates: Path) -> None:
+def test_the_trainer_is_protected_too(tmp_path: Path, tokens: Path, certificates: Path) -> None:
     env = tls_env(certificates) | {"CGN_TOKENS_FILE": str(tokens)}
     with (
         LocalRedis(free_port(), tmp_path / "redis", JOBS_FLAGS) as redis,

@@ -1,4 +1,4 @@
-"""Traces as a collector receives them, and that nothing of them is there when they are off."""
+"""Traces as a collector receives them; without CGN_TRACES nothing is imported."""
 
 import subprocess
 import sys
@@ -91,7 +91,7 @@ def test_a_span_per_rpc_and_per_batch(tmp_path: Path, collector: tuple[Collector
 
 
 @pytest.mark.long
-def test_a_collector_that_is_not_there_holds_nothing_up(tmp_path: Path) -> None:
+def test_an_unreachable_collector_delays_nothing(tmp_path: Path) -> None:
     publish_random(tmp_path / "models", "tiny", "v1")
     env = {"CGN_TRACES": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     with GeneratorProcess(tmp_path / "models", **env) as server:
@@ -110,7 +110,7 @@ def test_no_exporter_is_imported_when_traces_are_off() -> None:
     assert ran.stdout.strip() == ""
 
 
-def test_traces_without_their_packages_name_the_cure(tmp_path: Path) -> None:
+def test_missing_trace_packages_give_the_cure(tmp_path: Path) -> None:
     code = (
         "import runpy, sys\n"
         "sys.modules['opentelemetry'] = None\n"
