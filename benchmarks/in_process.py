@@ -177,7 +177,7 @@ def fresh(sizes: Sizes) -> list[Result]:
 def _beside_plain(
     networks: Networks, rates: Mapping[Precision, float], batch: int, plain: float
 ) -> list[Result]:
-    """The engine's rates beside plain's of the same networks, and how far its pictures are from plain's."""
+    """Compares the engine's rates and images with those of plain, for the same networks."""
     models = {p: checkpoint.load(networks.models_dir, networks.name, precision=p) for p in PRECISIONS}
     largest, rms = _differences(Plain(networks.models_dir, networks.name), models)
     results = []
