@@ -1,7 +1,6 @@
-"""Options of the run that trains an ImageNet CGN, and the three published settings that they begin from."""
+"""Options of the run that trains an ImageNet CGN, and the three published settings that they change."""
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
 
 from cgn.card import NAME, NAME_HELP, VERSION, VERSION_HELP
 from cgn.families import imagenet
@@ -9,7 +8,7 @@ from trainer.run.kind import Kind
 from trainer.run.options import HIGHEST_COUNT, HIGHEST_SEED, PATH, FieldError, check_options, option
 
 FEATURES = ("random", "vgg16", "vgg16_bn")
-LOSSES: dict[str, tuple[str, ...]] = {  # what table 1 leaves out, and the weights in Settings
+LOSSES: dict[str, tuple[str, ...]] = {  # weights in Settings by the ablation of table 1
     "rec": ("weight_l1", "weight_perceptual"),
     "shape": ("weight_binary", "weight_mask"),
     "text": ("weight_text",),
@@ -27,22 +26,22 @@ THE_PRESETS_BY_FEATURES = f"{THE_PRESETS}, or {RANDOM_FEATURES_WEIGHT:g} with ra
 
 @dataclass(frozen=True)
 class Settings:
-    """All that makes up the loss and the schedule of a training.
+    """The loss and the schedule of a training.
 
     Attributes:
         weight_l1, weight_perceptual, weight_binary, weight_mask, weight_text, weight_background: λ1 to λ6 of
-            equation 4; a term of weight 0 is not computed.
-        weight_adversarial: of the discriminator's verdict on composites; 0: there is no discriminator.
+            equation 4 (`cgn.losses.equation4.TERMS`); a term of weight 0 is not computed.
+        weight_adversarial: weight of the adversarial loss of composites; 0: there is no discriminator.
         lr_shape, lr_texture, lr_background: Adam's learning rates.
-        batch_size: pictures of one forward and backward pass.
-        accumulation: passes whose gradients make one step, of each process.
-        steps: of Adam.
-        features: whose Gram matrices L_perc and L_text compare, one of FEATURES.
-        perceptual_blocks, text_blocks: which of VGG16's first four blocks count, 0 or 1 each.
-        patches_of: what L_text's patches are cut from, one of PATCHES_OF.
-        text_halved: whether they are cut from the picture at half its resolution.
-        mask_of_batch: whether L_mask holds the mean of a batch in its interval; else each mask's.
-        one_class: whether all pictures of a pass are of one class.
+        batch_size: pictures of one accumulation step (micro-batch).
+        accumulation: accumulation steps of one training step, of each process.
+        steps: training steps, each with one update by Adam.
+        features: the features whose Gram matrices L_perc and L_text compare, one of FEATURES.
+        perceptual_blocks, text_blocks: weights, 0 or 1, of VGG16's first four blocks in L_perc and in L_text.
+        patches_of: the picture that the patches of L_text are cut from, one of PATCHES_OF.
+        text_halved: whether patches are cut from the picture at half its resolution.
+        mask_of_batch: whether L_mask bounds the mean of a batch of masks, or the mean of each mask.
+        one_class: whether all pictures of an accumulation step have the same class.
     """
 
     weight_l1: float
@@ -74,7 +73,7 @@ class Settings:
 
 
 def _vgg(weight: float) -> float:
-    """What multiplies the distance of two Gram matrices for a weight w of the authors' code: w² · 5,000."""
+    """Returns the factor of a Gram distance for a weight w in the authors' code: w² · 5,000."""
     return 5000 * weight**2
 
 
@@ -89,13 +88,13 @@ _CODE = Settings(
     perceptual_blocks=(1, 1, 1, 1),
     weight_text=_vgg(5),
     text_blocks=(0, 1, 1, 0),
-    features="vgg16",  # its ReLUs before the first four max-pooling layers
+    features="vgg16",  # the ReLUs before the first four max-pooling layers
     lr_shape=8e-6,
     lr_texture=3e-5,
     lr_background=1e-5,
     batch_size=1,
     accumulation=4000,
-    steps=300,  # the command line's default, there called episodes
+    steps=300,  # the default of the code's command line, which calls them episodes
     patches_of="x_gt",
     text_halved=True,
     mask_of_batch=False,
@@ -103,8 +102,8 @@ _CODE = Settings(
 )
 
 PRESETS = {
-    # Appendix C where it differs from the code. λ2 = λ5 = 5 is read as the code has its weights: as factors
-    # of Gram distances they would be nothing beside the other terms. It does not say how many steps.
+    # Appendix C, where it differs from the code. λ2 = λ5 = 5 is read as weights w of the code: as factors of
+    # Gram distances they would be negligible. The paper does not give the number of steps.
     "paper": replace(
         _CODE,
         weight_perceptual=_vgg(5),
@@ -118,8 +117,8 @@ PRESETS = {
         one_class=False,
     ),
     "code": _CODE,
-    # An anonymous reproducibility study (section 3.4.1): the authors' code, its rates and weights, with as
-    # large a batch as 24 GB of memory took.
+    # An anonymous reproducibility study (section 3.4.1): the authors' code with its rates and weights, and
+    # the largest batch that fits into 24 GB of memory.
     "reproduction": replace(_CODE, batch_size=5, accumulation=500, steps=200),
 }
 
@@ -175,9 +174,9 @@ class TrainImagenetConfig:
         None, "λ6, weight of the background's saliency", low=0, absent=THE_PRESETS
     )
     mask_lowest: float = option(
-        0.1, "mean mask value τ below which L_mask pulls; a reproduction has 0.03", low=0, high=0.5
+        0.1, "mean mask value τ below which L_mask acts; a reproduction has 0.03", low=0, high=0.5
     )
-    mask_highest: float = option(0.9, "mean mask value, 1 - τ, above which L_mask pulls", above=0, high=1)
+    mask_highest: float = option(0.9, "mean mask value, 1 - τ, above which L_mask acts", above=0, high=1)
     features: str = option(
         "",
         "features of the perceptual losses, fixed random filters or VGG16's",
@@ -192,14 +191,14 @@ class TrainImagenetConfig:
     )
     supervision: str = option(
         "reconstruction",
-        "what makes composites look real, the distance from x_gt or a discriminator that is shown x_gt",
+        "what makes composites look real: the distance from x_gt, or a discriminator that is trained on x_gt",
         choices=SUPERVISIONS,
     )
     weight_adversarial: float = option(100.0, "weight of the discriminator's loss", above=0)
     lr_discriminator: float = option(6e-4, "Adam's learning rate of the discriminator", above=0, high=1)
     texture_target: str = option(
         "patch_grid",
-        "what L_text pulls foregrounds to, a grid of the object's patches or a picture filled with it",
+        "target of L_text: a grid of the object's patches, or a picture filled with the object",
         choices=TEXTURE_TARGETS,
     )
     patches_of: str = option(
@@ -217,33 +216,33 @@ class TrainImagenetConfig:
     )
     classifier: str = option(
         "",
-        "file of weights of what the Inception score is taken by, train_classifier's or Inception v3's",
+        "file of the classifier's weights for the Inception score, train_classifier's or Inception v3's",
         pattern=PATH,
         pattern_help="a path",
         empty="there is no score",
     )
-    score_images: int = option(2000, "composites that a score is taken of", low=2, high=1_000_000)
+    score_images: int = option(2000, "composites per score", low=2, high=1_000_000)
     sample_every: int = option(
         10, "steps between sample sheets, and between scores", low=1, high=HIGHEST_COUNT
     )
     checkpoint_every: int = option(10, "steps between checkpoints", low=1, high=HIGHEST_COUNT)
     processes: int = option(
-        1, "processes that share the work, each with a GPU if it is on GPUs", low=1, high=8
+        1, "processes that share the work, each with its own GPU if the run uses GPUs", low=1, high=8
     )
 
     @property
     def settings(self) -> Settings:
-        """The preset's settings, with what the options change of them."""
-        found = PRESETS[self.preset]
+        """The settings of the preset, changed by the options that are not absent."""
+        settings = PRESETS[self.preset]
         if self.features == "random":
-            found = replace(
-                found, weight_perceptual=RANDOM_FEATURES_WEIGHT, weight_text=RANDOM_FEATURES_WEIGHT
+            settings = replace(
+                settings, weight_perceptual=RANDOM_FEATURES_WEIGHT, weight_text=RANDOM_FEATURES_WEIGHT
             )
         options = {field.name: getattr(self, field.name, None) for field in fields(Settings)}
-        found = replace(found, **{name: value for name, value in options.items() if value not in (None, "")})
-        left_out = LOSSES["rec"] if self.supervision == "discriminator" else ("weight_adversarial",)
-        nothing: dict[str, Any] = dict.fromkeys((*left_out, *LOSSES.get(self.without, ())), 0.0)
-        return replace(found, **nothing)
+        changes = {name: value for name, value in options.items() if value not in (None, "")}
+        unused = LOSSES["rec"] if self.supervision == "discriminator" else ("weight_adversarial",)
+        changes |= dict.fromkeys((*unused, *LOSSES.get(self.without, ())), 0.0)
+        return replace(settings, **changes)
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -1,6 +1,6 @@
-"""Makes a model of weights that the authors publish: `python -m trainer import_weights --help`.
+"""Makes a model from weights that the authors publish: `python -m trainer import_weights --help`.
 
-It is `python -m cgn.imports.import_weights` as a run, for a job: the files are where the worker runs.
+It is `python -m cgn.imports.import_weights` as a job. The files lie where the worker runs.
 """
 
 from functools import partial
@@ -18,10 +18,10 @@ from trainer.run.publish import publish_once
 def import_weights(
     config: ImportWeightsConfig, context: RunContext, sizes: ImagenetSizes = AUTHORS_SIZES
 ) -> Published:
-    """Publishes the model of a file of weights; sizes: of the networks that ImageNet's files hold.
+    """Publishes the model in a file of weights, and returns its version.
 
     Raises:
-        RunError: files that are missing, damaged or of another network, or a version that exists.
+        RunError: a file that is missing, damaged or of another network, or a version that exists.
     """
     name, version, where = config.model_name, context.version, context.models_dir
     training = provenance("import_weights", config, version)

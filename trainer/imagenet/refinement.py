@@ -1,4 +1,4 @@
-"""A shallow network after the composer: appendix F's remedy for composites that look less real than x_gt."""
+"""A shallow network after the composer (appendix F), for composites that look less real than x_gt."""
 
 import torch
 from torch import nn
@@ -8,10 +8,10 @@ LEARNING_RATE = 1e-4  # of Adam
 
 
 class Refinement(nn.Module):
-    """x_gen -> x_gen with a correction, which begins as 0: three convolutions that see 7 pixels a side.
+    """Adds a correction to composites: three convolutions with a receptive field of 7 x 7 pixels.
 
-    It takes part in training alone: it lets the mechanisms leave to it what composing itself cannot do, such
-    as a soft edge. Composites that are served are equation 2's.
+    The correction starts at 0. The network takes part in training only. It corrects errors that composing
+    causes, such as a hard edge, so that the mechanisms need not. Served composites are those of equation 2.
     """
 
     def __init__(self) -> None:
@@ -28,5 +28,5 @@ class Refinement(nn.Module):
         )
 
     def forward(self, x_N3HW: torch.Tensor) -> torch.Tensor:
-        """Refined pictures (N, 3, H, W) in [-1, 1] of composites in [-1, 1]."""
+        """Returns refined composites, (N, 3, H, W) in [-1, 1], for composites of the same shape and range."""
         return (x_N3HW + self.correction(x_N3HW)).clamp(-1, 1)

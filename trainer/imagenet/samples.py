@@ -1,4 +1,4 @@
-"""What an ImageNet CGN in training draws of fixed noise: stills, and how they change (figures 5 and 25)."""
+"""Sample sheets of an ImageNet CGN in training, of the same noise, and their animation (figures 5, 25)."""
 
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ from trainer.imagenet.refinement import Refinement
 from trainer.imagenet.step import TRUNCATION
 
 MOST_COLUMNS = 8
-LARGEST = 128  # pixels a side of a picture on a sheet; larger ones are halved until they fit
+LARGEST = 128  # pixels a side of a picture on a sheet; larger pictures are halved until they fit
 FRAME_WIDTH = 1200  # pixels of the animation, at most
 FRAME_MS, LAST_FRAME_MS = 200, 2000
 _FOLDER, _ANIMATION = "samples", "animation.gif"
 
 
 def clear_samples(run_dir: Path) -> None:
-    """Removes the sheets of an earlier run, which are no part of this one's animation."""
+    """Removes the sheets of an earlier run, so that the animation has only those of this run."""
     for path in (run_dir / _FOLDER).glob("*"):
         path.unlink()
 
@@ -39,16 +39,16 @@ def draw_samples(
 ) -> Path:
     """Writes ``samples/step-<step>.png``: up to MOST_COLUMNS classes, each with the same noise in all sheets.
 
-    Classes lie evenly among all. Rows: pre-mask, mask, foreground, background and composite of one cause;
-    then the refined composite if there is such a network. The same pictures are in ``step-<step>.npz``:
-    `labels`, and uint8 (columns, H, W, 1 or 3) by what they show.
+    The classes are spread evenly over all classes. Rows: pre-mask, mask, foreground, background, composite
+    and, with a refinement network, the refined composite. ``step-<step>.npz`` holds `labels` and the same
+    pictures by the name of the row, uint8 (columns, H, W, 1 or 3).
     """
     device = next(network.parameters()).device
     columns = min(network.classes, MOST_COLUMNS)
     label_N = torch.arange(columns) * network.classes // columns
     u_NL = truncated_noise(columns, network.latent, torch.Generator().manual_seed(1)).to(device)
     y_NC = F.one_hot(label_N, network.classes).to(device, torch.float32)
-    # One at a time: at 256 pixels a picture's maps are large.
+    # One picture at a time: the feature maps of 256 pixels are large.
     drawn = [network(u_NL[i : i + 1], y_NC[i : i + 1], TRUNCATION) for i in range(columns)]
     pictures = {name: torch.cat([getattr(out, name) for out in drawn]) for name in drawn[0]._fields}
     if refinement:
@@ -69,7 +69,7 @@ def draw_samples(
 
 
 def animate_samples(run_dir: Path) -> Path:
-    """Writes ``samples/animation.gif`` of all stills of the run, in their order."""
+    """Writes ``samples/animation.gif`` with all sheets of the run, in the order of steps."""
     frames = []
     for path in sorted((run_dir / _FOLDER).glob("step-*.png")):
         with Image.open(path) as still:
@@ -82,7 +82,7 @@ def animate_samples(run_dir: Path) -> Path:
 
 
 def _levels(x_CHW: torch.Tensor) -> NDArray[np.uint8]:
-    """8-bit levels of a picture, at most LARGEST pixels a side."""
+    """Returns the 8-bit levels of a picture, at most LARGEST pixels a side."""
     while x_CHW.shape[-1] > LARGEST:
         x_CHW = F.avg_pool2d(x_CHW, 2)
     return to_uint8(x_CHW.permute(1, 2, 0).cpu().numpy())

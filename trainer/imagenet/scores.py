@@ -1,7 +1,7 @@
 """The Inception score and μ_mask of an ImageNet CGN in training (appendix C.3, "Hyperparameter Search").
 
-They are kept in `scores.json` of the run, a list in the order of time: each entry has `step`, `images`,
-`inception_score`, `mu_mask` and `mu_mask_deviation`, of the same noise every time.
+A run writes them to `scores.json`, a list in the order of steps. An entry has `step`, `images`,
+`inception_score`, `mu_mask` and `mu_mask_deviation`. All entries use the same noise.
 """
 
 import json
@@ -23,20 +23,20 @@ from trainer.imagenet.refinement import Refinement
 from trainer.imagenet.step import TRUNCATION
 
 INCEPTION_SIDE = 299  # pixels
-_AT_ONCE_PIXELS = 2**18  # of composites drawn and classified together
+_AT_ONCE_PIXELS = 2**18  # pixels of the composites that are drawn and classified together
 
 Classify = Callable[[torch.Tensor], torch.Tensor]  # (N, 3, R, R) in [-1, 1] -> probabilities (N, classes)
 
 
 def load_classifier(path: Path, classes: int, resolution: int, device: torch.device) -> Classify:
-    """What a file's weights take pictures for.
+    """Returns the classifier whose weights are in a file.
 
     Args:
-        path: of the weights that `train_classifier` writes, of the same classes and resolution; or of
-            torchvision's Inception v3, which knows ImageNet's 1,000 classes.
-        classes: of the CGN.
-        resolution: of its pictures.
-        device: to classify on.
+        path: weights that `train_classifier` writes, for the same classes and resolution; or those of
+            torchvision's Inception v3 for ImageNet's 1,000 classes.
+        classes: number of the CGN's classes.
+        resolution: of the CGN's pictures.
+        device: the device to classify on.
 
     Raises:
         CgnInputError: an unreadable file, or weights of another network.
@@ -46,7 +46,7 @@ def load_classifier(path: Path, classes: int, resolution: int, device: torch.dev
     if "Conv2d_1a_3x3.conv.weight" in tensors:
         from torchvision.models import inception_v3  # type: ignore[import-untyped]  # a worker may lack it
 
-        # Its weights were trained on pictures in [-1, 1], as ours are.
+        # The weights of Inception v3 were trained on pictures in [-1, 1], the range used here.
         network = inception_v3(weights=None, init_weights=False, transform_input=False)
         cure = "give torchvision's inception_v3 weights"
     else:
@@ -54,10 +54,10 @@ def load_classifier(path: Path, classes: int, resolution: int, device: torch.dev
         cure = f"give the weights of train_classifier for {classes} classes at {resolution} pixels"
     network.load_state_dict(fitted(tensors, network.state_dict(), path, cure))
     network.to(device).eval().requires_grad_(False)
-    of_inception = not isinstance(network, Classifier)
+    is_inception = not isinstance(network, Classifier)
 
     def classify(x_N3HW: torch.Tensor) -> torch.Tensor:
-        if of_inception:
+        if is_inception:
             x_N3HW = F.interpolate(x_N3HW, (INCEPTION_SIDE, INCEPTION_SIDE), mode="bilinear", antialias=True)
         probabilities: torch.Tensor = network(x_N3HW).softmax(1)
         return probabilities
@@ -69,10 +69,10 @@ class Scores:
     """The scores of a run.
 
     Args:
-        run_dir: of the run.
-        classify: what the score is taken by.
-        images: composites that a score is taken of.
-        start: steps done where the run is resumed; 0: an earlier run's scores are dropped.
+        run_dir: directory of the run.
+        classify: the classifier of the Inception score.
+        images: number of composites per score.
+        start: steps done when the run resumes; 0: the scores of an earlier run are dropped.
     """
 
     def __init__(self, run_dir: Path, classify: Classify, images: int, start: int) -> None:
@@ -84,12 +84,12 @@ class Scores:
 
     @property
     def latest(self) -> dict[str, float]:
-        """The last score as a value to report; none before the first."""
+        """The latest score as a value to report; empty before the first score."""
         return {"inception_score": self._entries[-1]["inception_score"]} if self._entries else {}
 
     @torch.no_grad()
     def take(self, network: ImagenetCGN, refinement: Refinement | None, step: int) -> None:
-        """Scores composites of classes in turn, and writes the file."""
+        """Scores composites, whose classes take turns, and writes the file."""
         device = next(network.parameters()).device
         random = torch.Generator().manual_seed(2)
         at_once = max(1, _AT_ONCE_PIXELS // network.resolution**2)

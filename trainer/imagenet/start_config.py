@@ -34,7 +34,7 @@ class TrainBigganConfig:
     ch: int = option(16, "channels at the full resolution; all widths are multiples of it", low=3, high=128)
     z_dim: int = option(64, "length of the noise, and of the class embedding", low=1, high=1024)
     steps: int = option(6000, "training steps", low=1, high=HIGHEST_COUNT)
-    batch_size: int = option(32, "images per step; batch norm takes its statistics of them", low=2, high=1024)
+    batch_size: int = option(32, "images per step, whose statistics batch norm uses", low=2, high=1024)
     seed: int = option(0, "seed of initialisation, data order and noise", low=0, high=HIGHEST_SEED)
     lr_generator: float = option(3e-4, "Adam's learning rate of the BigGAN", above=0, high=1)
     lr_discriminator: float = option(6e-4, "Adam's learning rate of the discriminator", above=0, high=1)
@@ -116,13 +116,13 @@ class ImportWeightsConfig:
     model_name: str = option(
         "my_import", "name to publish the model under", pattern=NAME, pattern_help=NAME_HELP
     )
-    weights: str = option(CGN, "what the file holds", choices=WEIGHTS)
+    weights: str = option(CGN, "network in the file", choices=WEIGHTS)
     file: str = option("", "file of the weights", pattern=PATH, pattern_help="a path", empty="refused")
     u2net: str = option(
         "", "file of U²-Net's weights", pattern=PATH, pattern_help="a path", empty="unless weights is biggan"
     )
     dataset: str = option(
-        "", "data set that they were trained on", choices=VARIANTS, empty="unless weights is mnist"
+        "", "data set that the network was trained on", choices=VARIANTS, empty="unless weights is mnist"
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A BigGAN in training: statistics of the batch, stored ones when done, and a run that resumes to the bit."""
+"""Training of a BigGAN: statistics of the batch, stored statistics, and bit-exact resumption."""
 
 import copy
 import json
@@ -41,21 +41,21 @@ def context(folder: Path, version: str = "v1", *, resume: bool = False) -> RunCo
     return RunContext(run_dir, models_dir, "cpu", version, resume, reporter, StopFlag())
 
 
-def causes(count: int, seed: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+def noise_and_labels(count: int, seed: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
     u_NL = truncated_noise(count, SIZES.z_dim, torch.Generator().manual_seed(seed))
     return u_NL, F.one_hot(torch.arange(count) % SIZES.classes, SIZES.classes).float()
 
 
 @cache
 def averaged() -> tuple[BigGAN, BigGAN]:
-    """A BigGAN after some steps towards one grey per class, and its average; not to be changed."""
+    """Returns a BigGAN after some steps towards one grey per class, and its average. Do not change them."""
     torch.manual_seed(0)
     network = fresh(SIZES)
     average = copy.deepcopy(network).eval().requires_grad_(False)
     normalise_by_batch(network)
     adam = torch.optim.Adam(network.parameters(), 2e-3)
     for step in range(30):
-        u_NL, y_NC = causes(16, seed=step)
+        u_NL, y_NC = noise_and_labels(16, seed=step)
         grey = torch.tensor([-0.6, -0.2, 0.2, 0.6])[torch.arange(16) % 4]
         loss = (network(u_NL, y_NC, 1.0) - grey[:, None, None, None]).square().mean()
         adam.zero_grad()
@@ -67,7 +67,7 @@ def averaged() -> tuple[BigGAN, BigGAN]:
 
 @cache
 def stored() -> BigGAN:
-    """That average with statistics of its own; not to be changed."""
+    """Returns the average with its own stored statistics. Do not change it."""
     biggan = copy.deepcopy(averaged()[1])
     store_statistics(biggan)
     return biggan
@@ -77,7 +77,7 @@ def test_pictures_of_a_fresh_network_differ_by_noise_and_by_label() -> None:
     torch.manual_seed(0)
     network = fresh(SIZES)
     normalise_by_batch(network)
-    u_NL, y_NC = causes(16)
+    u_NL, y_NC = noise_and_labels(16)
     x = network(u_NL, y_NC, 1.0).detach()
     assert x.std() > 0.1
     assert (x - network(u_NL, y_NC.roll(1, 0), 1.0)).abs().mean() > 0.05
@@ -87,13 +87,11 @@ def test_pictures_of_a_fresh_network_differ_by_noise_and_by_label() -> None:
 def test_training_reaches_all_parameters_through_the_batch_s_statistics() -> None:
     torch.manual_seed(0)
     network = fresh(SIZES)
-    torch.nn.init.ones_(
-        network.generator.layers[SIZES.attention].gamma
-    )  # at 0 attention gets no gradient yet
+    torch.nn.init.ones_(network.generator.layers[SIZES.attention].gamma)  # with 0 attention gets no gradient
     normalise_by_batch(network)
-    network(*causes(8), 1.0).square().mean().backward()
+    network(*noise_and_labels(8), 1.0).square().mean().backward()
     for name, parameter in network.named_parameters():
-        # A norm follows most convolutions, and takes away again what their bias adds.
+        # Most convolutions are followed by a norm, which removes the effect of the bias.
         if not name.endswith(".bias"):
             assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
 
@@ -104,27 +102,27 @@ def test_in_training_norms_use_the_batch_s_statistics() -> None:
     hook = network.generator.bn.register_forward_hook(
         lambda norm, inputs, output: seen.append(output.detach())
     )
-    network(*causes(64), 1.0)
+    network(*noise_and_labels(64), 1.0)
     hook.remove()
-    last = network.generator.bn  # whose output has the mean and deviation that its parameters say
+    last = network.generator.bn  # its parameters are the mean and deviation of its output
     assert seen[0].mean((0, 2, 3)).sub(last.bias).abs().max() < 1e-3
     assert seen[0].std((0, 2, 3)).div(last.weight).sub(1).abs().max() < 0.01
 
 
-def test_stored_statistics_make_the_pictures_that_training_made() -> None:
+def test_stored_statistics_give_the_pictures_of_training() -> None:
     network, average = averaged()
-    u_NL, y_NC = causes(256)
+    u_NL, y_NC = noise_and_labels(256)
     with torch.no_grad():
         trained = network(u_NL, y_NC, 1.0)
         before = average(u_NL, y_NC, 1.0)
         after = stored()(u_NL, y_NC, 1.0)
-    # The average is of other weights than the last, but its pictures are about theirs.
+    # The average has other weights than the trained network, but similar pictures.
     assert (after - trained).abs().mean() < 0.2
     assert (after - trained).abs().mean() < 0.5 * (before - trained).abs().mean()
 
 
 @pytest.mark.parametrize("row", [1, 7, 25, 47, 50])
-def test_the_statistics_of_every_truncation_are_its_own(row: int) -> None:
+def test_stored_statistics_fit_their_truncation(row: int) -> None:
     ratios: list[float] = []
 
     def compare(norm: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
@@ -132,7 +130,7 @@ def test_the_statistics_of_every_truncation_are_its_own(row: int) -> None:
         assert (inputs[0].mean((0, 2, 3)) - means).abs().mean() < 0.1 * variances.sqrt().mean()
         ratios.append(float((inputs[0].var((0, 2, 3)) / variances).log().mean().exp()))
 
-    at = BigGAN(SIZES).eval()  # reads the row that is wanted at truncation 1
+    at = BigGAN(SIZES).eval()  # reads the row of this test at truncation 1
     at.load_state_dict(
         {k: t[row].expand_as(t) if ".running_" in k else t for k, t in stored().state_dict().items()}
     )
@@ -140,31 +138,31 @@ def test_the_statistics_of_every_truncation_are_its_own(row: int) -> None:
         if hasattr(module, "running_vars"):
             module.register_forward_pre_hook(compare)
 
-    u_NL, y_NC = causes(512)
+    u_NL, y_NC = noise_and_labels(512)
     with torch.no_grad():
         at(row / (N_STATS - 1) * u_NL, y_NC, 1.0)
     assert len(ratios) == 4 * 6 + 1
     assert all(0.8 < ratio < 1.25 for ratio in ratios)
 
 
-def test_the_average_s_spectral_norms_are_1_again() -> None:
+def test_the_average_has_spectral_norms_of_1() -> None:
     state = stored().state_dict()
     for name in state:
         if name.endswith(".weight_orig"):
             u, v = (state[f"{name.removesuffix('_orig')}_{k}"] for k in "uv")
             weight = state[name].flatten(1)
-            told, true = float(u @ weight @ v), float(torch.linalg.matrix_norm(weight, 2))
-            assert told == pytest.approx(true, rel=0.02), name
+            estimate, norm = float(u @ weight @ v), float(torch.linalg.matrix_norm(weight, 2))
+            assert estimate == pytest.approx(norm, rel=0.02), name
 
 
 def result(config: TrainBigganConfig, where: RunContext) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     train_biggan(config, where)
-    found: dict[str, Any] = json.loads((where.run_dir / "biggan.json").read_text())
-    return load_file(where.run_dir / "biggan.safetensors"), found
+    summary: dict[str, Any] = json.loads((where.run_dir / "biggan.json").read_text())
+    return load_file(where.run_dir / "biggan.safetensors"), summary
 
 
-def test_a_run_leaves_weights_that_can_be_served_and_tells_of_them(tmp_path: Path) -> None:
-    weights, told = result(TINY, context(tmp_path))
+def test_a_run_writes_weights_that_can_be_served_and_a_summary(tmp_path: Path) -> None:
+    weights, summary = result(TINY, context(tmp_path))
     sizes = BigGANSizes.at(32, classes=10, ch=8, z_dim=16)
     u_NL = truncated_noise(3, 16, torch.Generator().manual_seed(0))
     trained = BigGAN(sizes).eval()
@@ -174,10 +172,10 @@ def test_a_run_leaves_weights_that_can_be_served_and_tells_of_them(tmp_path: Pat
         assert x.isfinite().all() and x.std() > 0.02
         with torch.no_grad():
             assert (x - trained(truncation * u_NL, torch.eye(10)[:3], truncation)).abs().max() < 1e-4
-    assert told["class_names"] == [str(digit) for digit in range(10)]
-    assert told["data"]["count"] == 100
-    assert told["command"].startswith("python -m trainer train_biggan --ch 8")
-    assert any("procedural" in note for note in told["data"]["notes"])
+    assert summary["class_names"] == [str(digit) for digit in range(10)]
+    assert summary["data"]["count"] == 100
+    assert summary["command"].startswith("python -m trainer train_biggan --ch 8")
+    assert any("procedural" in note for note in summary["data"]["notes"])
     assert Image.open(tmp_path / "v1/samples/step-0000005.png").width > 900
 
 
@@ -193,11 +191,11 @@ def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     first.reporter.progress = stop  # type: ignore[method-assign, assignment]
     with pytest.raises(Stopped):
         train_biggan(TINY, first)
-    broken, told = result(TINY, context(tmp_path, "broken", resume=True))
-    assert told["resumed_at_step"] == 2
+    broken, summary = result(TINY, context(tmp_path, "broken", resume=True))
+    assert summary["resumed_at_step"] == 2
     assert all(torch.equal(tensor, broken[name]) for name, tensor in whole.items())
 
 
-def test_data_that_cannot_be_used_ends_the_run_with_the_cure(tmp_path: Path) -> None:
+def test_unusable_data_fails_the_run_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"dataset wildlife_mnist: limit: .*7200"):
         train_biggan(TrainBigganConfig(train_images=50_000), context(tmp_path))

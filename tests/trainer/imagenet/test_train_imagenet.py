@@ -74,7 +74,7 @@ def trained(config: TrainImagenetConfig, where: RunContext) -> tuple[ModelCard, 
 
 
 def moved(before: ImagenetCGN, after: ImagenetCGN) -> set[str]:
-    """The networks whose weights are others."""
+    """Returns the names of the networks whose weights differ."""
     old = before.state_dict()
     return {name.split(".")[0] for name, t in after.state_dict().items() if not torch.equal(t, old[name])}
 
@@ -87,7 +87,7 @@ def one_step(folder: Path, config: TrainImagenetConfig) -> tuple[StepResult, Ima
 
 
 @pytest.mark.parametrize(
-    ("options", "gone"),
+    ("options", "left_out"),
     [
         ({"without": "rec"}, {"l1", "perceptual"}),
         ({"without": "shape"}, {"binary", "mask"}),
@@ -96,20 +96,22 @@ def one_step(folder: Path, config: TrainImagenetConfig) -> tuple[StepResult, Ima
         ({"supervision": "discriminator"}, {"l1", "perceptual"}),
     ],
 )
-def test_an_ablation_leaves_out_its_loss_alone(folder: Path, options: dict[str, Any], gone: set[str]) -> None:
+def test_an_ablation_leaves_out_its_losses_only(
+    folder: Path, options: dict[str, Any], left_out: set[str]
+) -> None:
     terms = {"l1", "perceptual", "binary", "mask", "text", "background"}
     result, network = one_step(folder, replace(TINY, **options))
     opponent = {"adversarial", "discriminator"} if "supervision" in options else set()
-    assert set(result.losses) == (terms - gone) | opponent | {"loss"}
+    assert set(result.losses) == (terms - left_out) | opponent | {"loss"}
     assert moved(start(folder), network) == set(LEARN)
 
 
 @pytest.mark.parametrize(
     ("without", "term"), [("rec", "l1"), ("shape", "binary"), ("text", "text"), ("bg", "background")]
 )
-def test_each_loss_falls_where_it_is_learnt_from(folder: Path, without: str, term: str) -> None:
-    def left(config: TrainImagenetConfig) -> float:
-        """The term after a few steps, on other causes than those of the steps."""
+def test_training_on_a_loss_lowers_it(folder: Path, without: str, term: str) -> None:
+    def loss_after(config: TrainImagenetConfig) -> float:
+        """Returns the term after a few steps, on other noise than that of the steps."""
         training = Training(config, start(folder), ProcessGroup("cpu"))
         for step in range(6):
             training.step(step)
@@ -120,7 +122,7 @@ def test_each_loss_falls_where_it_is_learnt_from(folder: Path, without: str, ter
     learn = replace(TINY, accumulation=1, lr_shape=2e-3, lr_texture=2e-3, lr_background=2e-3)
     weight = {"l1": "weight_l1", "binary": "weight_binary", "text": "weight_text"}
     alone: dict[str, Any] = {weight.get(term, "weight_background"): 1e5}
-    assert left(replace(learn, **alone)) < left(replace(learn, without=without))
+    assert loss_after(replace(learn, **alone)) < loss_after(replace(learn, without=without))
 
 
 def test_the_loss_is_the_weighted_sum_of_equation_4(folder: Path) -> None:
@@ -138,32 +140,32 @@ def test_the_loss_is_the_weighted_sum_of_equation_4(folder: Path) -> None:
     assert result.losses["loss"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_cause_of_a_pass_depends_on_seed_step_and_number_alone(folder: Path) -> None:
+def test_a_micro_batch_depends_on_seed_step_and_number_only(folder: Path) -> None:
     network = start(folder)
 
-    def cause(seed: int, step: int, number: int) -> torch.Tensor:
+    def noise(seed: int, step: int, number: int) -> torch.Tensor:
         return draw_micro_batch(replace(TINY, seed=seed), step, number, network).u_NL
 
-    assert torch.equal(cause(1, 2, 3), cause(1, 2, 3))
-    others = [cause(0, 2, 3), cause(1, 3, 3), cause(1, 2, 4), cause(12, 3, 0), cause(1, 23, 0)]
-    assert not any(torch.equal(cause(1, 2, 3), other) for other in others)
+    assert torch.equal(noise(1, 2, 3), noise(1, 2, 3))
+    others = [noise(0, 2, 3), noise(1, 3, 3), noise(1, 2, 4), noise(12, 3, 0), noise(1, 23, 0)]
+    assert not any(torch.equal(noise(1, 2, 3), other) for other in others)
     several = replace(TINY, batch_size=64)
     assert len(draw_micro_batch(several, 0, 0, network).label_N.unique()) == 1  # as the authors' code
     mixed = draw_micro_batch(replace(several, preset="paper"), 0, 0, network).label_N
     assert len(mixed.unique()) == len(ANIMALS)
 
 
-def test_accumulated_passes_make_the_step_of_one_large_batch(folder: Path) -> None:
+def test_accumulation_steps_equal_one_large_batch(folder: Path) -> None:
     config = replace(TINY, without="text", accumulation=4, batch_size=1)
     training = Training(config, start(folder), ProcessGroup("cpu"))
     network = training.network
-    causes = [draw_micro_batch(config, 0, number, network) for number in range(4)]
+    micro_batches = [draw_micro_batch(config, 0, number, network) for number in range(4)]
     result = training.step(0)
     assert result is not None
     with torch.no_grad():
         before = start(folder).eval()
-        y_NC = torch.eye(len(ANIMALS))[[int(cause.label_N) for cause in causes]]
-        out = before(torch.cat([cause.u_NL for cause in causes]), y_NC)
+        y_NC = torch.eye(len(ANIMALS))[[int(batch.label_N) for batch in micro_batches]]
+        out = before(torch.cat([batch.u_NL for batch in micro_batches]), y_NC)
     assert result.mu_mask == pytest.approx(float(out.mask.mean()), abs=1e-5)
 
 
@@ -173,11 +175,9 @@ def test_spectral_norms_follow_the_weights(folder: Path) -> None:
     for name, weight in state.items():
         if name.endswith(".weight_orig"):
             u, v = (state[f"{name.removesuffix('_orig')}_{k}"] for k in "uv")
-            told, true = (
-                float(u @ weight.flatten(1) @ v),
-                float(torch.linalg.matrix_norm(weight.flatten(1), 2)),
-            )
-            assert told == pytest.approx(true, rel=0.05), name
+            estimate = float(u @ weight.flatten(1) @ v)
+            norm = float(torch.linalg.matrix_norm(weight.flatten(1), 2))
+            assert estimate == pytest.approx(norm, rel=0.05), name
     vectors = [name for name in state if name.endswith("weight_u") and state[name].numel() > 1]
     assert any(not torch.equal(state[name], before[name]) for name in vectors)
     statistics = [name for name in state if ".running_" in name]
@@ -197,21 +197,21 @@ def test_a_cgn_is_trained_and_published(folder: Path, capsys: pytest.CaptureFixt
     assert "random weights, for tests" in card.notes
     assert checkpoint.load(folder / "models", "my_imagenet").network.resolution == 32
 
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    last = [event for event in said if event["event"] == "progress"][-1]
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    last = [event for event in events if event["event"] == "progress"][-1]
     assert (last["step"], last["total_steps"]) == (2, 2)
     assert 0 < last["mu_mask"] < 1
     stills = sorted((folder / "v1/samples").glob("*.png"))
     assert [still.stem for still in stills] == ["step-0000000", "step-0000001", "step-0000002"]
-    with np.load(stills[-1].with_suffix(".npz"), allow_pickle=False) as kept:
-        assert kept["labels"].tolist() == list(range(len(ANIMALS)))
-        assert kept["mask"].shape == (len(ANIMALS), 32, 32, 1)
-        assert kept["composite"].shape == kept["pre_mask"].shape == (len(ANIMALS), 32, 32, 3)
+    with np.load(stills[-1].with_suffix(".npz"), allow_pickle=False) as arrays:
+        assert arrays["labels"].tolist() == list(range(len(ANIMALS)))
+        assert arrays["mask"].shape == (len(ANIMALS), 32, 32, 1)
+        assert arrays["composite"].shape == arrays["pre_mask"].shape == (len(ANIMALS), 32, 32, 3)
     with Image.open(folder / "v1/samples/animation.gif") as animation:
         assert getattr(animation, "n_frames", 1) == 3
 
 
-def test_collapsed_masks_are_told_and_published_all_the_same(
+def test_collapsed_masks_cause_a_warning_and_are_published(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = replace(TINY, steps=1, mask_lowest=0.01, mask_highest=0.02)
@@ -228,7 +228,7 @@ def test_a_stopped_run_resumes_to_the_same_weights(folder: Path, options: dict[s
     first = context(folder, "broken")
     progress = first.reporter.progress
 
-    def stop(step: int, *values: Any) -> None:  # and so in the midst of the next step
+    def stop(step: int, *values: Any) -> None:  # during the next step
         progress(step, *values)
         first.stop.requested = step == 1
 
@@ -241,11 +241,11 @@ def test_a_stopped_run_resumes_to_the_same_weights(folder: Path, options: dict[s
     assert broken.digest == whole.digest
 
 
-def test_a_refinement_learns_beside_the_mechanisms(folder: Path) -> None:
+def test_a_refinement_network_is_trained_with_the_mechanisms(folder: Path) -> None:
     where = context(folder)
     card, _ = trained(replace(TINY, refine=True), where)
     tensors = load_file(where.run_dir / "refinement.safetensors")
-    assert float(tensors["correction.4.weight"].abs().max()) > 0  # it begins at 0
+    assert float(tensors["correction.4.weight"].abs().max()) > 0  # it starts at 0
     assert any("refinement network" in note for note in card.notes)
     plain = context(folder, "plain")
     trained(TINY, plain)
@@ -253,7 +253,7 @@ def test_a_refinement_learns_beside_the_mechanisms(folder: Path) -> None:
     assert sheets[0].height > sheets[1].height  # by the row of refined composites
 
 
-def test_the_target_of_textures_is_a_choice(folder: Path) -> None:
+def test_every_texture_target_gives_another_l_text(folder: Path) -> None:
     texts = {
         one_step(folder, replace(TINY, **options))[0].losses["text"]
         for options in (
@@ -271,14 +271,14 @@ def test_the_target_of_textures_is_a_choice(folder: Path) -> None:
 
 
 def save_weights(classifier: Classifier, path: Path) -> None:
-    """As train_classifier writes them."""
+    """Writes weights as train_classifier does."""
     save_file({name: t.contiguous() for name, t in classifier.state_dict().items()}, path)
 
 
-def test_scores_are_taken_by_the_classifier_that_is_given(folder: Path) -> None:
+def test_scores_use_the_classifier_of_the_options(folder: Path) -> None:
     torch.manual_seed(0)
     classifier = Classifier(len(ANIMALS))
-    classifier.logits.weight.data *= 100  # so that it is sure of what it sees
+    classifier.logits.weight.data *= 100  # for confident predictions
     save_weights(classifier, folder / "classifier.safetensors")
     where = context(folder)
     trained(replace(TINY, classifier=str(folder / "classifier.safetensors"), score_images=40), where)
@@ -286,8 +286,8 @@ def test_scores_are_taken_by_the_classifier_that_is_given(folder: Path) -> None:
     assert [(entry["step"], entry["images"]) for entry in scores] == [(0, 40), (2, 40)]
     assert all(1 < entry["inception_score"] < len(ANIMALS) and 0 < entry["mu_mask"] < 1 for entry in scores)
     assert scores[0]["inception_score"] != scores[1]["inception_score"]
-    told = json.loads((where.run_dir / "metrics.jsonl").read_text().splitlines()[-1])
-    assert told["values"]["inception_score"] == scores[1]["inception_score"]
+    metrics = json.loads((where.run_dir / "metrics.jsonl").read_text().splitlines()[-1])
+    assert metrics["values"]["inception_score"] == scores[1]["inception_score"]
 
 
 def test_a_classifier_of_other_classes_is_refused(folder: Path) -> None:
@@ -296,7 +296,7 @@ def test_a_classifier_of_other_classes_is_refused(folder: Path) -> None:
         train_imagenet(replace(TINY, classifier=str(folder / "other.safetensors")), context(folder))
 
 
-def test_inception_v3_is_known_by_its_weights(tmp_path: Path) -> None:
+def test_inception_v3_is_recognised_by_its_weights(tmp_path: Path) -> None:
     from torchvision.models import inception_v3  # type: ignore[import-untyped]
 
     torch.set_num_threads(1)
@@ -325,21 +325,21 @@ def test_features_without_weights_are_refused_before_a_step(folder: Path) -> Non
         train_imagenet(config, context(folder))
 
 
-def test_the_benchmark_of_a_step_tells_its_time_and_memory(tmp_path: Path) -> None:
+def test_the_benchmark_of_a_step_measures_time_and_memory(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     sizes = ImagenetSizes(BigGANSizes.at(32, classes=4, ch=8, z_dim=16), [(2, 4)] * 11)
     out = tmp_path / "step.json"
     assert full_size_step.main(["--out", str(out), "--steps", "1"], sizes) == 0
-    told = json.loads(out.read_text())
-    assert told["weights"] == "random" and told["peak_rss_gib"] > 0
-    (step,) = told["steps"]
+    measures = json.loads(out.read_text())
+    assert measures["weights"] == "random" and measures["peak_rss_gib"] > 0
+    (step,) = measures["steps"]
     assert step["seconds"] > 0
     assert set(step["values"]) == {"loss", "l1", "perceptual", "binary", "mask", "text", "background"}
-    assert step["values"]["l1"] < 1e-5  # all mechanisms begin as the cGAN
+    assert step["values"]["l1"] < 1e-5  # all mechanisms start from the weights of the cGAN
 
 
 @pytest.mark.long
-def test_two_processes_take_the_steps_of_one_that_accumulates_twice_as_much(folder: Path) -> None:
+def test_two_processes_equal_one_with_twice_the_accumulation_steps(folder: Path) -> None:
     options = {"start_model": "start", "features": "random", "batch_size": 1, "steps": 3, "seed": 5}
     rates = {"lr_shape": 1e-4, "lr_texture": 1e-4, "lr_background": 1e-4}
 
@@ -360,11 +360,13 @@ def test_two_processes_take_the_steps_of_one_that_accumulates_twice_as_much(fold
         )
         assert done.returncode == 0, done.stderr
         lines = [json.loads(line) for line in done.stdout.splitlines()]
-        (result,) = [line for line in lines if line["event"] == "result"]  # of the one that leads, not of all
+        (result,) = [line for line in lines if line["event"] == "result"]  # of the main process only
         assert (result["model_version"], lines[-1]) == (version, {"event": "end", "code": 0})
-        told: dict[str, Any] = json.loads((folder / version / "metrics.jsonl").read_text().splitlines()[-1])
-        assert told["step"] == 3
-        return told
+        metrics: dict[str, Any] = json.loads(
+            (folder / version / "metrics.jsonl").read_text().splitlines()[-1]
+        )
+        assert metrics["step"] == 3
+        return metrics
 
     shared, alone, half = run("shared", 2, 2), run("alone", 1, 4), run("half", 1, 2)
     assert shared["values"] == pytest.approx(alone["values"], rel=1e-4)
@@ -374,11 +376,11 @@ def test_two_processes_take_the_steps_of_one_that_accumulates_twice_as_much(fold
         checkpoint.load_trained(folder / "models", "my_imagenet", version)[0].state_dict()
         for version in ("shared", "alone")
     )
-    # Where a gradient is nothing but rounding, Adam's steps of the learning rate may point either way.
-    apart = [
+    # If a gradient is only rounding error, the sign of Adam's step is random.
+    distances = [
         float((weights[name] - tensor).abs().mean())
         for name, tensor in expected.items()
         if tensor.is_floating_point()
     ]
-    assert max(apart) < 1e-4
+    assert max(distances) < 1e-4
     assert versions.read_card(folder / "models", "my_imagenet", "shared").training["processes"] == 2

@@ -1,4 +1,4 @@
-"""Options of an ImageNet CGN's training: the published numbers, what changes them, and what is refused."""
+"""Options of an ImageNet CGN's training: published settings, changes to them, and refused values."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_a_weight_of_0_leaves_its_loss_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "error"),
     [
         ({"preset": "ours"}, 'preset: must be one of "paper", "code", "reproduction"'),
         ({"lr_shape": 0.0}, "lr_shape: must be above 0, at most 1; absent: the preset's, is 0.0"),
@@ -71,10 +71,10 @@ def test_a_weight_of_0_leaves_its_loss_out() -> None:
         ({"without": "rec", "refine": True}, "refine: must be false without L_rec"),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], says: str) -> None:
+def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], error: str) -> None:
     with pytest.raises(FieldError) as caught:
         TrainImagenetConfig(**options)
-    assert str(caught.value).startswith(says)
+    assert str(caught.value).startswith(error)
 
 
 def test_a_request_s_0_is_a_0_and_absent_fields_stay_absent(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The run that trains a saliency network, the judge of masks, and the start model that they are made for."""
+"""Training of the saliency network, the judge of masks, and the start model of an ImageNet CGN."""
 
 import json
 from pathlib import Path
@@ -45,25 +45,25 @@ def context(folder: Path, version: str = "v1", *, resume: bool = False) -> RunCo
 
 def result(config: TrainSaliencyConfig, where: RunContext) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     train_saliency(config, where)
-    found: dict[str, Any] = json.loads((where.run_dir / "saliency.json").read_text())
-    return load_file(where.run_dir / "saliency.safetensors"), found
+    summary: dict[str, Any] = json.loads((where.run_dir / "saliency.json").read_text())
+    return load_file(where.run_dir / "saliency.safetensors"), summary
 
 
-def test_drawn_objects_teach_what_an_object_is(tmp_path: Path) -> None:
-    taught = TrainSaliencyConfig(
+def test_a_network_trained_on_drawn_objects_finds_drawn_objects(tmp_path: Path) -> None:
+    config = TrainSaliencyConfig(
         inner=4, outer=8, steps=100, batch_size=8, learning_rate=5e-3, sample_every=100
     )
-    weights, told = result(taught, context(tmp_path))
+    weights, summary = result(config, context(tmp_path))
     net = U2Net([(4, 8)] * 11, align_corners=True).eval()
     net.load_state_dict(weights)
     textures = load_textures()
     images, masks = Objects(np.concatenate([textures.object, textures.background]), 32, 99).pictures(0, 100)
     with torch.no_grad():
-        found = net(torch.from_numpy(images))[:, 0].numpy()
-    assert found[masks].mean() > 1.7 * found[~masks].mean()
-    assert all(0 <= value <= 1 for of_set in told["iou"].values() for value in of_set.values())
-    assert told["digits"]["split"] == "test" and told["textures"] == "procedural"
-    assert told["command"].startswith("python -m trainer train_saliency --outer 8")
+        saliency = net(torch.from_numpy(images))[:, 0].numpy()
+    assert saliency[masks].mean() > 1.7 * saliency[~masks].mean()
+    assert all(0 <= value <= 1 for of_set in summary["iou"].values() for value in of_set.values())
+    assert summary["digits"]["split"] == "test" and summary["textures"] == "procedural"
+    assert summary["command"].startswith("python -m trainer train_saliency --outer 8")
     logged = [json.loads(line) for line in (tmp_path / "v1/metrics.jsonl").read_text().splitlines()]
     assert logged[-1]["values"]["saliency"] < 0.75 * logged[0]["values"]["saliency"]
     assert Image.open(tmp_path / "v1/samples/step-0000100.png").width > 900
@@ -81,29 +81,27 @@ def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     first.reporter.progress = stop  # type: ignore[method-assign, assignment]
     with pytest.raises(Stopped):
         train_saliency(TINY, first)
-    broken, told = result(TINY, context(tmp_path, "broken", resume=True))
-    assert told["resumed_at_step"] == 2
+    broken, summary = result(TINY, context(tmp_path, "broken", resume=True))
+    assert summary["resumed_at_step"] == 2
     assert all(torch.equal(tensor, broken[name]) for name, tensor in whole.items())
 
 
-def test_data_that_cannot_be_used_ends_the_run_with_the_cure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unusable_data_fails_the_run_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CGN_DATA_DIR", str(tmp_path))
     with pytest.raises(RunError, match=r"CGN_DATA_DIR: there is no folder .*textures; put the file there"):
         train_saliency(TINY, context(tmp_path))
 
 
-def test_a_judge_finds_the_digits_of_images_that_it_has_not_seen() -> None:
+def test_the_judge_of_masks_finds_digits_in_unseen_images() -> None:
     judge = train_judge("wildlife_mnist", torch.device("cpu"), steps=120)
     assert judge.iou > 0.7
     unseen = make_variant("wildlife_mnist", "validation", limit=200)
-    found = judge.masks(unseen.images, unseen.labels)
-    assert found.dtype == torch.bool
-    assert float(mask_iou(found.float(), unseen.masks[:, None]).mean()) > 0.7
+    masks = judge.masks(unseen.images, unseen.labels)
+    assert masks.dtype == torch.bool
+    assert float(mask_iou(masks.float(), unseen.masks[:, None]).mean()) > 0.7
 
 
-def test_both_networks_become_a_model_that_is_served_and_trained_on(tmp_path: Path) -> None:
+def test_a_start_model_can_be_served_and_trained(tmp_path: Path) -> None:
     biggan, saliency = context(tmp_path, "biggan"), context(tmp_path, "saliency")
     train_biggan(TrainBigganConfig(ch=8, z_dim=16, steps=2, batch_size=8, train_images=100), biggan)
     config = StartImagenetConfig(biggan=str(biggan.run_dir), saliency=str(saliency.run_dir))
@@ -121,11 +119,11 @@ def test_both_networks_become_a_model_that_is_served_and_trained_on(tmp_path: Pa
     assert torch.equal(pre_mask, model.rows("background", factors))
     assert torch.equal(pre_mask, model.rows("reference", factors))
     trained, _ = checkpoint.load_trained_of(FAMILY, tmp_path / "models", published.model_name)
-    found = trained.u2net.state_dict()
+    state = trained.u2net.state_dict()
     assert all(
-        torch.equal(found[name], tensor) for name, tensor in weights.items() if "num_batches" not in name
+        torch.equal(state[name], tensor) for name, tensor in weights.items() if "num_batches" not in name
     )
     with pytest.raises(RunError, match="never changes"):
         start_imagenet(config, context(tmp_path, "v1"))
-    # The same run, killed between publishing and saying so, ends well.
+    # The same run, killed between publishing and reporting, succeeds when resumed.
     assert start_imagenet(config, context(tmp_path, "v1", resume=True)) == published
