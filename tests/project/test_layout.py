@@ -1,8 +1,10 @@
-"""The house's own rules: which package may import which, how long a file may be, what is generated."""
+"""Rules of the layout: which package may import which, sizes of files and folders, what is generated."""
 
 import ast
+import graphlib
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,13 +19,16 @@ MAY_IMPORT = {
     "cgn_client": {"cgn_api"},
     "common": set(),
     "trainer": {"cgn", "common"},
+    # A run needs no service: neither jobs nor a subject may be imported by what all runs share.
+    "trainer/run": {"cgn", "common"},
     "services": {"cgn", "cgn_api", "common", "trainer.jobs", "trainer.kinds", "trainer.run"},
     "services/edge": {"common", "services.errors", "services.in_flight"},
     "deploy": PRODUCT,
     "testing": PRODUCT,
     "benchmarks": PRODUCT | {"testing"},
 }
-LONGEST_FILE = 400
+LONGEST_FILE = 400  # lines
+LARGEST_FOLDER = 20  # files
 
 
 def python_files(folder: Path) -> list[Path]:
@@ -64,6 +69,50 @@ def test_no_handwritten_file_is_too_long() -> None:
     }
     assert lengths
     assert {path: lines for path, lines in lengths.items() if lines > LONGEST_FILE} == {}
+
+
+def test_no_folder_has_too_many_files() -> None:
+    sizes = Counter(
+        str(path.parent.relative_to(REPO))
+        for package in PACKAGES - {"cgn_api"}
+        for path in python_files(REPO / package)
+    )
+    assert sizes
+    assert {folder: files for folder, files in sizes.items() if files > LARGEST_FOLDER} == {}
+
+
+def imported_names(path: Path) -> set[str]:
+    """Absolute names of everything that a file imports: modules, and what it takes from them."""
+    names = imported_modules(path)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def room_imports() -> dict[str, set[str]]:
+    """Which room imports which. A room is a folder, or a module of a folder that has sub-folders."""
+    paths = {path for package in PACKAGES - {"cgn_api", "tests"} for path in python_files(REPO / package)}
+    with_subfolders = {path.parent.parent for path in paths}
+    room_of = {}
+    for path in paths:
+        module = path.relative_to(REPO).with_suffix("")
+        room = module if path.parent in with_subfolders else module.parent
+        room_of[".".join(module.parts).removesuffix(".__init__")] = ".".join(room.parts)
+    imports: dict[str, set[str]] = {room: set() for room in room_of.values()}
+    for path in paths:
+        room = room_of[".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__")]
+        imports[room] |= {room_of[name] for name in imported_names(path) if name in room_of} - {room}
+    return imports
+
+
+def test_no_rooms_import_each_other_in_a_circle() -> None:
+    imports = room_imports()
+    assert "trainer.run" in imports and "cgn.model" in imports
+    try:
+        list(graphlib.TopologicalSorter(imports).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 def test_generated_code_is_what_the_protos_give(tmp_path: Path) -> None:
