@@ -33,11 +33,15 @@ demo: $(STAMP) ## Demonstrate the whole system: counterfactuals, a training job,
 up: $(STAMP) ## Run all services in the foreground; Ctrl-C stops them
 	@$(PY) -m deploy.local
 
+# Tests run in several processes, one per core. One thread each: threads that share a core wait for each other.
+test test-long: export OMP_NUM_THREADS ?= 1
+test test-long: TEST := $(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+
 test: $(STAMP) ## Run the quick tests; ARGS="-k name" selects some
-	@$(PY) -m pytest -m "not long" $(ARGS)
+	@$(TEST) -m "not long" $(ARGS)
 
 test-long: $(STAMP) ## Run the long tests
-	@$(PY) -m pytest -m long $(ARGS)
+	@$(TEST) -m long $(ARGS)
 
 lint: lint-python lint-types lint-protos lint-docker lint-compose lint-rules lint-lua ## Check code, types, protos, images, compose file, rules, scripts
 
