@@ -12,10 +12,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from benchmarks.authors_networks import NAME as AUTHORS
-from benchmarks.authors_networks import authors_networks
+from benchmarks.baselines.authors_networks import NAME as AUTHORS
+from benchmarks.baselines.authors_networks import authors_networks
+from benchmarks.baselines.plain import Plain
 from benchmarks.contender import Contender, Work
-from benchmarks.plain import Plain
 from benchmarks.results import Result, at_most, faster, reported
 from benchmarks.sizes import Sizes
 from cgn.card import ModelCard

@@ -90,7 +90,7 @@ def litserve(models_dir: Path, images: int) -> Iterator[Served]:
     command = [
         str(BENCH_PYTHON),
         "-m",
-        "benchmarks.litserve_server",
+        "benchmarks.baselines.litserve_server",
         str(port),
         str(models_dir),
         MODEL,
@@ -114,7 +114,7 @@ def bentoml(models_dir: Path) -> Iterator[Served]:
         "BENTOML_DO_NOT_TRACK": "True",
     }
     command = [
-        *[str(BENCH_PYTHON), "-m", "bentoml", "serve", "benchmarks.bentoml_server:Counterfactuals"],
+        *[str(BENCH_PYTHON), "-m", "bentoml", "serve", "benchmarks.baselines.bentoml_server:Counterfactuals"],
         *["--host", "127.0.0.1", "--port", str(port)],
     ]
     with _running("bentoml", command, environment, models_dir.parent) as process:

@@ -3,7 +3,7 @@
 Both recipes train in one process, with the same threads and variant. Blocks of steps alternate, so that other
 load on the machine affects both. The cost of a recipe is the median block, scaled to the recipe's steps. This
 project's recipe is that of jobs, with default options and without restarts, stage by stage; its convolutions
-use bfloat16 if the machine has matrix units for it. The authors' recipe is benchmarks/authors_recipe.py, in
+use bfloat16 if the machine has matrix units for it. The authors' recipe is benchmarks/baselines/authors_recipe.py, in
 float32. The last stage's single pass to find the masks of all images is not counted.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.authors_recipe import BATCH, EPOCHS, SETTINGS, authors_training
+from benchmarks.baselines.authors_recipe import BATCH, EPOCHS, SETTINGS, authors_training
 from cgn.data import DataError, training_images
 from cgn.device import resolve_device
 from cgn.errors import CgnInputError

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.authors_recipe import (
+from benchmarks.baselines.authors_recipe import (
     BATCH,
     SETTINGS,
     AuthorsCGN,

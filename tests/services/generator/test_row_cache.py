@@ -145,7 +145,9 @@ def test_rows_outlive_the_process_in_redis(server: LocalRedis) -> None:
         assert all(0 < connection.ttl(key) <= 3600 for key in keys)
 
 
-@pytest.mark.parametrize("url", [None, f"redis://127.0.0.1:{free_port()}/0"], ids=["no_redis", "absent_redis"])
+@pytest.mark.parametrize(
+    "url", [None, f"redis://127.0.0.1:{free_port()}/0"], ids=["no_redis", "absent_redis"]
+)
 def test_without_redis_the_memory_tier_serves(url: str | None) -> None:
     async def body(cache: RowCache) -> None:
         assert not await cache.get(ROWS, "uint8")

@@ -1,4 +1,4 @@
-"""LitServe around plain PyTorch: `python -m benchmarks.litserve_server PORT MODELS_DIR MODEL MAX_BATCH`."""
+"""LitServe around plain PyTorch: `python -m benchmarks.baselines.litserve_server PORT MODELS_DIR MODEL MAX_BATCH`."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import litserve as ls
 import torch
 from fastapi import Response
 
-from benchmarks.plain import Plain
+from benchmarks.baselines.plain import Plain
 
 BATCH_TIMEOUT = 0.005  # seconds that a batch waits for further requests
 

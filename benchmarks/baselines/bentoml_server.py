@@ -1,4 +1,4 @@
-"""BentoML around plain PyTorch: `bentoml serve benchmarks.bentoml_server:Counterfactuals`.
+"""BentoML around plain PyTorch: `bentoml serve benchmarks.baselines.bentoml_server:Counterfactuals`.
 
 BentoML batches need two services: a batchable service from array to array, and the API in front of it.
 BENCH_MODELS_DIR, BENCH_MODEL and BENCH_MAX_BATCH (images per batch) configure it.
@@ -15,7 +15,7 @@ import torch
 from bentoml.validators import ContentType
 from numpy.typing import NDArray
 
-from benchmarks.plain import Plain
+from benchmarks.baselines.plain import Plain
 
 _OPTIONS: dict[str, Any] = {
     "workers": 1,

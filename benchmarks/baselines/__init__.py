@@ -1,0 +1,1 @@
+"""What the product is compared with: plain PyTorch, the authors' networks and recipe, LitServe, BentoML."""
