@@ -3,8 +3,9 @@
 Both recipes train in one process, with the same threads and variant. Blocks of steps alternate, so that other
 load on the machine affects both. The cost of a recipe is the median block, scaled to the recipe's steps. This
 project's recipe is that of jobs, with default options and without restarts, stage by stage; its convolutions
-use bfloat16 if the machine has matrix units for it. The authors' recipe is benchmarks/baselines/authors_recipe.py, in
-float32. The last stage's single pass to find the masks of all images is not counted.
+use bfloat16 if the machine has matrix units for it. The authors' recipe
+(`benchmarks.baselines.authors_recipe`) uses float32. The last stage's single pass to find the masks of all
+images is not counted.
 """
 
 import argparse

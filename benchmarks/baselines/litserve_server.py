@@ -1,4 +1,7 @@
-"""LitServe around plain PyTorch: `python -m benchmarks.baselines.litserve_server PORT MODELS_DIR MODEL MAX_BATCH`."""
+"""LitServe around plain PyTorch.
+
+Command: `python -m benchmarks.baselines.litserve_server PORT MODELS_DIR MODEL MAX_BATCH`.
+"""
 
 import sys
 from pathlib import Path

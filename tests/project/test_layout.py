@@ -90,18 +90,21 @@ def imported_names(path: Path) -> set[str]:
     return names
 
 
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__")
+
+
 def room_imports() -> dict[str, set[str]]:
     """Which room imports which. A room is a folder, or a module of a folder that has sub-folders."""
     paths = {path for package in PACKAGES - {"cgn_api", "tests"} for path in python_files(REPO / package)}
     with_subfolders = {path.parent.parent for path in paths}
-    room_of = {}
-    for path in paths:
-        module = path.relative_to(REPO).with_suffix("")
-        room = module if path.parent in with_subfolders else module.parent
-        room_of[".".join(module.parts).removesuffix(".__init__")] = ".".join(room.parts)
+    room_of = {
+        module_name(path): module_name(path if path.parent in with_subfolders else path.parent)
+        for path in paths
+    }
     imports: dict[str, set[str]] = {room: set() for room in room_of.values()}
     for path in paths:
-        room = room_of[".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__")]
+        room = room_of[module_name(path)]
         imports[room] |= {room_of[name] for name in imported_names(path) if name in room_of} - {room}
     return imports
 
