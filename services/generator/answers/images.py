@@ -44,7 +44,7 @@ class Images:
     ) -> None:
         self._plan = plan
         self._rows = rows
-        self._picks = picks
+        self._picks = {mechanism: np.asarray(row_of_each) for mechanism, row_of_each in picks.items()}
         self._stacks = {
             mechanism: np.stack(arrays)
             for mechanism, arrays in rows.items()
@@ -67,7 +67,7 @@ class Images:
 
     def files(self, output: pb.Output, block: range) -> list[bytes]:
         """One output of a block of composites as one file for each."""
-        picks = [self._picks[mechanism][block.start : block.stop] for mechanism in NEEDS[output]]
+        picks = [self._picks[mechanism][block.start : block.stop].tolist() for mechanism in NEEDS[output]]
         keys = [(output, *rows) for rows in zip(*picks, strict=True)]
         for key, image in zip(keys, self._draw(output, block), strict=True):
             if key not in self._files:
@@ -101,7 +101,7 @@ class Images:
         picks = self._picks[mechanism][block.start : block.stop]
         if mechanism in self._stacks:
             return cast(Pixels, self._stacks[mechanism].take(picks, 0))
-        return cast(Pixels, np.stack([self._rows[mechanism][pick] for pick in picks]))
+        return cast(Pixels, np.stack([self._rows[mechanism][pick] for pick in picks.tolist()]))
 
 
 def _mask(shape: Pixels, hard: bool) -> Pixels:
