@@ -50,11 +50,11 @@ def _cost_rows(report: dict[str, Any]) -> Iterator[list[str]]:
 
 
 def _bank_rows(report: dict[str, Any]) -> Iterator[list[str]]:
-    for size, found in report["sizes"].items():
+    for size, result in report["sizes"].items():
         yield [
             f"{int(size):,}" if int(size) else "fresh rows",
-            f"{found['mean']:.2f} ± {found['std']:.2f}",
-            f"{found['rows_cpu_seconds']:.0f}",
-            f"{found['images_cpu_seconds']:.0f}",
-            *(str(found.get(name, "")) for name in _COMPARED),
+            f"{result['mean']:.2f} ± {result['std']:.2f}",
+            f"{result['rows_cpu_seconds']:.0f}",
+            f"{result['images_cpu_seconds']:.0f}",
+            *(str(result.get(name, "")) for name in _COMPARED),
         ]

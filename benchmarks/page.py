@@ -55,8 +55,8 @@ def _rows(results: list[dict[str, Any]]) -> Iterator[list[str]]:
 
 def summary(results: Path) -> str:
     """Returns the speed in a few lines of Markdown. The folder must have the results of `make bench`."""
-    found = json.loads((results / BENCH).read_text())
-    rows = {row["id"]: row for row in found["results"]}
+    result = json.loads((results / BENCH).read_text())
+    rows = {row["id"]: row for row in result["results"]}
     goals = [row["met"] for row in rows.values() if row["met"] is not None]
     lines = [
         f"New images: {_speed(rows['1/bfloat16'])}; plain PyTorch has {_baseline(rows['1/bfloat16'])}.",
@@ -65,7 +65,7 @@ def summary(results: Path) -> str:
         f"Repeated images over gRPC: {_speed(rows['6/memory'])}; "
         f"new images over gRPC: {_baseline(rows['6/memory'])}.",
         f"The speed goals: {sum(goals)} of {len(goals)} are met "
-        f"({found['machine']['cpu']}, {found['machine']['threads']} threads).",
+        f"({result['machine']['cpu']}, {result['machine']['threads']} threads).",
     ]
     return "\n".join(f"- {line}" for line in lines)
 

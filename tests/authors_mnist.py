@@ -28,19 +28,19 @@ def random_tensors(seed: int = 0) -> Tensors:
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=random)
 
-    found = {"label_emb.weight": normal(10, 10)}
+    result = {"label_emb.weight": normal(10, 10)}
     for module, layers in (("f_shape", SHAPE), ("f_text1", TEXTURE), ("f_text2", TEXTURE)):
         for name, shape in layers.items():
             fan_in = torch.Size(shape[1:]).numel()
-            found[f"{module}.{name}"] = normal(*shape) / fan_in**0.5
+            result[f"{module}.{name}"] = normal(*shape) / fan_in**0.5
         for index, width in NORMS[module].items():
             norm = f"{module}.{index}"
-            found[f"{norm}.weight"] = 1 + 0.3 * normal(width)
-            found[f"{norm}.bias"] = 0.3 * normal(width)
-            found[f"{norm}.running_mean"] = 0.3 * normal(width)
-            found[f"{norm}.running_var"] = 0.2 + normal(width).square()
-            found[f"{norm}.num_batches_tracked"] = torch.tensor(47_000)
-    return found
+            result[f"{norm}.weight"] = 1 + 0.3 * normal(width)
+            result[f"{norm}.bias"] = 0.3 * normal(width)
+            result[f"{norm}.running_mean"] = 0.3 * normal(width)
+            result[f"{norm}.running_var"] = 0.2 + normal(width).square()
+            result[f"{norm}.num_batches_tracked"] = torch.tensor(47_000)
+    return result
 
 
 def draw_mask(tensors: Tensors, u_NL: torch.Tensor, y_NC: torch.Tensor) -> torch.Tensor:

@@ -130,16 +130,16 @@ def _read_vgg16(weights: str, file: str, expected: dict[str, torch.Tensor]) -> d
         cure = f"put https://download.pytorch.org/models/{file} there, or give its path"
         raise CgnInputError("vgg16_weights", f"there is no file {path}; {cure}")
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        result = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises almost anything at a file that is no state dict
         kind = type(error).__name__
         raise CgnInputError("vgg16_weights", f"{path} is damaged or no state dict ({kind})") from None
-    if not isinstance(found, dict):
-        raise CgnInputError("vgg16_weights", f"{path} holds a {type(found).__name__}, not a state dict")
-    if missing := [name for name in expected if not isinstance(found.get(name), torch.Tensor)]:
+    if not isinstance(result, dict):
+        raise CgnInputError("vgg16_weights", f"{path} holds a {type(result).__name__}, not a state dict")
+    if missing := [name for name in expected if not isinstance(result.get(name), torch.Tensor)]:
         raise CgnInputError("vgg16_weights", f"{path} is no VGG16 of torchvision: lacks {', '.join(missing)}")
     for name, tensor in expected.items():
-        if found[name].shape != tensor.shape:
-            shapes = f"{name} is {tuple(found[name].shape)}, must be {tuple(tensor.shape)}"
+        if result[name].shape != tensor.shape:
+            shapes = f"{name} is {tuple(result[name].shape)}, must be {tuple(tensor.shape)}"
             raise CgnInputError("vgg16_weights", f"{path} is no plain VGG16: {shapes}")
-    return {name: found[name] for name in expected}
+    return {name: result[name] for name in expected}

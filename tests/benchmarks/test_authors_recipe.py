@@ -94,5 +94,5 @@ def test_training_continues_past_one_epoch(variant: str) -> None:
     data = make_variant(variant, "train", limit=20)
     steps = authors_training(variant, data.images, data.labels)
     losses = [next(steps) for _ in range(2)]
-    assert all(math.isfinite(value) for told in losses for value in told.values())
+    assert all(math.isfinite(value) for report in losses for value in report.values())
     assert losses[0] != losses[1]

@@ -15,9 +15,11 @@ from benchmarks.process_life import slope_with_interval
 def measured(row: str, out: Path) -> list[dict[str, Any]]:
     """Runs a row with minimal sizes, checks the form of its results and returns them."""
     assert main(["--tiny", "--id", row, "--out", str(out)]) == 0
-    told = json.loads(out.read_text())
-    assert told["command"].startswith(f"python -m benchmarks --tiny --id {row}") and told["machine"]["cpu"]
-    results: list[dict[str, Any]] = told["results"]
+    report = json.loads(out.read_text())
+    assert (
+        report["command"].startswith(f"python -m benchmarks --tiny --id {row}") and report["machine"]["cpu"]
+    )
+    results: list[dict[str, Any]] = report["results"]
     assert results
     for result in results:
         assert set(result) == {"id", "measure", "value", "unit", "baseline", "ratio", "goal", "met"}

@@ -25,8 +25,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.timeout(400)
 def test_every_row_is_measured_and_composites_are_the_authors(tmp_path: Path) -> None:
     assert main(["--id", "imagenet", "--out", str(tmp_path / "bench.json")]) == 0
-    told = json.loads((tmp_path / "bench.json").read_text())
-    rows = {row["id"]: row for row in told["results"]}
+    report = json.loads((tmp_path / "bench.json").read_text())
+    rows = {row["id"]: row for row in report["results"]}
     assert set(rows) == {
         *(f"11/{kind}" for kind in ("float32", "bfloat16", "equality", "bfloat16-error", "memory"))
     }

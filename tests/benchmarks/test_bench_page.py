@@ -42,7 +42,7 @@ def test_the_page_has_the_costs_that_were_measured(tmp_path: Path) -> None:
     assert shown == cost_page.render(page.RESULTS)
     (tmp_path / cost_page.BANKS).mkdir()
     size = {"mean": 91.0, "std": 0.2, "rows_cpu_seconds": 4.0, "images_cpu_seconds": 30.0}
-    told = TOLD | {
+    report = TOLD | {
         "model": {"name": "mine"},
         "images": 100_000,
         "sizes": {
@@ -50,7 +50,7 @@ def test_the_page_has_the_costs_that_were_measured(tmp_path: Path) -> None:
             "0": size | {"mean": 91.5, "rows_cpu_seconds": 0.0, "images_cpu_seconds": 300.0},
         },
     }
-    (tmp_path / cost_page.BANKS / "mine.json").write_text(json.dumps(told))
+    (tmp_path / cost_page.BANKS / "mine.json").write_text(json.dumps(report))
     rendered = cost_page.render(tmp_path)
     assert "| 1,000 | 91.00 ± 0.20 | 4 | 30 | 0.5 | 10.0 | 8.8 |" in rendered
     assert "| fresh rows | 91.50 ± 0.20 | 0 | 300 |  |  |  |" in rendered
@@ -68,13 +68,13 @@ def test_a_missed_goal_is_shown_as_missed(tmp_path: Path) -> None:
 
 def test_a_new_measurement_joins_earlier_rows_of_the_machine(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
-    told = {"command": "all", "commit": "a", "machine": {"cpu": "Some CPU"}}
+    report = {"command": "all", "commit": "a", "machine": {"cpu": "Some CPU"}}
     first, other = (
         Result(id, "", value, "", None, None, "", None) for id, value in (("4", 1.0), ("10", 2.0))
     )
-    file.write_text(json.dumps(with_earlier(None, told, [first, other])))
-    again = with_earlier(file, told | {"command": "one"}, [replace(first, value=3.0)])
+    file.write_text(json.dumps(with_earlier(None, report, [first, other])))
+    again = with_earlier(file, report | {"command": "one"}, [replace(first, value=3.0)])
     assert [(row["id"], row["value"]) for row in again["results"]] == [("4", 3.0), ("10", 2.0)]
     assert [(run["command"], run["ids"]) for run in again["measured"]] == [("one", ["4"]), ("all", ["10"])]
-    elsewhere = with_earlier(file, told | {"machine": {"cpu": "Another"}}, [first])
+    elsewhere = with_earlier(file, report | {"machine": {"cpu": "Another"}}, [first])
     assert [row["id"] for row in elsewhere["results"]] == ["4"]

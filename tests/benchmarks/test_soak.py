@@ -28,12 +28,12 @@ def test_a_short_soak_is_clean_and_flags_its_control(tmp_path: Path) -> None:
     ]
     ended = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
     assert out.exists(), ended.stdout + ended.stderr
-    told = json.loads(out.read_text())
-    rows = {row["id"].removeprefix("soak/"): row for row in told["results"]}
+    report = json.loads(out.read_text())
+    rows = {row["id"].removeprefix("soak/"): row for row in report["results"]}
     # Half a minute is too short to say that memory is flat; that it would be seen is the control's to show.
     missed = {name: row for name, row in rows.items() if not row["met"] and name != "memory"}
-    assert not missed, told["run"]["complaints"]
-    assert told["run"]["faults"] and told["run"]["images"] > 100
+    assert not missed, report["run"]["complaints"]
+    assert report["run"]["faults"] and report["run"]["images"] > 100
     assert rows["control_pixels"]["value"] > 0 and rows["control_memory"]["value"] > 0
 
 

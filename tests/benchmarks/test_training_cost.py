@@ -16,11 +16,11 @@ def test_both_recipes_are_timed_and_scaled_to_their_length(
     monkeypatch.delenv("CGN_DATA_DIR", raising=False)
     out = tmp_path / "results" / "cost.json"
     assert main(["--variants", "colored_mnist", "--rounds", "1", "--out", str(out)]) == 0
-    told = json.loads(out.read_text())
-    assert told["command"].startswith("python -m benchmarks.training_cost --variants colored_mnist")
-    assert told["commit"] is not None and told["machine"]["threads"] >= 1
-    assert told["steps_timed_of_each_stage"] == BLOCK
-    (cost,) = told["variants"].values()
+    report = json.loads(out.read_text())
+    assert report["command"].startswith("python -m benchmarks.training_cost --variants colored_mnist")
+    assert report["commit"] is not None and report["machine"]["threads"] >= 1
+    assert report["steps_timed_of_each_stage"] == BLOCK
+    (cost,) = report["variants"].values()
     ours, authors = cost["ours"], cost["authors"]
     usual = TrainCgnConfig(dataset="colored_mnist")
     assert (ours["steps"], ours["batch_size"]) == (usual.steps, usual.batch_size)

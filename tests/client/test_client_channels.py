@@ -38,17 +38,17 @@ def pem(tmp_path: Path) -> str:
     ],
 )
 def test_conflicting_options_are_refused(
-    given: dict[str, Any], env: dict[str, str], field: str, cure: str
+    passed: dict[str, Any], env: dict[str, str], field: str, cure: str
 ) -> None:
     with pytest.raises(CgnError) as error:
-        open_channel("cgn.example:1", **given, env=env)
+        open_channel("cgn.example:1", **passed, env=env)
     assert error.value.code == "INVALID_ARGUMENT"
     assert error.value.violations[0].field == field
     assert cure in error.value.message and "\n" not in error.value.message
 
 
 def test_matching_options_are_accepted(pem: str) -> None:
-    for address, given, env in (
+    for address, passed, env in (
         ("127.0.0.1:1", {"token": "abc"}, {}),
         ("[::1]:1", {"token": "abc"}, {}),
         ("localhost:1", {}, {"CGN_TOKEN": "abc\n"}),
@@ -61,7 +61,7 @@ def test_matching_options_are_accepted(pem: str) -> None:
         ("cgn.example:1", {"token": "abc"}, {"CGN_TLS_CA": pem}),
         ("cgn.example:1", {}, {"CGN_TLS_CA": "/no/such", "CGN_TLS": "0"}),
     ):
-        open_channel(address, **given, env=env).close()
+        open_channel(address, **passed, env=env).close()
 
 
 @pytest.mark.parametrize("address", ["", "http://127.0.0.1:50051", 50051])

@@ -46,12 +46,12 @@ def installed_by(dockerfile: str) -> set[str]:
     """Returns the distributions that the image's pip commands install, with dependencies."""
     commands = re.findall(r"pip install(.*?)(?:&&|\n\n|\nCOPY)", dockerfile.replace("\\\n", " "), re.DOTALL)
     asked = {word for command in commands for word in command.split() if re.fullmatch(r"[a-z][a-z-]+", word)}
-    waiting, found = list(asked), set()
+    waiting, result = list(asked), set()
     while waiting:
         name = normal(waiting.pop())
-        if name in found:
+        if name in result:
             continue
-        found.add(name)
+        result.add(name)
         try:
             needed = importlib.metadata.requires(name) or []
         except importlib.metadata.PackageNotFoundError:
@@ -60,7 +60,7 @@ def installed_by(dockerfile: str) -> set[str]:
             requirement = Requirement(text)
             if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
                 waiting.append(requirement.name)
-    return found
+    return result
 
 
 @pytest.mark.parametrize("role", sorted(MODULES))

@@ -102,9 +102,9 @@ def test_photographs_stay_out_of_the_docs(photographs, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("made", ["nothing", "config", "broken"])
-def test_a_folder_without_a_run_gives_a_one_line_error(tmp_path, capsys, made):
-    if made != "nothing":
-        (tmp_path / "config.json").write_text('{"dataset": "colored_mnist"}' if made == "config" else "{")
+def test_a_folder_without_a_run_gives_a_one_line_error(tmp_path, capsys, created):
+    if created != "nothing":
+        (tmp_path / "config.json").write_text('{"dataset": "colored_mnist"}' if created == "config" else "{")
     arguments = ["--out", str(tmp_path / "out"), "--runs", str(tmp_path)]
     assert pictures.main(arguments) == 1
     error = capsys.readouterr().err

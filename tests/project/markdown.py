@@ -54,8 +54,8 @@ def links(text: str) -> list[str]:
 
 def anchors(text: str) -> set[str]:
     """Returns the anchors that GitHub makes of the headings of a page."""
-    found: set[str] = set()
+    result: set[str] = set()
     for heading in re.findall(r"^#+ (.+)$", without_code(text), re.MULTILINE):
         anchor = re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
-        found.add(anchor)
-    return found
+        result.add(anchor)
+    return result

@@ -42,12 +42,12 @@ def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
 def test_no_sentence_is_long(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert [found for found in sentences(text) if len(found.split()) > MOST_WORDS] == []
+    assert [result for result in sentences(text) if len(result.split()) > MOST_WORDS] == []
 
 
 def test_a_long_sentence_is_found() -> None:
     words = "word " * MOST_WORDS
-    assert [len(found.split()) for found in sentences(f"# A title\n\n{words}end. Short one.\n")] == [36, 2]
+    assert [len(result.split()) for result in sentences(f"# A title\n\n{words}end. Short one.\n")] == [36, 2]
     assert sentences("- one\n- two `a b c` three\n\n| a table |\n```\ncode\n```\n") == [
         "one",
         "two CODE three",

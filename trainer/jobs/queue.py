@@ -259,9 +259,9 @@ class JobQueue:
 
     async def _dropped(self, job_id: str, after: str) -> int:
         """Returns how many events are missing at the log's beginning; 0 if none of them is after `after`."""
-        written, kept, first = await self._call("log_extent", job_id)
+        written, entries, first = await self._call("log_extent", job_id)
         reaches_back = first and _event_place(first) <= _event_place(after)
-        return 0 if reaches_back else max(0, int(written) - kept)
+        return 0 if reaches_back else max(0, int(written) - entries)
 
     async def reclaim(self) -> list[Reclaimed]:
         """Takes back the jobs whose lease has expired. A job that has lost too many workers fails.

@@ -71,9 +71,9 @@ def test_the_weights_are_torchs_own_from_its_cache(
         Vgg16StyleLoss()
     cached.parent.mkdir(parents=True)
     cached.symlink_to(weights)
-    given, found = Vgg16StyleLoss(str(weights)).state_dict(), Vgg16StyleLoss().state_dict()
-    assert all(torch.equal(found[name], tensor) for name, tensor in random_state().items() if name in found)
-    assert given.keys() == found.keys() == random_state().keys() - {"classifier.0.bias"}
+    passed, result = Vgg16StyleLoss(str(weights)).state_dict(), Vgg16StyleLoss().state_dict()
+    assert all(torch.equal(result[name], tensor) for name, tensor in random_state().items() if name in result)
+    assert passed.keys() == result.keys() == random_state().keys() - {"classifier.0.bias"}
 
 
 def test_every_weight_that_is_missing_is_named(tmp_path: Path) -> None:

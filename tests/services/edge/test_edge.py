@@ -58,9 +58,9 @@ def read(path: Path, text: str, *, certificates: bool = False) -> Callers:
 
 def test_a_token_is_identified_by_its_hash(tmp_path: Path) -> None:
     limits = "rpcs_per_second = 3\nimages_per_second = 0\n"
-    found = read(tmp_path / "t", f"{ENTRY}{limits}").by_token("secret")
-    assert found is not None and not found.expired
-    assert found.caller == Caller("lab", frozenset({"generate"}), rpcs_per_second=3, images_per_second=0)
+    result = read(tmp_path / "t", f"{ENTRY}{limits}").by_token("secret")
+    assert result is not None and not result.expired
+    assert result.caller == Caller("lab", frozenset({"generate"}), rpcs_per_second=3, images_per_second=0)
     assert read(tmp_path / "t", ENTRY).by_token(HASH) is None
 
 
@@ -72,15 +72,15 @@ def test_expiry(tmp_path: Path) -> None:
         (f"{now - timedelta(seconds=5):%Y-%m-%dT%H:%M:%SZ}", True),
         (f"{now + timedelta(hours=1):%Y-%m-%dT%H:%M:%S}", False),
     ):
-        found = read(tmp_path / "t", f"{ENTRY}expires = {when}\n").by_token("secret")
-        assert found is not None and found.expired is expired, when
+        result = read(tmp_path / "t", f"{ENTRY}expires = {when}\n").by_token("secret")
+        assert result is not None and result.expired is expired, when
 
 
 def test_a_caller_may_have_two_tokens(tmp_path: Path) -> None:
     second = ENTRY.replace(HASH, token_hash("newer").hex())
     callers = read(tmp_path / "t", ENTRY + second)
     tokens = [callers.by_token(token) for token in ("secret", "newer")]
-    assert [found and found.caller.name for found in tokens] == ["lab", "lab"]
+    assert [result and result.caller.name for result in tokens] == ["lab", "lab"]
 
 
 @pytest.mark.parametrize(
@@ -121,14 +121,14 @@ def test_a_fault_in_the_file_is_named(tmp_path: Path, text: str, message: str) -
 def test_make_token_prints_an_entry(tmp_path: Path) -> None:
     roles = ["--role", "train", "--role", "generate"]
     command = [sys.executable, "-m", "services.edge.new_token", "lab", *roles]
-    made = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True)
-    (token,) = re.findall(r": (cgn_[\w-]{43})\n", made.stderr)
-    assert token not in made.stdout
-    assert tomllib.loads(made.stdout)["caller"][0]["name"] == "lab"
-    found = read(tmp_path / "t", made.stdout + made.stdout.replace(token_hash(token).hex(), HASH)).by_token(
-        token
-    )
-    assert found is not None and found.caller.roles == {"train", "generate"} and not found.expired
+    created = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True)
+    (token,) = re.findall(r": (cgn_[\w-]{43})\n", created.stderr)
+    assert token not in created.stdout
+    assert tomllib.loads(created.stdout)["caller"][0]["name"] == "lab"
+    result = read(
+        tmp_path / "t", created.stdout + created.stdout.replace(token_hash(token).hex(), HASH)
+    ).by_token(token)
+    assert result is not None and result.caller.roles == {"train", "generate"} and not result.expired
 
 
 def test_make_token_shows_its_own_usage() -> None:

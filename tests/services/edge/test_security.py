@@ -313,17 +313,17 @@ def test_a_request_is_identified_by_its_id(guarded: GeneratorProcess) -> None:
     with grpc.insecure_channel(guarded.address) as channel:
         stub: Any = GeneratorServiceStub(channel)
         bearer = ("authorization", "Bearer painter")
-        for given, kept in (("mine-1", True), ("two words", False), ("x" * 65, False)):
-            metadata = [bearer, ("x-request-id", given)]
+        for passed, entries in (("mine-1", True), ("two words", False), ("x" * 65, False)):
+            metadata = [bearer, ("x-request-id", passed)]
             _, call = stub.ListModels.with_call(pb.ListModelsRequest(), metadata=metadata)
             answered = dict(call.trailing_metadata())["x-request-id"]
-            assert (answered == given) is kept and answered
+            assert (answered == passed) is entries and answered
             with pytest.raises(grpc.RpcError) as caught:
                 stub.GetModel(pb.GetModelRequest(model="none"), metadata=metadata)
             refused: Any = caught.value
             info = error_details_pb2.ErrorInfo()
             assert rpc_status.from_call(refused).details[0].Unpack(info)
-            assert (info.metadata["request_id"] == given) is kept
+            assert (info.metadata["request_id"] == passed) is entries
             line = f'"request_id": "{info.metadata["request_id"]}", "caller": "painter"'
             assert line in guarded.log()
 

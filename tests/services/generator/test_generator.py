@@ -56,15 +56,15 @@ def client(generator: GeneratorProcess) -> Client:
 def test_same_factor_same_pixels_alone_among_others_and_after_restart(
     client: Client, models_dir: Path
 ) -> None:
-    wanted = composite(Factor(3, 11), Factor(7, 12), Factor(1, 2**64 - 1))
+    requested = composite(Factor(3, 11), Factor(7, 12), Factor(1, 2**64 - 1))
     others = [composite(i % 10, i // 10 % 10, i % 7, seed=1000 + i) for i in range(255)]
     asked: list[tuple[Encoding, int]] = [("raw_uint8", 255), ("raw_float32", 70)]
     for encoding, count in asked:
-        (alone,) = client.generate("tiny", [wanted], ALL, encoding=encoding)
-        crowd = [*others[: count // 2], wanted, *others[count // 2 : count]]
+        (alone,) = client.generate("tiny", [requested], ALL, encoding=encoding)
+        crowd = [*others[: count // 2], requested, *others[count // 2 : count]]
         among = client.generate("tiny", crowd, ALL, encoding=encoding)[count // 2]
         with GeneratorProcess(models_dir, CGN_ROW_CACHE_MB="0") as second:
-            (again,) = second.client.generate("tiny", [wanted], ALL, encoding=encoding)
+            (again,) = second.client.generate("tiny", [requested], ALL, encoding=encoding)
         for output in ALL:
             assert alone[output].tobytes() == among[output].tobytes() == again[output].tobytes()
         assert not any(result.shape and result.shape.cache_hit for result in (alone, among, again))

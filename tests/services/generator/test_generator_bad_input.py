@@ -136,10 +136,10 @@ def test_raw_response_is_refused_with_the_number_that_fits(
     assert (error.value.code, error.value.reason) == ("INVALID_ARGUMENT", "RESPONSE_TOO_LARGE")
     (violation,) = error.value.violations
     assert violation.field == "composites"
-    found = re.match(r"at most (\d+) composites \((\d+) images\) fit", violation.description)
-    assert found is not None
-    fit = int(found[1])
-    assert int(found[2]) == fit * len(outputs)
+    result = re.match(r"at most (\d+) composites \((\d+) images\) fit", violation.description)
+    assert result is not None
+    fit = int(result[1])
+    assert int(result[2]) == fit * len(outputs)
     request = pb.GenerateRequest(
         model="tiny",
         composites=asked[:fit],
@@ -159,11 +159,11 @@ def test_compressed_response_is_refused_with_the_number_that_fits(client: Client
     with pytest.raises(CgnError) as error:
         client.generate("tiny", asked, outputs, encoding="png")
     assert error.value.reason == "RESPONSE_TOO_LARGE"
-    found = re.match(
+    result = re.match(
         r"the first (\d+) of these composites \((\d+) images\)", error.value.violations[0].description
     )
-    assert found is not None
-    fit = int(found[1])
+    assert result is not None
+    fit = int(result[1])
     results = client.generate("tiny", asked[:fit], outputs, encoding="png")
     assert len(results) == fit and sum(len(file) for r in results for file in r.images.values()) < FOUR_MIB
     with pytest.raises(CgnError, match="RESPONSE_TOO_LARGE"):

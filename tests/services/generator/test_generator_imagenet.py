@@ -62,8 +62,8 @@ def test_all_outputs_equal_the_model_s_own(client: Client, models_dir: Path) -> 
     for output, pixels in expected.items():
         np.testing.assert_allclose(result[output], pixels, atol=1e-5)
     m = expected["mask"]
-    made = m * expected["foreground"] + (1 - m) * expected["background"]
-    np.testing.assert_allclose(result["composite"], made, atol=1e-5)
+    created = m * expected["foreground"] + (1 - m) * expected["background"]
+    np.testing.assert_allclose(result["composite"], created, atol=1e-5)
     assert result.mu_mask == pytest.approx(float(m.mean()), abs=1e-4)
     assert result.texture and result.texture.truncation == 0.5
 

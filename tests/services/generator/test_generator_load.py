@@ -150,8 +150,8 @@ def test_a_request_without_memory_is_refused_and_the_next_one_is_served(models_d
 
         with no_more_memory(generator.process.pid), pytest.raises(CgnError) as refused:
             fill()
-        told = refused.value.code, refused.value.reason
-        assert told == ("RESOURCE_EXHAUSTED", "OUT_OF_MEMORY"), generator.log()
+        report = refused.value.code, refused.value.reason
+        assert report == ("RESOURCE_EXHAUSTED", "OUT_OF_MEMORY"), generator.log()
         assert generator.metrics()["cgn_errors_total{OUT_OF_MEMORY}"] > 0
         (again,) = client.generate("slow", [composite(1, 2, 3, seed=4)])
         assert np.array_equal(again["composite"], fresh["composite"])

@@ -125,9 +125,9 @@ def test_rows_outlive_the_process_in_redis(server: LocalRedis) -> None:
     Cached(0, server.url).run(fill)  # closing writes the queued rows
 
     async def read(cache: RowCache) -> None:
-        found = await cache.get([*ROWS, Row(DIGEST, "texture", 9, 9)], "uint8")
-        assert list(found) == ROWS
-        for row, (pixels, tier) in found.items():
+        result = await cache.get([*ROWS, Row(DIGEST, "texture", 9, 9)], "uint8")
+        assert list(result) == ROWS
+        for row, (pixels, tier) in result.items():
             assert tier == "redis" and np.array_equal(pixels, pixels_of(row))
         assert not await cache.get(ROWS, "float32")
         assert {tier for _, tier in (await cache.get(ROWS, "uint8")).values()} == {"memory"}

@@ -37,11 +37,11 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def where(tmp_path: Path, published: Path) -> RunContext:
     """RunContext with that model, and a folder `weights` with a classifier of its classes."""
-    found = replace(context(tmp_path), models_dir=published)
+    result = replace(context(tmp_path), models_dir=published)
     (tmp_path / "weights").mkdir()
     torch.manual_seed(0)
     torch.save(Classifier(len(ANIMALS), 32).state_dict(), tmp_path / "weights" / "inception_v3.pth")
-    return found
+    return result
 
 
 def mine(tmp_path: Path, cell: str) -> ImagenetCellConfig:
@@ -49,8 +49,8 @@ def mine(tmp_path: Path, cell: str) -> ImagenetCellConfig:
 
 
 def result(where: RunContext) -> dict[str, object]:
-    found: dict[str, object] = json.loads((where.run_dir / "cell.json").read_text())
-    return found
+    result: dict[str, object] = json.loads((where.run_dir / "cell.json").read_text())
+    return result
 
 
 def test_a_cell_without_weights_says_what_is_missing_and_where_it_is(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_a_stopped_score_goes_on_to_the_same_numbers(tmp_path: Path, where: RunC
     where.stop.requested = True
     with pytest.raises(Stopped):
         imagenet_cell(config, where)
-    with np.load(where.run_dir / "scored.npz") as kept:
-        assert 0 < len(kept["means"]) < config.images
+    with np.load(where.run_dir / "scored.npz") as entries:
+        assert 0 < len(entries["means"]) < config.images
     where.stop.requested = False
     imagenet_cell(config, replace(where, resume=True))
     assert result(where)["scores"] == whole

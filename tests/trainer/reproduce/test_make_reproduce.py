@@ -44,8 +44,8 @@ def context(folder: Path, name: str = "run", *, resume: bool = False) -> RunCont
 
 
 def result_of(where: RunContext) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((where.run_dir / "cell.json").read_text())
-    return found
+    result: dict[str, Any] = json.loads((where.run_dir / "cell.json").read_text())
+    return result
 
 
 def reproduce(folder: Path, *options: str, **environment: str) -> ModuleProcess:
@@ -188,8 +188,8 @@ def test_what_cannot_be_made_is_refused_in_one_line(
 
 
 def test_a_cell_is_a_job_whose_spec_is_checked_and_filled_in(tmp_path: Path) -> None:
-    wanted = pb.ReproduceCellSpec(variant="wildlife", method="oracle")
-    filled = spec_message(job_spec(pb.JobSpec(reproduce_cell=wanted), tmp_path)).reproduce_cell
+    requested = pb.ReproduceCellSpec(variant="wildlife", method="oracle")
+    filled = spec_message(job_spec(pb.JobSpec(reproduce_cell=requested), tmp_path)).reproduce_cell
     assert {field.name: value for field, value in filled.ListFields()} == stored_options(
         Cell(variant="wildlife", method="oracle")
     )
@@ -210,8 +210,8 @@ def test_a_job_makes_a_cell_and_publishes_the_cgn_of_its_seed(tmp_path: Path) ->
         Client(trainer=stack.address("trainer")) as client,
     ):
         job = client.submit("reproduce_cell", variant="colored", method="original_cgn", **TINY)
-        told = {event.WhichOneof("event") for event in client.watch(job.job_id)}
-        assert {"progress", "artefact", "log_line"} <= told
+        report = {event.WhichOneof("event") for event in client.watch(job.job_id)}
+        assert {"progress", "artefact", "log_line"} <= report
         ended = client.get_job(job.job_id)
         assert ended.state == pb.JOB_STATE_SUCCEEDED, ended.message
         (cell,) = [artefact for artefact in ended.artefacts if artefact.kind == "cell"]

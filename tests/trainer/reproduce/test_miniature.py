@@ -58,8 +58,8 @@ def test_a_row_trains_its_teacher_first_and_says_where_its_numbers_come_from(
         if scores["background_behind"] is not None:
             assert scores["background_behind"] == pytest.approx(scores["picture_behind"], abs=0.05)
     picture = row["picture"]
-    with Image.open(results.path(Cell(row="without_bg", seed=1)).with_suffix(".png")) as found:
-        pixels = np.asarray(found)
+    with Image.open(results.path(Cell(row="without_bg", seed=1)).with_suffix(".png")) as result:
+        pixels = np.asarray(result)
     rows = len(picture["classes"]) * len(picture["parts"])
     assert pixels.shape == (rows * picture["tile"], len(picture["steps"]) * picture["tile"], 3)
 

@@ -48,9 +48,9 @@ def result(cell: Cell, **scores: float | None) -> dict[str, Any]:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
-    found = Results(tmp_path / "results")
+    result = Results(tmp_path / "results")
     (tmp_path / miniature_page.PAGE).write_text(PAGE)
-    return found
+    return result
 
 
 def test_collapse_is_told_row_by_row_and_where_ours_differs(results: Results, tmp_path: Path) -> None:

@@ -143,17 +143,17 @@ def test_the_runs_of_a_cell_have_its_seed_its_model_and_otherwise_the_recipe() -
     name, version = cell.model
     assert name == "wildlife_mnist-seed3"
     assert (name, version) == Cell(variant="wildlife", method="model", seed=3).model
-    found = cell.runs()
-    assert found["train_cgn"]["seed"] == found["train_classifier"]["seed"] == 3
-    assert found["train_cgn"]["dataset"] == found["train_classifier"]["dataset"] == "wildlife_mnist"
-    assert (found["train_classifier"]["model_name"], found["train_classifier"]["model_version"]) == (
+    result = cell.runs()
+    assert result["train_cgn"]["seed"] == result["train_classifier"]["seed"] == 3
+    assert result["train_cgn"]["dataset"] == result["train_classifier"]["dataset"] == "wildlife_mnist"
+    assert (result["train_classifier"]["model_name"], result["train_classifier"]["model_version"]) == (
         name,
         version,
     )
     assert list(Cell(method="oracle").runs()) == ["train_classifier"]
-    given = Cell(method="cgn", model_name="mine", model_version="v2")
-    assert "train_cgn" not in given.runs()
-    assert given.runs()["train_classifier"]["model_version"] == "v2"
+    passed = Cell(method="cgn", model_name="mine", model_version="v2")
+    assert "train_cgn" not in passed.runs()
+    assert passed.runs()["train_classifier"]["model_version"] == "v2"
 
 
 def test_a_trial_is_another_run_with_another_model() -> None:
@@ -186,9 +186,9 @@ def test_results_of_a_given_model_are_kept_apart(tmp_path: Path) -> None:
     results = Results(tmp_path)
     write_some(results)
     before = table.gather(results)
-    given = Cell(model_name="mine", model_version="v1")
-    results.write(given, classifier_result(given, 10.0, 10.0, model={"digest": "mine"}))
-    assert results.is_done(given) and results.is_done(Cell())
+    passed = Cell(model_name="mine", model_version="v1")
+    results.write(passed, classifier_result(passed, 10.0, 10.0, model={"digest": "mine"}))
+    assert results.is_done(passed) and results.is_done(Cell())
     assert table.gather(results) == before
 
 
@@ -255,8 +255,8 @@ def test_the_page_is_written_between_its_marks(tmp_path: Path) -> None:
 
 def test_the_repository_s_results_are_of_the_present_options() -> None:
     results = Results(RESULTS)
-    made = [cell for cell in planned() if results.read(cell)]
-    assert made and all(results.is_done(cell) for cell in made)
+    created = [cell for cell in planned() if results.read(cell)]
+    assert created and all(results.is_done(cell) for cell in created)
 
 
 def test_the_repository_s_table_and_page_are_those_of_its_cells() -> None:
@@ -288,10 +288,10 @@ def test_a_folder_belongs_to_one_process_until_that_ends(tmp_path: Path) -> None
 
 
 def test_a_shipped_cgn_is_that_of_its_results_with_their_scores(tmp_path: Path) -> None:
-    results, made, models = Results(tmp_path / "results"), tmp_path / "made", tmp_path / "models"
+    results, created, models = Results(tmp_path / "results"), tmp_path / "made", tmp_path / "models"
     name, version = Cell(variant="wildlife", method="model", seed=3).model
-    card = publish_random(made, name, version, terms=["for tests"])
-    arguments = ("wildlife", 3, results, made, models)
+    card = publish_random(created, name, version, terms=["for tests"])
+    arguments = ("wildlife", 3, results, created, models)
     cells = [Cell(variant="wildlife", method=method, seed=3) for method in ("cgn", "original_cgn")]
     for cell, digest_there in zip(cells, (card.digest, "another"), strict=True):
         results.write(cell, classifier_result(cell, 93.0, 91.0, model={"digest": digest_there}))

@@ -74,11 +74,11 @@ def write(results: Results, docs: Path) -> None:
 
 def gather(results: Results) -> Cells:
     """Returns the existing cells without trials."""
-    kept: dict[str, list[Mapping[str, Any]]] = {}
+    entries: dict[str, list[Mapping[str, Any]]] = {}
     for cell in planned():
-        if (found := results.read(cell)) and not found["trial"]:
-            kept.setdefault(cell.row, []).append(found)
-    return kept
+        if (result := results.read(cell)) and not result["trial"]:
+            entries.setdefault(cell.row, []).append(result)
+    return entries
 
 
 def outdated(results: Results) -> list[str]:
@@ -199,7 +199,7 @@ def _costs(cells: Cells) -> list[str]:
 def pictures(results: Results) -> dict[str, Image.Image]:
     """Draws the mechanisms over the training (figure 5) and the masks by row (figure 33), by file name."""
     rows = {row: _tiles(results, MiniatureCellConfig(row=row, seed=SEED)) for row in ABLATIONS}
-    known = {row: found for row, found in rows.items() if found}
+    known = {row: result for row, result in rows.items() if result}
     sheets = {}
     if "full" in known:
         tiles, about = known["full"]
@@ -236,10 +236,10 @@ def _steps(about: Mapping[str, Any]) -> list[str]:
 
 def _tiles(results: Results, cell: MiniatureCellConfig) -> tuple[NDArray[np.uint8], Mapping[str, Any]] | None:
     """Returns a cell's pictures by (class, part, step) and their description; None if there are none."""
-    found, path = results.read(cell), results.path(cell).with_suffix(".png")
-    if not found or found["trial"] or not path.is_file():
+    result, path = results.read(cell), results.path(cell).with_suffix(".png")
+    if not result or result["trial"] or not path.is_file():
         return None
-    about = found["picture"]
+    about = result["picture"]
     side, parts, steps = about["tile"], len(about["parts"]), len(about["steps"])
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("RGB"))

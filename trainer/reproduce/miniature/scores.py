@@ -1,9 +1,9 @@
-"""What a CGN of ImageNet's miniature is measured by: table 1's columns, and what true masks and textures add.
+"""Scores a CGN of ImageNet's miniature by the columns of table 1, and by true masks and textures.
 
-The paper has neither for ImageNet. Here a judge of masks knows where the object is
-(`trainer.reproduce.miniature.mask_judge`), the textures behind real objects are known
-(`cgn.metrics.textures`), and a classifier that has seen every shape with every texture tells what the shape
-of a counterfactual is taken for.
+The paper has no true masks or textures for ImageNet. Here a segmenter locates the object
+(`trainer.reproduce.miniature.mask_judge`), and the textures of the data set are known
+(`cgn.metrics.textures`). A classifier that was trained on every shape with every texture reads the shape of
+each counterfactual.
 """
 
 import json

@@ -106,8 +106,8 @@ def accuracies(root: Path) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return result
 
 
 def _accuracy_rows(table: Mapping[str, Any], summary: Mapping[str, Any]) -> Iterable[list[str]]:
