@@ -11,9 +11,9 @@ from trainer.kinds import KINDS
 
 # A new kind has no old path, so it is not listed here.
 KINDS_WITH_OLD_PATHS = (
-    "train_cgn", "train_classifier", "reproduce_cell", "train_imagenet", "train_ensemble", "evaluate_classifier",
-    "generate_dataset", "import_weights", "train_biggan", "train_saliency", "start_imagenet", "find_failures",
-    "miniature_cell", "imagenet_cell",
+    "train_cgn", "train_classifier", "reproduce_cell", "train_imagenet", "train_ensemble",
+    "evaluate_classifier", "generate_dataset", "import_weights", "train_biggan", "train_saliency",
+    "start_imagenet", "find_failures", "miniature_cell", "imagenet_cell",
 )  # fmt: skip
 
 
