@@ -9,7 +9,7 @@ class Result:
 
     Attributes:
         id: id of the row; `make bench ID=...` runs it alone.
-        measure: description.
+        measure: what was measured, in words.
         value: result of this project.
         unit: of value and baseline.
         baseline: result of the compared implementation; None if the goal is absolute.
@@ -29,10 +29,14 @@ class Result:
 
 
 def faster(id: str, measure: str, unit: str, value: float, baseline: float, goal: float | None) -> Result:
-    """Returns the result for rates, where higher is better. goal: required ratio; None: report only."""
+    """Compares a rate with its baseline; higher is better.
+
+    Args:
+        goal: required ratio of value and baseline; None: the result has no goal.
+    """
     ratio = value / baseline
-    aim, met = ("reported", None) if goal is None else (f">= {goal:g}x", ratio >= goal)
-    return Result(id, measure, _rounded(value), unit, _rounded(baseline), _rounded(ratio), aim, met)
+    goal_text, met = ("reported", None) if goal is None else (f">= {goal:g}x", ratio >= goal)
+    return Result(id, measure, _rounded(value), unit, _rounded(baseline), _rounded(ratio), goal_text, met)
 
 
 def reported(id: str, measure: str, unit: str, value: float) -> Result:

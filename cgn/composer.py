@@ -1,4 +1,4 @@
-"""The composer: the only mechanism that is not learned."""
+"""The composer: combines mask, foreground and background. It is analytic and has no weights."""
 
 from typing import TypeVar
 
@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-A = TypeVar("A", torch.Tensor, NDArray[np.float32])
+Array = TypeVar("Array", torch.Tensor, NDArray[np.float32])
 
 
-def compose(m: A, f: A, b: A) -> A:
+def compose(m: Array, f: Array, b: Array) -> Array:
     """Returns the composite x = m * f + (1 - m) * b (equation 2).
 
     Args:

@@ -19,7 +19,7 @@ from benchmarks.__main__ import table
 from benchmarks.results import Result
 from benchmarks.soak.growth import Slope
 from benchmarks.soak.leaky import LEAK_BYTES
-from benchmarks.soak.ledger import Verdict
+from benchmarks.soak.ledger import LedgerReport
 from benchmarks.soak.run import Run
 from common.settings import REPO
 from trainer.run.provenance import current_commit, machine
@@ -34,28 +34,28 @@ def soak(minutes: float, seed: int, threads: int) -> tuple[list[Result], dict[st
     with tempfile.TemporaryDirectory(prefix="cgn-soak-") as name:
         print(f"running {minutes:g} minutes of load with faults ...", flush=True)
         run = Run(Path(name) / "run", "services.generator", 60 * minutes, seed, threads)
-        slope, verdict, details = _account(run, faults=True)
+        slope, ledgers, details = _account(run, faults=True)
         print("running the positive control ...", flush=True)
         seconds = max(_CONTROL_SECONDS, 60 * minutes * _CONTROL_SHARE)
         control = Run(Path(name) / "control", "benchmarks.soak.leaky", seconds, seed + 1, threads)
         leak, bad, control_details = _account(control, faults=False)
     low, high = slope.lowest, slope.highest
     rows = [
-        _row("calls", "calls started", verdict.calls, "calls", "> 0", verdict.calls > 0),
+        _row("calls", "calls started", ledgers.calls, "calls", "> 0", ledgers.calls > 0),
         _row(
-            "answered", "calls that did not end exactly once", len(verdict.lost + verdict.twice), "calls", "0"
+            "answered", "calls that did not end exactly once", len(ledgers.lost + ledgers.twice), "calls", "0"
         ),
         _row(
             "statuses",
             "calls that ended with a status that is not allowed",
-            len(verdict.strange),
+            len(ledgers.strange),
             "calls",
             "0",
         ),
         _row(
             "pixels",
-            f"wrong images among {verdict.images} recomputed ones",
-            len(verdict.wrong),
+            f"wrong images among {ledgers.images} recomputed ones",
+            len(ledgers.wrong),
             "images",
             "0",
         ),
@@ -88,19 +88,19 @@ def soak(minutes: float, seed: int, threads: int) -> tuple[list[Result], dict[st
     return rows, {"minutes": minutes, "run": details, "control": control_details}
 
 
-def _account(run: Run, faults: bool) -> tuple[Slope, Verdict, dict[str, Any]]:
-    """Performs a run. Returns slope of memory, verdict and details."""
+def _account(run: Run, faults: bool) -> tuple[Slope, LedgerReport, dict[str, Any]]:
+    """Performs a run. Returns the growth of memory, the check of the ledgers, and details."""
     try:
         slope = run.run(faults)
         metrics = run.generator.metrics()
     finally:
         status = run.close()
-    verdict = run.verdict()
-    details = dataclasses.asdict(verdict) | {"slope": dataclasses.asdict(slope)}
+    ledgers = run.check_ledgers()
+    details = dataclasses.asdict(ledgers) | {"slope": dataclasses.asdict(slope)}
     details |= {
         "seconds": run.seconds,
         "faults": run.faults,
-        "clients_killed": len(run.killed),
+        "clients_killed": len(run.killed_ledgers),
         "exit": status,
     }
     details["complaints"] = {name: details.pop(name)[:20] for name in ("lost", "twice", "strange", "wrong")}
@@ -112,7 +112,7 @@ def _account(run: Run, faults: bool) -> tuple[Slope, Verdict, dict[str, Any]]:
         "cgn_engine_deaths",
     )
     details["metrics"] = {name: value for name, value in metrics.items() if name.startswith(prefixes)}
-    return slope, verdict, details
+    return slope, ledgers, details
 
 
 def _row(id: str, measure: str, value: float, unit: str, goal: str, met: bool | None = None) -> Result:

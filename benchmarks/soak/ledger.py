@@ -19,7 +19,7 @@ _AT_ONCE = 1000  # images recomputed per batch
 
 
 @dataclass
-class Verdict:
+class LedgerReport:
     """The result of the check.
 
     Attributes:
@@ -46,14 +46,15 @@ class Verdict:
         return not (self.lost or self.twice or self.strange or self.wrong)
 
 
-def judge(ledgers: Iterable[Path], killed: set[Path], models: Mapping[str, CGN]) -> Verdict:
+def check_ledgers(ledgers: Iterable[Path], killed: set[Path], models: Mapping[str, CGN]) -> LedgerReport:
     """Reads the ledgers and recomputes every image.
 
-    ledgers: one per client process. killed: ledgers of killed clients, whose last calls may lack an end.
-        models: all
-    models that were served, by digest.
+    Args:
+        ledgers: one file per client process.
+        killed: ledgers of killed clients, whose last calls may lack an end.
+        models: all models that were served, by digest.
     """
-    verdict = Verdict()
+    report = LedgerReport()
     images: list[tuple[str, Any]] = []
     for path in ledgers:
         open_calls: set[str] = set()
@@ -62,25 +63,25 @@ def judge(ledgers: Iterable[Path], killed: set[Path], models: Mapping[str, CGN])
             entry = json.loads(line)
             name, end = entry["id"], entry.get("end")
             if end is None:
-                verdict.calls += 1
+                report.calls += 1
                 open_calls.add(name)
                 continue
-            verdict.ends[end] = verdict.ends.get(end, 0) + 1
+            report.ends[end] = report.ends.get(end, 0) + 1
             if name in ended:
-                verdict.twice.append(name)
+                report.twice.append(name)
             ended.add(name)
             open_calls.discard(name)
             if end == "OK" and entry["kind"] != "bad":
                 images += [(name, image) for image in entry["images"]]
             elif end not in ALLOWED[entry["kind"]]:
-                verdict.strange.append(f"{entry['kind']} {name}: {end}, {entry.get('details')}")
+                report.strange.append(f"{entry['kind']} {name}: {end}, {entry.get('details')}")
         if path not in killed:
-            verdict.lost += sorted(open_calls)
-    _compare(images, models, verdict)
-    return verdict
+            report.lost += sorted(open_calls)
+    _compare(images, models, report)
+    return report
 
 
-def _compare(images: list[tuple[str, Any]], models: Mapping[str, CGN], verdict: Verdict) -> None:
+def _compare(images: list[tuple[str, Any]], models: Mapping[str, CGN], report: LedgerReport) -> None:
     engine = Engine(threads=1)
     for model in models.values():
         engine.add(model)
@@ -94,9 +95,9 @@ def _compare(images: list[tuple[str, Any]], models: Mapping[str, CGN], verdict: 
         }
         for name, (digest, factors, expected) in part:
             m, f, b = (drawn[row] for row in _rows(digest, factors))
-            verdict.images += 1
+            report.images += 1
             if pixel_hash(compose_uint8(m[:, :, :1], f, b).tobytes()) != expected:
-                verdict.wrong.append(f"{name}: {digest} {factors}")
+                report.wrong.append(f"{name}: {digest} {factors}")
     engine.close()
 
 

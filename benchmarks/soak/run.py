@@ -11,7 +11,7 @@ from typing import Any
 import redis
 
 from benchmarks.soak.growth import Memory, Slope
-from benchmarks.soak.ledger import Verdict, judge
+from benchmarks.soak.ledger import LedgerReport, check_ledgers
 from cgn.card import CARD_FILE
 from cgn.model import CGN
 from cgn.store import checkpoint
@@ -21,29 +21,35 @@ from testing.processes import ModuleProcess, free_port, wait_for
 from testing.random_model import publish_random
 from testing.redis_process import CACHE_FLAGS, LocalRedis
 
-_STEADY = "colored_mnist"  # shipped model that stays
+_STEADY_MODEL = "colored_mnist"  # shipped model that is served during the whole run
 _CLIENTS = 2
 _ROW_CACHE_MB = 4  # small, so that the caches fill early
 _REDIS_FLAGS = (*CACHE_FLAGS, "--maxmemory", "16mb")
-_WARM_SHARE = 1 / 3  # share of a run before memory is evaluated
+_WARM_UP_SHARE = 1 / 3  # share of a run before the growth of memory is measured
 
 
 class Run:
-    """A generator with its Redis, models and clients."""
+    """A generator with its Redis, models and clients.
+
+    Attributes:
+        models: every model that was served, by digest.
+        killed_ledgers: ledgers of the clients that were killed.
+        faults: number of injected faults, by name.
+    """
 
     def __init__(self, directory: Path, module: str, seconds: float, seed: int, threads: int) -> None:
         directory.mkdir()
         self.directory = directory
         self.seconds = seconds
         self.models: dict[str, CGN] = {}
-        self.killed: set[Path] = set()
+        self.killed_ledgers: set[Path] = set()
         self.faults: dict[str, int] = {}
         self._random = random.Random(seed)
         self._threads = threads
         self._versions = 0
-        self._started = 0
+        self._clients_started = 0
         self._root = directory / "models"
-        self._steady()
+        self._add_steady_model()
         self.publish()
         self._redis_port = free_port()
         self._redis = LocalRedis(self._redis_port, directory / "redis", _REDIS_FLAGS)
@@ -72,11 +78,11 @@ class Run:
                         self._start_client(end)
             for client, _ in self._clients:
                 client.process.wait(self.seconds + 300)
-            return memory.since(began + _WARM_SHARE * self.seconds)
+            return memory.since(began + _WARM_UP_SHARE * self.seconds)
 
-    def verdict(self) -> Verdict:
-        """Checks the clients' ledgers."""
-        return judge(sorted(self.directory.glob("ledger-*")), self.killed, self.models)
+    def check_ledgers(self) -> LedgerReport:
+        """Checks the ledgers of all clients."""
+        return check_ledgers(sorted(self.directory.glob("ledger-*")), self.killed_ledgers, self.models)
 
     def close(self) -> int:
         """Stops all processes. Returns the generator's exit status."""
@@ -89,11 +95,11 @@ class Run:
         return status
 
     def kill_client(self) -> None:
-        """Kills a client during its calls."""
+        """Kills a client while it calls the generator."""
         client, ledger = self._clients.pop(self._random.randrange(len(self._clients)))
         if client.process.poll() is None:
             client.kill()
-            self.killed.add(ledger)
+            self.killed_ledgers.add(ledger)
 
     def kill_redis(self) -> None:
         """Kills Redis and restarts it shortly after."""
@@ -109,7 +115,7 @@ class Run:
         self._redis.process.send_signal(signal.SIGCONT)
 
     def spoil_redis(self) -> None:
-        """Damages values in Redis."""
+        """Flips one bit in up to 100 values in Redis."""
         with redis.Redis.from_url(self._redis.url) as connection:
             for _ in range(100):
                 key: Any = connection.randomkey()
@@ -118,7 +124,7 @@ class Run:
                     connection.set(key, value[:-1] + bytes([value[-1] ^ 1]))
 
     def publish(self) -> None:
-        """Publishes a new version of the model "changing" and removes the version before the previous one."""
+        """Publishes a version of the model "changing" and removes the version that is two older."""
         self._versions += 1
         name = f"v{self._versions}"
         publish_random(self._root, "changing", name, seed=self._versions)
@@ -127,8 +133,8 @@ class Run:
             old = self._root / "changing" / f"v{self._versions - 2}"
             old.rename(self.directory / f"old-{old.name}")
 
-    def _steady(self) -> None:
-        (version,) = sorted((REPO / "models" / _STEADY).iterdir())[-1:]
+    def _add_steady_model(self) -> None:
+        (version,) = sorted((REPO / "models" / _STEADY_MODEL).iterdir())[-1:]
         target = self._root / "steady" / version.name
         shutil.copytree(version, target)
         card = json.loads((target / CARD_FILE).read_text())
@@ -140,18 +146,18 @@ class Run:
         self.models[model.card.digest] = model
 
     def _start_client(self, end: float) -> None:
-        self._started += 1
-        ledger = self.directory / f"ledger-{self._started}.jsonl"
+        self._clients_started += 1
+        ledger = self.directory / f"ledger-{self._clients_started}.jsonl"
         ledger.touch()
         client = ModuleProcess(
             "benchmarks.soak.client",
             self.generator.address,
             str(ledger),
-            *("--seed", str(1000 * self._started), "--threads", str(self._threads)),
+            *("--seed", str(1000 * self._clients_started), "--threads", str(self._threads)),
             *("--seconds", str(max(0.1, end - time.monotonic()))),
-            log=self.directory / f"client-{self._started}.log",
+            log=self.directory / f"client-{self._clients_started}.log",
             env={},
         )
         self._clients.append((client, ledger))
-        if self._started <= _CLIENTS:
+        if self._clients_started <= _CLIENTS:
             wait_for("the client's first call", ledger.read_text)

@@ -11,7 +11,7 @@ from cgn.families.imagenet import family as imagenet
 from cgn.families.imagenet.network import ImagenetCGN
 from cgn.families.mnist_authors import family as mnist_authors
 from cgn.families.mnist_authors.network import AuthorsMnistCGN
-from cgn.metrics.collapse import class_bounds, measure_network, sound_bounds, verdict
+from cgn.metrics.collapse import class_bounds, find_faults, measure_network, sound_bounds
 
 DIGITS = sound_bounds(0.04, 0.35)  # bounds of a digit's masks, the same for all three MNIST variants
 # Bounds of ImageNet's masks are wide. L_mask keeps mean values within about 0.1 to 0.9 (appendix C.1).
@@ -67,6 +67,6 @@ def mnist_fields(network: AuthorsMnistCGN, dataset: str) -> dict[str, Any]:
         "mask_mean": [of_class.mean for of_class in measures],
         "mask_border": [of_class.border for of_class in measures],
         "mask_soft": [of_class.soft for of_class in measures],
-        "notes": [str(fault) for fault in verdict(class_names, measures, DIGITS)],
+        "notes": [str(fault) for fault in find_faults(class_names, measures, DIGITS)],
         "terms": [DIGITS_TERMS, *([TEXTURES_TERMS] if dataset == "wildlife_mnist" else [])],
     }

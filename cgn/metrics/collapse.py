@@ -21,18 +21,19 @@ from cgn.metrics import masks
 
 ROWS = 200  # masks measured per class
 
-# Real digits of class 7 have the highest border mass, 0.043. A constant mask has 0.34, an inverted one more.
-# (tests/cgn/metrics/test_collapse.py checks these figures and those of the variation.)
+# Among real digits, class 7 has the highest border mass: 0.043. A constant mask has 0.34,
+# an inverted mask more.
+# tests/cgn/metrics/test_collapse.py checks the values for real digits that are stated here and below.
 HIGHEST_BORDER = 0.12
-# The digits of colored MNIST have soft edges, so some soft pixels are sound; an undecided mask has 1.
+# Digits of colored MNIST have soft edges, so a sound mask has some soft pixels.
 HIGHEST_SOFT = 0.2
-# Classes of real digits have 0.12 to 0.23.
+# Each class of real digits has a variation of 0.12 to 0.23.
 LOWEST_VARIATION = 0.005
 # L_mask bounds the mean of a batch only, so the bounds of one class are wider than the loss's interval.
-MEAN_BELOW = 0.75  # factor on the interval's lower end
-MEAN_ABOVE = 0.1  # added to its upper end
-# Early in training a mask is grey and wide, and shrinks to the object later.
-GROSS_MEAN_BELOW, GROSS_MEAN_ABOVE, GROSS_BORDER = 0.25, 0.2, 0.25
+LOWEST_MEAN_FACTOR = 0.75  # times the interval's lower end
+HIGHEST_MEAN_MARGIN = 0.1  # added to the interval's upper end
+# Early in training, masks are grey and larger than the object, so the bounds during training are wider.
+GROSS_LOWEST_MEAN_FACTOR, GROSS_HIGHEST_MEAN_MARGIN, GROSS_BORDER = 0.25, 0.2, 0.25
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def measure(m_NHW: NDArray[np.float32]) -> MaskMeasures:
 def measure_network(network: Network, rows: int = ROWS) -> list[MaskMeasures]:
     """Returns the measures of `rows` fresh masks of each class, drawn in eval mode.
 
-    Every call uses the same noise. The network may be a trained or a served form; it is left as it was.
+    Every call uses the same noise. The network may be the trained or the served form. Its mode is restored.
     """
     device = next(itertools.chain(network.parameters(), network.buffers())).device
     random = torch.Generator().manual_seed(0)
@@ -98,49 +99,54 @@ def measure_network(network: Network, rows: int = ROWS) -> list[MaskMeasures]:
 
 
 def sound_bounds(mask_lowest: float, mask_highest: float) -> MaskBounds:
-    """Returns the bounds of a finished class. Arguments: the interval of L_mask."""
+    """Returns the bounds of one class's masks after training.
+
+    Args:
+        mask_lowest, mask_highest: interval of the mean mask value within which L_mask is 0.
+    """
     return MaskBounds(
-        lowest=round(MEAN_BELOW * mask_lowest, 4),
-        highest=round(min(1.0, mask_highest + MEAN_ABOVE), 4),
+        lowest=round(LOWEST_MEAN_FACTOR * mask_lowest, 4),
+        highest=round(min(1.0, mask_highest + HIGHEST_MEAN_MARGIN), 4),
         highest_border=HIGHEST_BORDER,
         highest_soft=HIGHEST_SOFT,
     )
 
 
 def gross_bounds(mask_lowest: float, mask_highest: float) -> MaskBounds:
-    """Returns the bounds of a class in training, whose masks are rough and not yet binary."""
+    """Returns the bounds of one class's masks during training, when masks are rough and not yet binary.
+
+    Args:
+        mask_lowest, mask_highest: as in `sound_bounds`.
+    """
     return MaskBounds(
-        lowest=round(GROSS_MEAN_BELOW * mask_lowest, 4),
-        highest=round(min(1.0, mask_highest + GROSS_MEAN_ABOVE), 4),
+        lowest=round(GROSS_LOWEST_MEAN_FACTOR * mask_lowest, 4),
+        highest=round(min(1.0, mask_highest + GROSS_HIGHEST_MEAN_MARGIN), 4),
         highest_border=GROSS_BORDER,
         highest_soft=1.0,
     )
 
 
 def class_bounds(measures: MaskMeasures, sound: MaskBounds) -> MaskBounds:
-    """Returns the bounds that a card states for one class: sound, and half to twice the measured mean."""
+    """Returns the bounds of one class for the card: the sound bounds, and half to twice the measured mean."""
     lowest, highest = max(sound.lowest, measures.mean / 2), min(sound.highest, measures.mean * 2)
-    if lowest >= highest:  # a collapsed class; the sound bounds exclude it, as they should
+    if lowest >= highest:  # the class has collapsed: its masks must violate the bounds
         return sound
     return MaskBounds(round(lowest, 4), round(highest, 4), sound.highest_border, sound.highest_soft)
 
 
-def verdict(
+def find_faults(
     class_names: Sequence[str],
     measures: Sequence[MaskMeasures],
     bounds: MaskBounds,
     lowest_variation: float = LOWEST_VARIATION,
 ) -> list[ClassFault]:
-    """Returns a fault for each class and measure that is out of bounds; an empty list if all masks are sound.
-
-    A measure that is not a number is out of bounds.
-    """
+    """Returns one fault for each measure of a class that is out of bounds. NaN is out of bounds."""
     faults = []
-    for name, of_class in zip(class_names, measures, strict=True):
-        out_of_bounds = bounds.faults(of_class.mean, of_class.border, of_class.soft)
-        if not of_class.variation >= lowest_variation:
-            meaning = "the mask ignores its noise, all shapes of the class are one"
+    for name, measured in zip(class_names, measures, strict=True):
+        class_faults = bounds.faults(measured.mean, measured.border, measured.soft)
+        if not measured.variation >= lowest_variation:
+            meaning = "the mask ignores the noise, all masks of the class are the same"
             bound = f"below {lowest_variation:g}"
-            out_of_bounds.append(MaskFault("variation", of_class.variation, bound, meaning))
-        faults += [ClassFault(f.measure, f.value, f.bound, f.meaning, name) for f in out_of_bounds]
+            class_faults.append(MaskFault("variation", measured.variation, bound, meaning))
+        faults += [ClassFault(f.measure, f.value, f.bound, f.meaning, name) for f in class_faults]
     return faults

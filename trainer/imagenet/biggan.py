@@ -29,7 +29,7 @@ from trainer.imagenet.biggan_statistics import (
 )
 from trainer.imagenet.start_config import TrainBigganConfig
 from trainer.mnist.samples import MOST_COLUMNS
-from trainer.mnist.stage import rate_left
+from trainer.mnist.stage import rate_factor
 from trainer.run.context import Published, RunContext, RunError
 from trainer.run.cost import RunCost
 from trainer.run.loop import TrainingLoop
@@ -86,7 +86,7 @@ def train_biggan(config: TrainBigganConfig, context: RunContext) -> Published:
             x_gen = network(u_NL, F.one_hot(label_N, classes).to(torch.float32), 1.0).float()
 
         # One step of the discriminator.
-        left = rate_left(step, config.steps)
+        left = rate_factor(step, config.steps)
         loss_d = opponent.learn(x_real, x_gen, label_N, left * config.lr_discriminator, step)
 
         # One step of the generator.

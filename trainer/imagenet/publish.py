@@ -8,7 +8,7 @@ import torch
 from cgn.card import MaskBounds, ModelCard
 from cgn.families.imagenet.network import ImagenetCGN
 from cgn.imports.card_fields import NOT_MEASURED, NOT_TRAINED, OBJECTS
-from cgn.metrics.collapse import MEAN_BELOW, measure_network, verdict
+from cgn.metrics.collapse import LOWEST_MEAN_FACTOR, find_faults, measure_network
 from trainer.imagenet.config import TrainImagenetConfig
 from trainer.mnist.collapse_report import summary
 from trainer.run.context import Published, RunContext
@@ -44,7 +44,7 @@ def publish(
     """
     bounds = mask_bounds(config)
     measures = measure_network(network) if network.resolution <= LARGEST_MEASURED else []
-    faults = verdict(start.class_names, measures, bounds) if measures else []
+    faults = find_faults(start.class_names, measures, bounds) if measures else []
     warnings = [summary(faults, len(measures))] if faults else []
     if not measures and mu_mask is not None and not bounds.lowest <= mu_mask <= bounds.highest:
         allowed = f"{bounds.lowest:g} to {bounds.highest:g}"
@@ -87,6 +87,6 @@ def mask_bounds(config: TrainImagenetConfig) -> MaskBounds:
     """Returns the bounds of sound masks: the interval of L_mask, widened, as L_mask holds on average only."""
     return replace(
         OBJECTS,
-        lowest=round(MEAN_BELOW * config.mask_lowest, 4),
-        highest=round(1 - MEAN_BELOW * (1 - config.mask_highest), 4),
+        lowest=round(LOWEST_MEAN_FACTOR * config.mask_lowest, 4),
+        highest=round(1 - LOWEST_MEAN_FACTOR * (1 - config.mask_highest), 4),
     )

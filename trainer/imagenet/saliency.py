@@ -25,7 +25,7 @@ from cgn.images.sheets import SheetRow, draw_sheet
 from cgn.metrics.masks import mask_iou, mu_mask
 from trainer.gan.game import set_rate
 from trainer.imagenet.start_config import TrainSaliencyConfig
-from trainer.mnist.stage import rate_left
+from trainer.mnist.stage import rate_factor
 from trainer.run.context import Published, RunContext, RunError
 from trainer.run.cost import RunCost
 from trainer.run.loop import TrainingLoop
@@ -91,7 +91,7 @@ def train_saliency(config: TrainSaliencyConfig, context: RunContext) -> Publishe
         with half_precision(device):
             logits_N7HW = net.logits(x_N3HW.to(device)).float()
         loss = saliency_loss(logits_N7HW, true_N1HW.to(device, torch.float32))
-        set_rate(adam, rate_left(step, config.steps) * config.learning_rate)
+        set_rate(adam, rate_factor(step, config.steps) * config.learning_rate)
         adam.zero_grad()
         loss.backward()
         adam.step()

@@ -10,10 +10,10 @@ from cgn.families.mnist.network import MnistCGN
 from cgn.metrics.collapse import (
     ClassFault,
     MaskMeasures,
+    find_faults,
     gross_bounds,
     measure_network,
     sound_bounds,
-    verdict,
 )
 from cgn.store.files import atomic_write
 
@@ -81,7 +81,7 @@ class CollapseReport:
         bounds = self.sound if finished else self._gross
         measures = measure_network(network)
         lowest_variation = {} if finished else {"lowest_variation": 0.0}
-        faults = verdict(self._class_names, measures, bounds, **lowest_variation)
+        faults = find_faults(self._class_names, measures, bounds, **lowest_variation)
         classes = [
             {"class": name, **asdict(m), "faults": [f.text for f in faults if f.class_name == name]}
             for name, m in zip(self._class_names, measures, strict=True)

@@ -14,7 +14,7 @@ from cgn.metrics.masks import frame_width
 from trainer.gan.discriminator import Discriminator
 from trainer.gan.game import Opponent, game_optimiser, set_rate, update_average
 from trainer.mnist.config import TrainCgnConfig
-from trainer.mnist.stage import StepResult, rate_left
+from trainer.mnist.stage import StepResult, rate_factor
 from trainer.run.precision import half_precision
 
 DISCRIMINATOR_WIDTH = 24
@@ -68,7 +68,7 @@ class JointStage:
     def step(self, done: int) -> StepResult:
         """One step of the discriminator and one of the mechanisms; done: steps of this stage so far."""
         config, device = self._config, self._device
-        left = rate_left(done, self.steps)
+        left = rate_factor(done, self.steps)
         chosen = torch.randint(len(self._data.labels), (config.batch_size,), generator=self._random)
         x_NCHW, label_N = self._data.images[chosen].to(device), self._data.labels[chosen].to(device)
         with half_precision(device):

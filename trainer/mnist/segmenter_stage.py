@@ -16,7 +16,7 @@ from cgn.data import ImageSet
 from cgn.families.mnist.network import MnistCGN
 from trainer.gan.game import set_rate
 from trainer.mnist.joint_stage import draw
-from trainer.mnist.stage import StepResult, rate_left
+from trainer.mnist.stage import StepResult, rate_factor
 from trainer.run.precision import half_precision
 
 LEARNING_RATE = 4e-3
@@ -89,7 +89,7 @@ class SegmenterStage:
         with half_precision(self._device):
             logits = self._segmenter(x_gen, label_N).float()
         loss = F.binary_cross_entropy_with_logits(logits, (m > 0.5).float())
-        set_rate(self._adam, rate_left(done, self.steps) * LEARNING_RATE)
+        set_rate(self._adam, rate_factor(done, self.steps) * LEARNING_RATE)
         self._adam.zero_grad()
         loss.backward()
         self._adam.step()

@@ -16,7 +16,7 @@ from cgn.families.mnist.network import MnistCGN
 from trainer.gan.discriminator import Discriminator
 from trainer.gan.game import Opponent, game_optimiser, set_rate, update_average
 from trainer.mnist.config import TrainCgnConfig
-from trainer.mnist.stage import StepResult, rate_left
+from trainer.mnist.stage import StepResult, rate_factor
 from trainer.run.precision import half_precision
 
 DISCRIMINATOR_WIDTH = 32
@@ -67,7 +67,7 @@ class ShapeStage:
         config, device = self._config, self._device
         if self._masks is None:
             self._masks = self._find_masks()
-        left = rate_left(done, self.steps)
+        left = rate_factor(done, self.steps)
         chosen = torch.randint(len(self._labels), (config.later_batch_size,), generator=self._random)
         m_real, label_N = self._masks[chosen].to(device, torch.float32), self._labels[chosen].to(device)
         u_NL = torch.randn(len(label_N), mnist.LATENT, generator=self._random).to(device)

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import torch
 
-RATE_DECAY = 0.4  # the last share of a stage, over which learning rates fall to 0
+DECAY_SHARE = 0.4  # share of a stage's steps, its last ones, over which learning rates decay to 0
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class StepResult:
 
     Attributes:
         losses: scalars by name.
-        masks: masks of the generated images of the step, (N, 1, R, R) in [0, 1], without gradient.
+        masks: masks of the images generated in the step, (N, 1, R, R) in [0, 1], detached.
     """
 
     losses: dict[str, torch.Tensor]
@@ -26,9 +26,9 @@ class Stage(Protocol):
 
     Attributes:
         title: what the stage trains, for the log.
-        steps: number of its steps; 0 is possible in runs of very few steps.
-        step_work: time of one step, in a unit that is the same for all stages.
-        parts: everything that a checkpoint of the stage holds, by name.
+        steps: number of steps; 0 is possible in runs of very few steps.
+        step_work: duration of one step relative to the steps of other stages.
+        parts: everything that a checkpoint of the stage contains, by name.
     """
 
     title: str
@@ -37,10 +37,10 @@ class Stage(Protocol):
     parts: dict[str, Any]
 
     def step(self, done: int) -> StepResult:
-        """Trains one step; done: steps of this stage so far."""
+        """Trains one step. done: number of completed steps of this stage."""
         ...
 
 
-def rate_left(done: int, steps: int) -> float:
-    """Returns the factor, in (0, 1], of the learning rate after ``done`` of the ``steps`` of a stage."""
-    return min(1.0, (steps - done) / (RATE_DECAY * steps))
+def rate_factor(done: int, steps: int) -> float:
+    """Returns the factor of the learning rate, in (0, 1], after ``done`` of the ``steps`` of a stage."""
+    return min(1.0, (steps - done) / (DECAY_SHARE * steps))

@@ -1,4 +1,4 @@
-"""The last step of a run that makes a model: one of the attempts at the run publishes its version."""
+"""The last step of a run that trains a model: publishes the version once, even if the run is resumed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,10 +16,10 @@ from trainer.run.context import Published, RunContext, RunError
 def publish_network(
     context: RunContext, network: nn.Module, name: str, training: Mapping[str, Any], **card_fields: Any
 ) -> Published:
-    """Publishes a network as the version of a run, see `publish_once` and `cgn.store.checkpoint.publish`.
+    """Publishes the network that a run has trained; see `publish_once` and `cgn.store.checkpoint.publish`.
 
     Args:
-        context: context of the run; it has the version.
+        context: context of the run; states the version.
         network: the network to publish.
         name: name of the model.
         training: the card's record of the training.
@@ -45,12 +45,12 @@ def publish_network(
 def publish_once(
     context: RunContext, name: str, training: Mapping[str, Any], publish: Callable[[], object]
 ) -> Published:
-    """Publishes the model of a run and reports it, unless an earlier attempt at the run has published it.
+    """Publishes the model of a run, unless an earlier attempt of the run has done so. Reports the model.
 
     Args:
-        context: context of the run; it has the version.
+        context: context of the run; states the version.
         name: name of the model.
-        training: the card's record of the training. Its "config" identifies the run.
+        training: the card's record of the training. The entry "config" identifies the run.
         publish: publishes the version; raises VersionExists if it exists.
 
     Raises:
@@ -60,7 +60,7 @@ def publish_once(
     try:
         publish()
     except VersionExists as error:
-        # An earlier attempt may have been killed after it published and before it reported its end.
+        # An earlier attempt may have been killed between publishing and reporting success.
         if not context.resume or read_card(root, name, version).training.get("config") != training["config"]:
             raise RunError(str(error)) from None
     context.reporter.artefact("model", root / name / version)

@@ -1,4 +1,4 @@
-"""U²-Net as the mask network of a served CGN: on a CPU with the convolutions of `packed` and `winograd`."""
+"""U²-Net as the mask network of a served CGN. A CPU uses the convolutions of `packed` and `winograd`."""
 
 import torch
 from torch import nn
@@ -9,13 +9,13 @@ from cgn.kernels.winograd import Winograd, winograd_pays
 
 
 def served_u2net(net: U2Net, resolution: int, dtype: torch.dtype, device: torch.device | str) -> U2Net:
-    """The function of ``net`` in eval mode, sooner, for inference only; as exact as its folded form.
+    """Returns a faster form of ``net`` for inference in eval mode, numerically as exact as `folded`.
 
     Args:
-        net: the trained form. It stays as it is.
-        resolution: height and width of the pictures, 32 times a whole number.
-        dtype: of weights and maps, float32 or bfloat16.
-        device: where it is to run, for good.
+        net: the trained form; it is not changed.
+        resolution: height and width of the images, a multiple of 32.
+        dtype: type of the weights and feature maps, float32 or bfloat16.
+        device: device of the returned form, which cannot move to another device.
     """
     served = folded(net).to(device, dtype)
     if torch.device(device).type != "cpu":
@@ -31,7 +31,7 @@ def served_u2net(net: U2Net, resolution: int, dtype: torch.dtype, device: torch.
 
 
 def _served_layer(convolution: nn.Conv2d, size: int) -> nn.Module:
-    """A layer whose norm is in its convolution. ``size``: of the stage's largest maps."""
+    """Returns a layer whose batch norm is folded. ``size``: height of the stage's largest feature maps."""
     assert convolution.bias is not None
     dilation = int(convolution.dilation[0])
     if dilation == 1 and winograd_pays(convolution.weight, size):
@@ -42,7 +42,7 @@ def _served_layer(convolution: nn.Conv2d, size: int) -> nn.Module:
 
 
 class _WinogradLayer(nn.Module):
-    """Convolution 3x3 and ReLU, (N, C, H, W)."""
+    """A 3x3 convolution with ReLU, on (N, C, H, W)."""
 
     def __init__(self, weight_OIHW: torch.Tensor, bias_O: torch.Tensor) -> None:
         super().__init__()

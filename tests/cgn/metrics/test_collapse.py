@@ -10,11 +10,11 @@ from cgn.families.mnist.family import build
 from cgn.metrics.collapse import (
     MaskMeasures,
     class_bounds,
+    find_faults,
     gross_bounds,
     measure,
     measure_network,
     sound_bounds,
-    verdict,
 )
 from cgn.metrics.masks import frame_width
 from cgn.store import checkpoint
@@ -37,7 +37,7 @@ def digits() -> list[Masks]:
 
 
 def faults_of(m: Masks, bounds: MaskBounds = SOUND, lowest_variation: float = 0.005) -> list[str]:
-    return [str(fault) for fault in verdict(["x"], [measure(m)], bounds, lowest_variation)]
+    return [str(fault) for fault in find_faults(["x"], [measure(m)], bounds, lowest_variation)]
 
 
 def has_room(of_class: MaskMeasures) -> bool:
@@ -71,7 +71,7 @@ def test_border_mass_does_not_depend_on_the_resolution() -> None:
 
 def test_true_digits_pass_with_room(digits: list[Masks]) -> None:
     measures = [measure(masks) for masks in digits]
-    assert verdict([str(i) for i in range(10)], measures, SOUND) == []
+    assert find_faults([str(i) for i in range(10)], measures, SOUND) == []
     assert all(map(has_room, measures))
 
 
@@ -86,7 +86,7 @@ def test_the_figures_that_the_bounds_are_chosen_by(digits: list[Masks]) -> None:
 def test_the_shipped_models_pass_with_room_as_their_cards_say(name: str) -> None:
     model = checkpoint.load(REPO / "models", name, SHIPPED[name])
     measures = measure_network(model.network)
-    assert verdict(model.card.class_names, measures, SOUND) == []
+    assert find_faults(model.card.class_names, measures, SOUND) == []
     assert all(map(has_room, measures))
     card = model.card
     on_card = zip(card.mask_mean, card.mask_border, card.mask_soft, card.mask_bounds, strict=True)
@@ -130,7 +130,7 @@ def test_the_frame_of_an_empty_mask_is_ignored() -> None:
     m += np.random.default_rng(0).uniform(0, 0.001, m.shape).astype(np.float32)
     of_class = measure(m)
     assert of_class.border > SOUND.highest_border
-    assert [fault.measure for fault in verdict(["a"], [of_class], SOUND, 0)] == ["μ_mask"]
+    assert [fault.measure for fault in find_faults(["a"], [of_class], SOUND, 0)] == ["μ_mask"]
 
 
 def test_in_training_only_gross_collapse_counts(digits: list[Masks]) -> None:
@@ -145,7 +145,7 @@ def test_in_training_only_gross_collapse_counts(digits: list[Masks]) -> None:
 
 def test_a_faulty_class_is_told_from_the_sound_ones(digits: list[Masks]) -> None:
     measures = [measure(1 - m if label in (2, 7) else m) for label, m in enumerate(digits)]
-    faults = verdict([f"d{label}" for label in range(10)], measures, SOUND)
+    faults = find_faults([f"d{label}" for label in range(10)], measures, SOUND)
     assert {fault.class_name for fault in faults} == {"d2", "d7"}
     said = summary(faults, 10)
     assert said.startswith("the masks of classes d2, d7 have collapsed: ") and said.count("border mass") == 1
@@ -153,12 +153,12 @@ def test_a_faulty_class_is_told_from_the_sound_ones(digits: list[Masks]) -> None
 
 def test_a_summary_tells_every_kind_of_fault_once() -> None:
     empty, still = MaskMeasures(0, 0, 0, 0.1), MaskMeasures(0.01, 0, 0, 0)
-    assert summary(verdict(["a", "b"], [empty, still], SOUND), 2) == (
+    assert summary(find_faults(["a", "b"], [empty, still], SOUND), 2) == (
         "the masks of all 2 classes have collapsed: μ_mask 0.000 to 0.010 is below 0.03, the mask is empty; "
-        "variation 0.000 is below 0.005, the mask ignores its noise, all shapes of the class are one "
+        "variation 0.000 is below 0.005, the mask ignores the noise, all masks of the class are the same "
         "(class b)"
     )
-    many = summary(verdict([f"c{i}" for i in range(13)], [empty] * 12 + [still], SOUND), 40)
+    many = summary(find_faults([f"c{i}" for i in range(13)], [empty] * 12 + [still], SOUND), 40)
     assert "classes c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 3 more have collapsed" in many
 
 

@@ -1,4 +1,4 @@
-"""Settings of a server's protection: valid combinations, and the protection that an address needs."""
+"""Settings of TLS, callers and limits: valid combinations, and what each listening address requires."""
 
 from pathlib import Path
 

@@ -47,21 +47,21 @@ def queue(connection: Redis) -> JobQueue:
 
 
 @pytest.fixture
-def sync(server: LocalRedis) -> Iterator[redis.Redis]:
+def sync_redis(server: LocalRedis) -> Iterator[redis.Redis]:
     with client(server.url) as connection:
         yield connection
 
 
 @pytest.fixture
-def claims(sync: redis.Redis) -> Claims:
-    return Claims(sync, "host:1", Resources(2, 0))
+def claims(sync_redis: redis.Redis) -> Claims:
+    return Claims(sync_redis, "host:1", Resources(2, 0))
 
 
 def spec(steps: int = 10, threads: int = 2, gpus: int = 0, priority: int = 0) -> JobSpec:
     return JobSpec("train_cgn", {"steps": steps}, Resources(threads, gpus), priority)
 
 
-def claimed(claims: Claims) -> Claim:
+def claim_next(claims: Claims) -> Claim:
     claim = claims.claim()
     assert claim
     return claim
@@ -78,9 +78,9 @@ def states_of(events: list[Event]) -> list[JobState]:
 async def test_a_request_id_queues_one_job_only(queue: JobQueue) -> None:
     jobs = await asyncio.gather(*(queue.submit(spec(), REQUEST) for _ in range(8)))
     assert len({job.job_id for job in jobs}) == 1
-    with pytest.raises(RequestIdReused) as caught:
+    with pytest.raises(RequestIdReused) as refused:
         await queue.submit(spec(steps=11), REQUEST)
-    assert caught.value.job_id == jobs[0].job_id
+    assert refused.value.job_id == jobs[0].job_id
     assert len(await queue.page(JobFilter(), 10)) == 1
 
 
@@ -88,20 +88,20 @@ async def test_claims_go_by_priority_then_age_and_fit_the_offer(queue: JobQueue,
     first = await queue.submit(spec())
     second = await queue.submit(spec())
     urgent = await queue.submit(spec(priority=100))
-    idle = await queue.submit(spec(priority=-100))
+    lowest = await queue.submit(spec(priority=-100))
     large = await queue.submit(spec(threads=3, priority=50))
-    graphics = await queue.submit(spec(gpus=1, priority=50))
-    order = [urgent, large, graphics, first, second, idle]
+    needs_gpu = await queue.submit(spec(gpus=1, priority=50))
+    order = [urgent, large, needs_gpu, first, second, lowest]
     places = {job.job_id: job.queue_position for job in await queue.page(JobFilter(), 10)}
     assert [places[job.job_id] for job in order] == [1, 2, 3, 4, 5, 6]
-    claimed_ids = [claimed(claims).job_id for _ in range(4)]
-    assert claimed_ids == [job.job_id for job in (urgent, first, second, idle)]
+    claimed_ids = [claim_next(claims).job_id for _ in range(4)]
+    assert claimed_ids == [job.job_id for job in (urgent, first, second, lowest)]
     assert claims.claim() is None
-    assert [(await queue.get(job.job_id)).queue_position for job in (urgent, large, graphics)] == [0, 1, 2]
+    assert [(await queue.get(job.job_id)).queue_position for job in (urgent, large, needs_gpu)] == [0, 1, 2]
 
 
 async def test_a_worker_with_gpus_takes_the_jobs_that_need_them_first(
-    queue: JobQueue, claims: Claims, sync: redis.Redis
+    queue: JobQueue, claims: Claims, sync_redis: redis.Redis
 ) -> None:
     low = await queue.submit(spec(gpus=2, priority=-1))
     plain = await queue.submit(spec())
@@ -111,17 +111,19 @@ async def test_a_worker_with_gpus_takes_the_jobs_that_need_them_first(
     four = await queue.submit(spec(gpus=4))
     also_plain = await queue.submit(spec())
     urgent = await queue.submit(spec(priority=1))
-    graphics = Claims(sync, "host:2", Resources(2, 2))
-    claimed_ids = [claimed(graphics).job_id for _ in range(5)]
+    gpu_worker = Claims(sync_redis, "host:2", Resources(2, 2))
+    claimed_ids = [claim_next(gpu_worker).job_id for _ in range(5)]
     assert claimed_ids == [job.job_id for job in (urgent, two, later, one, plain)]
-    assert claimed(claims).job_id == also_plain.job_id
-    assert claimed(graphics).job_id == low.job_id
-    assert claimed(Claims(sync, "host:3", Resources(2, 4))).job_id == four.job_id
+    assert claim_next(claims).job_id == also_plain.job_id
+    assert claim_next(gpu_worker).job_id == low.job_id
+    assert claim_next(Claims(sync_redis, "host:3", Resources(2, 4))).job_id == four.job_id
 
 
-async def test_the_record_gets_every_progress_and_the_log_a_few(queue: JobQueue, claims: Claims) -> None:
+async def test_the_record_has_the_latest_progress_and_the_log_a_selection(
+    queue: JobQueue, claims: Claims
+) -> None:
     job = await queue.submit(spec())
-    claim = claimed(claims)
+    claim = claim_next(claims)
     now = 0.0
     outbox = Outbox(claim, clock=lambda: now)
     for half_seconds in range(241):  # two minutes of a run that reports every half second
@@ -143,28 +145,28 @@ async def test_the_record_gets_every_progress_and_the_log_a_few(queue: JobQueue,
 
 
 async def test_records_of_another_release_are_read_as_far_as_possible(
-    queue: JobQueue, claims: Claims, sync: redis.Redis
+    queue: JobQueue, claims: Claims, sync_redis: redis.Redis
 ) -> None:
     job = await queue.submit(spec())
-    claim = claimed(claims)
+    claim = claim_next(claims)
     claim.append([Progress(1, 10, 0.5, 4.5), Artefact("scores", "x", 5)])
     key = f"cgn:job:{job.job_id}"
     newer = {"step": 2, "total_steps": 10, "step_seconds": 0.5, "eta_seconds": 4.0, "joules": 7.0}
-    sync.hset(key, "progress", json.dumps(newer))
-    sync.rpush(f"{key}:artefacts", json.dumps({"kind": "model", "path": "m", "bytes": 1, "owner": "x"}))
+    sync_redis.hset(key, "progress", json.dumps(newer))
+    sync_redis.rpush(f"{key}:artefacts", json.dumps({"kind": "model", "path": "m", "bytes": 1, "owner": "x"}))
     for kind, data in (("progress", newer), ("dream", {}), ("state_change", {"state": "ASLEEP"})):
-        sync.xadd(f"{key}:events", {"kind": kind, "data": json.dumps(data)})
-    sync.hincrby("cgn:jobs:counts", "train_cgn:ASLEEP", 1)
+        sync_redis.xadd(f"{key}:events", {"kind": kind, "data": json.dumps(data)})
+    sync_redis.hincrby("cgn:jobs:counts", "train_cgn:ASLEEP", 1)
     expected = Progress(2, 10, 0.5, 4.0)
     job_now = await queue.get(job.job_id)
     assert job_now.progress == expected
     assert job_now.artefacts == (Artefact("scores", "x", 5), Artefact("model", "m", 1))
     assert [held.progress for held in (await queue.overview()).held] == [expected]
-    sync.hset(key, "progress", json.dumps({"stage": 1}))
+    sync_redis.hset(key, "progress", json.dumps({"stage": 1}))
     assert [held.progress for held in (await queue.overview()).held] == [None]
     bad = await queue.submit(spec())
-    sync.hset(f"cgn:job:{bad.job_id}", "cpu_threads", "many")
-    sync.hset(key, "progress", json.dumps(newer))
+    sync_redis.hset(f"cgn:job:{bad.job_id}", "cpu_threads", "many")
+    sync_redis.hset(key, "progress", json.dumps(newer))
     assert [listed.job_id for listed in await queue.page(JobFilter(), 10)] == [job.job_id]
     claim.release(Outcome(JobState.SUCCEEDED, ""))
     bodies = [event.body for event in await history(queue, job.job_id)]
@@ -187,7 +189,7 @@ async def test_no_job_is_claimed_twice(queue: JobQueue, server: LocalRedis) -> N
 
 async def test_record_and_log_have_the_workers_events(queue: JobQueue, claims: Claims) -> None:
     job = await queue.submit(spec())
-    claim = claimed(claims)
+    claim = claim_next(claims)
     assert (claim.config, claim.attempt, claim.resources) == ({"steps": 10}, 1, Resources(2, 0))
     events_sent: list[Body] = [
         LogLine("ὕδωρ"),
@@ -217,15 +219,15 @@ async def test_record_and_log_have_the_workers_events(queue: JobQueue, claims: C
     assert await history(queue, job.job_id, events[-1].event_id) == []
 
 
-async def test_a_lost_worker_cannot_write(queue: JobQueue, sync: redis.Redis) -> None:
+async def test_a_lost_worker_cannot_write(queue: JobQueue, sync_redis: redis.Redis) -> None:
     job = await queue.submit(spec())
-    stalled = claimed(Claims(sync, "host:1", Resources(2, 0), lease_seconds=0.0))
+    stalled = claim_next(Claims(sync_redis, "host:1", Resources(2, 0), lease_seconds=0.0))
     await asyncio.sleep(0.01)
     (lost,) = await queue.reclaim()
     assert (lost.job_id, lost.state, lost.worker) == (job.job_id, JobState.PENDING, "host:1")
-    again = claimed(Claims(sync, "host:2", Resources(2, 0)))
+    again = claim_next(Claims(sync_redis, "host:2", Resources(2, 0)))
     assert (again.job_id, again.attempt) == (job.job_id, 2)
-    length = sync.xlen(f"cgn:job:{job.job_id}:events")
+    length = sync_redis.xlen(f"cgn:job:{job.job_id}:events")
     for write in (
         stalled.renew,
         stalled.state,
@@ -234,20 +236,20 @@ async def test_a_lost_worker_cannot_write(queue: JobQueue, sync: redis.Redis) ->
     ):
         with pytest.raises(LeaseLost):
             write()
-    assert sync.xlen(f"cgn:job:{job.job_id}:events") == length
+    assert sync_redis.xlen(f"cgn:job:{job.job_id}:events") == length
     assert again.renew() is JobState.RUNNING
     assert await queue.reclaim() == []
 
 
-async def test_a_job_that_loses_too_many_workers_fails_but_handing_back_does_not_count(
-    queue: JobQueue, sync: redis.Redis
+async def test_a_job_fails_after_too_many_lost_workers_but_a_release_is_no_loss(
+    queue: JobQueue, sync_redis: redis.Redis
 ) -> None:
     job = await queue.submit(spec())
-    short = Claims(sync, "host:1", Resources(2, 0), lease_seconds=0.0)
+    expiring = Claims(sync_redis, "host:1", Resources(2, 0), lease_seconds=0.0)
     for _ in range(MAX_LOSSES + 1):
-        assert claimed(short).release(Outcome(JobState.PENDING, "queued again")) is JobState.PENDING
+        assert claim_next(expiring).release(Outcome(JobState.PENDING, "queued again")) is JobState.PENDING
     for _ in range(MAX_LOSSES):
-        claimed(short)
+        claim_next(expiring)
         await asyncio.sleep(0.01)
         await queue.reclaim()
     job_now = await queue.get(job.job_id)
@@ -256,15 +258,15 @@ async def test_a_job_that_loses_too_many_workers_fails_but_handing_back_does_not
     assert f"lost {MAX_LOSSES} times" in job_now.message
 
 
-async def test_a_new_checkpoint_resets_the_losses(queue: JobQueue, sync: redis.Redis) -> None:
+async def test_a_new_checkpoint_resets_the_losses(queue: JobQueue, sync_redis: redis.Redis) -> None:
     job = await queue.submit(spec())
-    short = Claims(sync, "host:1", Resources(2, 0), lease_seconds=0.0)
+    expiring = Claims(sync_redis, "host:1", Resources(2, 0), lease_seconds=0.0)
     for number in range(MAX_LOSSES + 2):
-        claimed(short).append([Artefact("checkpoint", f"{job.job_id}/checkpoint-{number}", 1)])
+        claim_next(expiring).append([Artefact("checkpoint", f"{job.job_id}/checkpoint-{number}", 1)])
         assert [lost.state for lost in await queue.reclaim()] == [JobState.PENDING]
     for number in range(MAX_LOSSES - 1):
-        # The same checkpoint again, or an earlier one, is no step ahead; nor is a run that is killed.
-        claim = claimed(short)
+        # Only a newer checkpoint resets the losses. A killed run counts as a loss.
+        claim = claim_next(expiring)
         claim.append([Artefact("checkpoint", f"{job.job_id}/checkpoint-{number}", 1)])
         claim.release(Outcome(JobState.PENDING, "the run was killed", Reason.KILLED, lost=True))
     job_now = await queue.get(job.job_id)
@@ -276,17 +278,17 @@ async def test_events_are_written_once_if_the_reply_is_lost(
     queue: JobQueue, claims: Claims, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = await queue.submit(spec())
-    claim = claimed(claims)
+    claim = claim_next(claims)
     outbox = Outbox(claim)
     append = claim._append
 
-    def lose_answer(**call: Any) -> None:
+    def append_and_lose_reply(**call: Any) -> None:
         append(**call)
-        raise redis.ConnectionError("the answer was lost")
+        raise redis.ConnectionError("the reply was lost")
 
     outbox.put(LogLine("first"))
     with monkeypatch.context() as patch:
-        patch.setattr(claim, "_append", lose_answer)
+        patch.setattr(claim, "_append", append_and_lose_reply)
         with pytest.raises(redis.ConnectionError):
             outbox.flush()
     outbox.put(LogLine("second"))
@@ -296,13 +298,13 @@ async def test_events_are_written_once_if_the_reply_is_lost(
     assert bodies[2:-1] == [LogLine("first"), LogLine("second")]
 
 
-async def test_cancel(queue: JobQueue, claims: Claims, sync: redis.Redis) -> None:
+async def test_cancel(queue: JobQueue, claims: Claims, sync_redis: redis.Redis) -> None:
     waiting = await queue.submit(spec())
     assert (await queue.cancel(waiting.job_id)).state is JobState.CANCELLED
     assert claims.claim() is None
 
     running = await queue.submit(spec())
-    claim = claimed(claims)
+    claim = claim_next(claims)
     assert (await queue.cancel(running.job_id)).state is JobState.CANCELLING
     assert (await queue.cancel(running.job_id)).state is JobState.CANCELLING
     assert claim.state() is JobState.CANCELLING
@@ -312,7 +314,7 @@ async def test_cancel(queue: JobQueue, claims: Claims, sync: redis.Redis) -> Non
     assert await queue.cancel(running.job_id) == ended
 
     await queue.submit(spec())
-    quick = claimed(claims)
+    quick = claim_next(claims)
     await queue.cancel(quick.job_id)
     assert (
         quick.release(Outcome(JobState.SUCCEEDED, "", model_name="my_cgn", model_version="v1"))
@@ -320,7 +322,7 @@ async def test_cancel(queue: JobQueue, claims: Claims, sync: redis.Redis) -> Non
     )
 
     await queue.submit(spec())
-    lost = claimed(Claims(sync, "host:1", Resources(2, 0), lease_seconds=0.0))
+    lost = claim_next(Claims(sync_redis, "host:1", Resources(2, 0), lease_seconds=0.0))
     await queue.cancel(lost.job_id)
     await asyncio.sleep(0.01)
     assert [job_now.state for job_now in await queue.reclaim()] == [JobState.CANCELLED]
@@ -329,10 +331,10 @@ async def test_cancel(queue: JobQueue, claims: Claims, sync: redis.Redis) -> Non
         await queue.cancel("0" * 12)
 
 
-async def test_only_moves_of_the_table_happen(queue: JobQueue, claims: Claims) -> None:
+async def test_only_transitions_of_the_table_are_allowed(queue: JobQueue, claims: Claims) -> None:
     for target in set(JobState) - TRANSITIONS[JobState.RUNNING]:
         job = await queue.submit(spec())
-        claim = claimed(claims)
+        claim = claim_next(claims)
         with pytest.raises(ResponseError, match="cannot go from RUNNING"):
             claim.release(Outcome(target, ""))
         assert (await queue.get(job.job_id)).state is JobState.RUNNING
@@ -343,7 +345,7 @@ async def test_only_moves_of_the_table_happen(queue: JobQueue, claims: Claims) -
 async def test_watching_follows_a_job_to_its_end(queue: JobQueue, claims: Claims) -> None:
     job = await queue.submit(spec())
     watch = asyncio.create_task(history(queue, job.job_id))
-    claim = await asyncio.to_thread(claimed, claims)
+    claim = await asyncio.to_thread(claim_next, claims)
     for step in range(5):
         await asyncio.to_thread(claim.append, [Progress(step, 5, 0.1, 0.1)])
     await asyncio.to_thread(claim.release, Outcome(JobState.FAILED, "why"))
@@ -356,7 +358,7 @@ async def test_watching_follows_a_job_to_its_end(queue: JobQueue, claims: Claims
 
 async def test_the_log_is_capped_and_still_has_the_end(queue: JobQueue, claims: Claims) -> None:
     job = await queue.submit(spec())
-    claim = claimed(claims)
+    claim = claim_next(claims)
     for _ in range(MAX_EVENTS // 500 + 3):
         claim.append(Progress(step, 10, 0.1, 0.1) for step in range(500))
     claim.release(Outcome(JobState.SUCCEEDED, ""))
@@ -368,7 +370,7 @@ async def test_the_log_is_capped_and_still_has_the_end(queue: JobQueue, claims: 
 async def test_the_overview_counts_jobs_and_shows_held_ones(queue: JobQueue, claims: Claims) -> None:
     for _ in range(3):
         await queue.submit(spec())
-    claim, done = claimed(claims), claimed(claims)
+    claim, done = claim_next(claims), claim_next(claims)
     claim.append([Progress(3, 10, 0.1, 0.7)])
     done.release(Outcome(JobState.SUCCEEDED, ""))
     overview = await queue.overview()
@@ -381,7 +383,7 @@ async def test_the_overview_counts_jobs_and_shows_held_ones(queue: JobQueue, cla
     assert overview.oldest_pending_seconds > 0
 
 
-async def test_workers_come_and_go(queue: JobQueue, claims: Claims) -> None:
+async def test_workers_are_listed_from_announce_to_withdraw(queue: JobQueue, claims: Claims) -> None:
     assert await queue.workers() == []
     claims.announce()
     assert [(worker.name, worker.offer) for worker in await queue.workers()] == [("host:1", Resources(2, 0))]

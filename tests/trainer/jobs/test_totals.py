@@ -6,7 +6,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cgn.metrics.collapse import GROSS_MEAN_ABOVE, GROSS_MEAN_BELOW
+from cgn.metrics.collapse import GROSS_HIGHEST_MEAN_MARGIN, GROSS_LOWEST_MEAN_FACTOR
 from common.settings import REPO
 from services.trainer.totals_collector import TotalsCollector
 from trainer.jobs.totals import RUN_SECONDS, WAIT_SECONDS, Totals
@@ -76,4 +76,4 @@ def test_the_alert_on_masks_has_the_bounds_of_the_run() -> None:
         rule for group in rules["groups"] for rule in group["rules"] if rule["alert"] == "CgnJobMuMask"
     )
     numbers = re.findall(r"(?<![\w.])\d+\.\d+", alert["expr"])
-    assert list(map(float, numbers)) == [GROSS_MEAN_BELOW, GROSS_MEAN_ABOVE]
+    assert list(map(float, numbers)) == [GROSS_LOWEST_MEAN_FACTOR, GROSS_HIGHEST_MEAN_MARGIN]

@@ -16,7 +16,7 @@ from trainer.gan.game import update_average
 from trainer.mnist.config import TrainCgnConfig
 from trainer.mnist.segmenter_stage import SegmenterStage
 from trainer.mnist.shape_stage import ShapeStage
-from trainer.mnist.stage import rate_left
+from trainer.mnist.stage import rate_factor
 from trainer.mnist.train import begin_attempt, stage_steps, work_of
 from trainer.run.report import Reporter
 
@@ -92,7 +92,7 @@ def test_stages_share_all_steps_and_the_first_has_some(steps: int) -> None:
 
 
 def test_learning_rates_fall_towards_0_and_never_reach_it() -> None:
-    rates = [rate_left(done, 10) for done in range(10)]
+    rates = [rate_factor(done, 10) for done in range(10)]
     assert rates[0] == rates[6] == 1
     assert rates == sorted(rates, reverse=True)
     assert 0 < rates[-1] < 0.5

@@ -13,7 +13,7 @@ from cgn.data import make_variant
 from cgn.metrics.masks import mask_iou
 from trainer.gan.game import set_rate
 from trainer.mnist.segmenter_stage import BETAS, IMAGES_AT_ONCE, LEARNING_RATE, Segmenter
-from trainer.mnist.stage import rate_left
+from trainer.mnist.stage import rate_factor
 from trainer.run.precision import half_precision
 
 STEPS = 1000
@@ -54,7 +54,7 @@ def train_judge(variant: str, device: torch.device, *, steps: int = STEPS, seed:
             logits = segmenter(data.images[chosen].to(device), data.labels[chosen].to(device)).float()
         true = data.masks[chosen, None].to(device, torch.float32)
         loss = F.binary_cross_entropy_with_logits(logits, true)
-        set_rate(adam, rate_left(done, steps) * LEARNING_RATE)
+        set_rate(adam, rate_factor(done, steps) * LEARNING_RATE)
         adam.zero_grad()
         loss.backward()
         adam.step()
