@@ -202,5 +202,5 @@ def test_a_bad_sampler_is_refused() -> None:
             Sampler(*arguments)
         assert caught.value.field == field
     for start, stop in ((-1, 3), (3, 2)):
-        with pytest.raises(CgnInputError, match="no part of a stream"):
+        with pytest.raises(CgnInputError, match="not a part of a stream"):
             Sampler(0, 10).plan(start, stop)
