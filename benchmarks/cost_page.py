@@ -11,11 +11,11 @@ from trainer.reproduce.cell.markdown import table
 COST, BANKS = "training_cost.json", "recombination"
 BEGIN = "<!-- from training_cost.json and recombination/, by make bench-table -->"
 END = "<!-- end of costs -->"
-_COST_HEADINGS = ("", "authors, CPU minutes", "ours, CPU minutes", "times less", "ours, minutes on the wall")
+_COST_HEADINGS = ("", "authors, CPU minutes", "ours, CPU minutes", "ratio", "ours, wall-clock minutes")
 _COMPARED = ("points_lost", "times_faster", "times_faster_with_rows")
 _BANKS_HEADINGS = (
-    "rows a bank", "validation accuracy", "rows, CPU s", "images, CPU s",
-    "points lost", "times faster", "with the rows",
+    "rows per bank", "validation accuracy, %", "rows, CPU s", "images, CPU s",
+    "points lost", "speedup, images", "speedup, rows and images",
 )  # fmt: skip
 
 

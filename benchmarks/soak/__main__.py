@@ -70,7 +70,8 @@ def soak(minutes: float, seed: int, threads: int) -> tuple[list[Result], dict[st
         ),
         _row(
             "control_memory",
-            f"a generator that leaks {LEAK_BYTES} B per call: {leak.lowest:.0f} to {leak.highest:.0f}",
+            f"a generator that leaks {LEAK_BYTES} B per call; "
+            f"95 % interval {leak.lowest:.0f} to {leak.highest:.0f}",
             leak.estimate,
             "B/s",
             "interval above 0",

@@ -33,7 +33,7 @@ def test_the_summary_counts_the_goals_that_are_met(tmp_path: Path) -> None:
     (tmp_path / "bench.json").write_text(json.dumps(TOLD | {"results": [*rows, reported]}))
     summary = page.summary(tmp_path)
     assert "- The speed goals: 1 of 3 are met (Some CPU, 2 threads)." in summary
-    assert "New images: 1,234 images/s; plain PyTorch has 617." in summary
+    assert "New images: 1,234 images/s; plain PyTorch: 617." in summary
 
 
 def test_the_page_has_the_costs_that_were_measured(tmp_path: Path) -> None:

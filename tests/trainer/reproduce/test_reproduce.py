@@ -246,7 +246,7 @@ def test_the_page_is_written_between_its_marks(tmp_path: Path) -> None:
     text = (tmp_path / page.PAGE).read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
     assert "| CGN only | 95.00 ± 1.41 (worst of 2: 94.00) | – | – |" in text
-    assert "| better on validation | CGN only | – | – |" in text
+    assert "| better row on validation | CGN only | – | – |" in text
     assert "| its share of the oracle gap | 94.1 % | – | – |" in text
     assert "| colored | 0, 1 | 0, 1 | 10.0 | 10.0 | 15.0 |" in text
     page.write(results, tmp_path / page.PAGE, readme)

@@ -50,10 +50,10 @@ PAPER = {
 }
 ERRORS = {  # scores by heading, see `trainer.reproduce.miniature.scores`
     "background_behind": "b behind the object",
-    "background_beside": "b beside it",
-    "picture_behind": "x_gt where its object is",
+    "background_beside": "b beside the object",
+    "picture_behind": "x_gt at the object",
     "foreground_beside": "f beside the object",
-    "picture_beside": "x_gt there",
+    "picture_beside": "x_gt beside the object",
 }
 _NONE = "–"
 
@@ -149,15 +149,17 @@ def _verdicts(cells: Cells) -> list[str]:
             continue
         iou, mu_mask = _mean(cells[row], "mask_iou") or 0.0, _mean(cells[row], "mu_mask") or 0.0
         collapsed = iou < COLLAPSED_BELOW * full
-        said = {"without_text": "to 0.9", "without_bg": "to 0.1"}.get(row)
-        theirs = f"the paper's collapse {said}" if said else "the paper's do not collapse"
+        paper_mean = {"without_text": 0.9, "without_bg": 0.1}.get(row)
+        theirs = f"in the paper they collapse (μ_mask {paper_mean})" if paper_mean else "nor in the paper"
+        if collapsed and not paper_mean:
+            theirs = "in the paper they do not"
         if row not in PAPER:
             theirs = "the paper has no such row"
         ours = "masks collapse" if collapsed else "masks do not collapse"
-        differs = row in PAPER and collapsed != bool(said)
+        differs = row in PAPER and collapsed != bool(paper_mean)
         lines.append(
             f"- {LABELS[row]}: {ours} (μ_mask {mu_mask:.3f}, IoU {iou:.3f}); {theirs}"
-            + (". **Ours differs.**" if differs else ".")
+            + (". **This differs from the paper.**" if differs else ".")
         )
     return [
         f"Masks count as collapsed if their IoU is below {COLLAPSED_BELOW:g} times the IoU with all losses."
@@ -181,12 +183,12 @@ def _costs(cells: Cells) -> list[str]:
     }
     marks = last["yardsticks"]
     return [
-        "Minutes of one core: "
+        "CPU minutes: "
         + ", ".join(f"{label} {value:.0f}" for label, value in minutes.items())
         + f"; together {sum(minutes.values()):.0f}. "
         + ("With" if last["machine"]["bfloat16"] else "Without")
-        + f" bfloat16 ({last['machine']['cpu']}). Digits: {last['data']['digits']}. Textures: "
-        + f"{last['data']['textures']}.",
+        + f" bfloat16 ({last['machine']['cpu']}). Source of the digits: {last['data']['digits']}; of the "
+        + f"textures: {last['data']['textures']}.",
         "",
         f"The judge of masks reaches IoU {marks['judge_iou']:.3f} on real images that it has not seen. The "
         f"saliency network reaches {marks['saliency_iou']['objects']['mean']:.3f} on drawn objects and "

@@ -115,7 +115,7 @@ def _accuracy_rows(table: Mapping[str, Any], summary: Mapping[str, Any]) -> Iter
         if about.train_on:
             yield [about.label, *(_accuracy(table.get(v, {}).get(method)) for v in VARIANTS)]
     chosen = [summary.get(v, {}).get("chosen") for v in VARIANTS]
-    yield ["better on validation", *(METHODS[method].label if method else _NONE for method in chosen)]
+    yield ["better row on validation", *(METHODS[method].label if method else _NONE for method in chosen)]
     closed = [summary.get(v, {}).get("gap_closed", {}).get(c) for v, c in zip(VARIANTS, chosen, strict=True)]
     yield ["its share of the oracle gap", *(_NONE if share is None else f"{share:.1f} %" for share in closed)]
 
