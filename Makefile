@@ -94,23 +94,23 @@ train reproduce: export OMP_WAIT_POLICY ?= passive
 train: $(STAMP) ## Train a CGN without the services; ARGS="--help" shows the options
 	@$(PY) -m trainer train_cgn $(ARGS)
 
-reproduce: $(STAMP) ## Compute missing results in docs/results; CELL=colored/cgn/0: one cell again; MODEL=name: with any CGN
+reproduce: $(STAMP) ## Compute missing results in docs/results; CELL=colored/cgn/0: one of them again; MODEL=name: with another CGN
 	@$(PY) -m trainer.reproduce $(if $(CELL),--cell '$(CELL)') $(if $(MODEL),--model '$(MODEL)') \
 	  $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(ARGS)
 
 reproduce-table: $(STAMP) ## Write docs/results/table2.json from the existing results
 	@$(PY) -m trainer.reproduce --table $(ARGS)
 
-ship: $(STAMP) ## Ship the CGNs of the results as the repository's models; ARGS="v3" is their version
+ship: $(STAMP) ## Copy the CGNs of the results into models/; ARGS="v3" is their version
 	@$(PY) -m trainer.reproduce.ship $(ARGS)
 
-bench: $(if $(filter-out 5 5/%,$(ID)),$(STAMP),$(BENCH_STAMP)) ## Measure speed beside other implementations (20 minutes); ID=4: one row
+bench: $(if $(filter-out 5 5/%,$(ID)),$(STAMP),$(BENCH_STAMP)) ## Compare the speed with other implementations (20 minutes); ID=4: one row
 	@$(PY) -m benchmarks $(if $(ID),--id '$(ID)') $(ARGS)
 
 bench-table: $(STAMP) ## Write the tables of speed and cost from docs/results
 	@$(PY) -m benchmarks.page
 
-bench-cost: $(STAMP) ## Time this CGN training recipe beside the authors'
+bench-cost: $(STAMP) ## Compare the cost of training a CGN with the authors' recipe
 	@$(PY) -m benchmarks.training_cost $(ARGS)
 
 bench-banks: $(STAMP) ## Measure cost and savings of recombining banks of rows; ARGS="--help" shows the options

@@ -132,7 +132,10 @@ def _table(sizes: dict[int, dict[str, Any]]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Computes missing results, writes the JSON, prints the table, and returns the exit code."""
     parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="make bench-banks",
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     defaults = TrainClassifierConfig(model_name="any")
     parser.add_argument("--dataset", default=defaults.dataset, help="variant of MNIST (default: %(default)s)")

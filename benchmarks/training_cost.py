@@ -104,7 +104,7 @@ def compare(variant: str, rounds: int, seed: int) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints a line per variant, writes the JSON, and returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="make bench-cost", description=__doc__, allow_abbrev=False)
     parser.add_argument("--variants", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument(
         "--rounds",

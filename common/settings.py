@@ -94,7 +94,7 @@ PRECISION = choice(
     "float32 or bfloat16",
     "float32",
 )
-THREADS = integer("CGN_THREADS", "CPU threads of a forward pass; 0: one per core.", 0, 0, 1024)
+THREADS = integer("CGN_THREADS", "CPU threads of all forward passes together; 0: one per core.", 0, 0, 1024)
 CACHE_URL = optional_redis_url(
     "CGN_CACHE_URL",
     "Redis of the row cache's second tier, shared by generators; none: no second tier.",
@@ -107,7 +107,11 @@ ROW_TTL_SECONDS = integer(
     "CGN_ROW_TTL_SECONDS", "Seconds until a row in Redis expires.", 86_400, 1, 10 * 365 * 86_400
 )
 MODEL_MEMORY_MB = integer(
-    "CGN_MODEL_MEMORY_MB", "MiB that loaded models may take; 0: half of the device's memory.", 0, 0, 1 << 30
+    "CGN_MODEL_MEMORY_MB",
+    "MiB that loaded models may take; 0: half of the memory of the device or container.",
+    0,
+    0,
+    1 << 30,
 )
 KEEP_VERSIONS = integer(
     "CGN_KEEP_VERSIONS",

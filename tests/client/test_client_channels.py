@@ -19,7 +19,7 @@ def pem(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("given", "env", "field", "cure"),
+    ("passed", "env", "field", "cure"),
     [
         ({"token": "abc"}, {}, "token", "give tls (CGN_TLS_CA), or set CGN_INSECURE=1"),
         ({}, {"CGN_TOKEN": "abc"}, "CGN_TOKEN", "would be sent to cgn.example:1 unencrypted"),

@@ -101,7 +101,7 @@ def test_photographs_stay_out_of_the_docs(photographs, tmp_path, capsys):
     assert tmp_path / "elsewhere" / "wildlife_mnist_data.png" in written
 
 
-@pytest.mark.parametrize("made", ["nothing", "config", "broken"])
+@pytest.mark.parametrize("created", ["nothing", "config", "broken"])
 def test_a_folder_without_a_run_gives_a_one_line_error(tmp_path, capsys, created):
     if created != "nothing":
         (tmp_path / "config.json").write_text('{"dataset": "colored_mnist"}' if created == "config" else "{")

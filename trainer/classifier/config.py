@@ -154,7 +154,7 @@ class EvaluateClassifierConfig:
 
     classifier: str = option(
         "classifier.safetensors",
-        "file of the weights: <job id>/classifier.safetensors, or a path",
+        "file of the weights, or <job id>/classifier.safetensors",
         pattern=PATH,
         pattern_help="a path",
     )

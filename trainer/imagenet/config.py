@@ -132,23 +132,31 @@ class TrainImagenetConfig:
     )
     start_model: str = option(
         "imagenet_biggan",
-        "published model of family imagenet, with its unconstrained cGAN, to begin from",
+        "published model of family imagenet to start from; it must include its unconstrained cGAN",
         pattern=NAME,
         pattern_help=NAME_HELP,
     )
     start_version: str = option(
         "", "its version", pattern=VERSION, pattern_help=VERSION_HELP, empty="the newest"
     )
-    preset: str = option("code", "published setting that other options change", choices=tuple(PRESETS))
+    preset: str = option(
+        "code",
+        "published set of options; every option that is set replaces the preset's",
+        choices=tuple(PRESETS),
+    )
     seed: int = option(0, "seed of noise, labels and patches", low=0, high=HIGHEST_SEED)
     steps: int | None = option(
         None, "steps of Adam, which the authors call episodes", low=1, high=HIGHEST_COUNT, absent=THE_PRESETS
     )
     accumulation: int | None = option(
-        None, "accumulation steps of a step, of each process", low=1, high=HIGHEST_COUNT, absent=THE_PRESETS
+        None,
+        "accumulation steps (micro-batches) per step and process",
+        low=1,
+        high=HIGHEST_COUNT,
+        absent=THE_PRESETS,
     )
     batch_size: int | None = option(
-        None, "pictures of an accumulation step", low=1, high=1024, absent=THE_PRESETS
+        None, "pictures per accumulation step", low=1, high=1024, absent=THE_PRESETS
     )
     lr_shape: float | None = option(
         None, "Adam's learning rate of the shape mechanism", above=0, high=1, absent=THE_PRESETS
@@ -166,7 +174,9 @@ class TrainImagenetConfig:
     weight_binary: float | None = option(
         None, "λ3, weight of the mask's binary-entropy loss", low=0, absent=THE_PRESETS
     )
-    weight_mask: float | None = option(None, "λ4, weight of the mask-mean loss", low=0, absent=THE_PRESETS)
+    weight_mask: float | None = option(
+        None, "λ4, weight of the mask-mean loss L_mask", low=0, absent=THE_PRESETS
+    )
     weight_text: float | None = option(
         None, "λ5, weight of each layer's Gram distance in L_text", low=0, absent=THE_PRESETS_BY_FEATURES
     )
@@ -174,12 +184,15 @@ class TrainImagenetConfig:
         None, "λ6, weight of the background's saliency", low=0, absent=THE_PRESETS
     )
     mask_lowest: float = option(
-        0.1, "mean mask value τ below which L_mask acts; a reproduction has 0.03", low=0, high=0.5
+        0.1,
+        "mean mask value τ below which L_mask is positive; 0.03 in the independent reproduction",
+        low=0,
+        high=0.5,
     )
-    mask_highest: float = option(0.9, "mean mask value, 1 - τ, above which L_mask acts", above=0, high=1)
+    mask_highest: float = option(0.9, "mean mask value 1 - τ above which L_mask is positive", above=0, high=1)
     features: str = option(
         "",
-        "features of the perceptual losses, fixed random filters or VGG16's",
+        "features of the perceptual losses: fixed random filters, or those of VGG16",
         choices=FEATURES,
         empty=THE_PRESETS,
     )
@@ -187,11 +200,11 @@ class TrainImagenetConfig:
         "", "file of VGG16's weights", pattern=PATH, pattern_help="a path", empty="in torch's cache"
     )
     without: str = option(
-        "", "loss that is left out, for an ablation (table 1)", choices=tuple(LOSSES), empty="none"
+        "", "loss to leave out, for an ablation (table 1)", choices=tuple(LOSSES), empty="none"
     )
     supervision: str = option(
         "reconstruction",
-        "what makes composites look real: the distance from x_gt, or a discriminator that is trained on x_gt",
+        "what makes composites look real: their distance from x_gt, the cGAN's picture, or a discriminator",
         choices=SUPERVISIONS,
     )
     weight_adversarial: float = option(100.0, "weight of the discriminator's loss", above=0)
@@ -202,24 +215,26 @@ class TrainImagenetConfig:
         choices=TEXTURE_TARGETS,
     )
     patches_of: str = option(
-        "", "picture that patches and fills are cut from", choices=PATCHES_OF, empty=THE_PRESETS
+        "", "picture from which patches and fills are cut", choices=PATCHES_OF, empty=THE_PRESETS
     )
     patch_size: int | None = option(
-        None, "pixels a side of a patch", low=2, high=64, absent="15 at 256 pixels, in proportion, at least 3"
+        None,
+        "side of a patch, in pixels",
+        low=2,
+        high=64,
+        absent="15 at 256 pixels, in proportion, at least 3",
     )
-    patch_by_object: bool = option(
-        False, "whether patches are smaller for small objects, larger for large ones (appendix F)"
-    )
+    patch_by_object: bool = option(False, "scale the patches with the size of the object (appendix F)")
     refine: bool = option(
         False,
-        "whether a shallow network after the composer takes part in the reconstruction (appendix F)",
+        "train a shallow network after the composer as part of the reconstruction (appendix F)",
     )
     classifier: str = option(
         "",
-        "file of the classifier's weights for the Inception score, train_classifier's or Inception v3's",
+        "weights of the classifier for the Inception score: of train_classifier, or of Inception v3",
         pattern=PATH,
         pattern_help="a path",
-        empty="there is no score",
+        empty="no score",
     )
     score_images: int = option(2000, "composites per score", low=2, high=1_000_000)
     sample_every: int = option(

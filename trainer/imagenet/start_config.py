@@ -140,6 +140,6 @@ IMPORT_WEIGHTS = Kind(
     "import_weights",
     ImportWeightsConfig,
     run="trainer.imagenet.import_weights:import_weights",
-    description="Makes a model from the authors' public weights.",
+    description="Imports the authors' public weights as a model.",
     publishes=True,
 )

@@ -29,14 +29,14 @@ class TrainCgnConfig:
     folder: str = option(
         "", "path of your images, one sub-folder per class", pattern=PATH, pattern_help="a path", empty="none"
     )
-    resolution: int = option(32, "pixels a side that your images are scaled to", choices=RESOLUTIONS)
+    resolution: int = option(32, "side of your scaled images, in pixels", choices=RESOLUTIONS)
     steps: int = option(14_000, "training steps of all stages", low=1, high=HIGHEST_COUNT)
     batch_size: int = option(32, "images per step; twice as many after the joint stage", low=1, high=1024)
     seed: int = option(0, "seed of initialisation, data order and noise", low=0, high=HIGHEST_SEED)
     lr_generator: float = option(1e-3, "Adam's learning rate of the mechanisms", above=0, high=1)
     lr_discriminator: float = option(6e-4, "Adam's learning rate of the discriminator", above=0, high=1)
     weight_binary: float = option(0.3, "weight of the mask's binary-entropy loss", low=0)
-    weight_mask: float = option(10.0, "weight of the mask-mean loss", low=0)
+    weight_mask: float = option(10.0, "weight of the mask-mean loss L_mask", low=0)
     mask_lowest: float = option(
         0.04,
         "mean mask value below which L_mask is positive; the final mean of a class may be down to 3/4 of it",
@@ -73,7 +73,7 @@ class TrainCgnConfig:
     )
 
     restarts: int = option(
-        2, "restarts at most, each with another seed, if the masks have collapsed", low=0, high=10
+        2, "most restarts, each with another seed, after the masks have collapsed", low=0, high=10
     )
     publish_collapsed: bool = option(
         False, "publish even if the masks have collapsed, without a restart, with a note on the card"

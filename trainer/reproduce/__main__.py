@@ -63,13 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make reproduce",
-        description="Makes the cells of the papers' tables and figures.",
+        description="Computes cells of the papers' tables and figures.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "--cell",
         default="*",
-        help="name of a cell, which is made even if it exists; or a pattern with * or ?",
+        help="name of a cell, which is computed even if its result exists; or a pattern with * or ?",
     )
     parser.add_argument(
         "--model", default="", metavar="NAME[:VERSION]", help="CGN to use, from CGN_MODELS_DIR"
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--weights", default="", metavar="DIR", help="folder with the public weights for ImageNet's cells"
     )
-    parser.add_argument("--table", action="store_true", help="make no cell, only gather the tables")
+    parser.add_argument("--table", action="store_true", help="compute no cell, only write the tables")
     parser.add_argument("--steps", type=int, help="training steps of a CGN, for a trial")
     parser.add_argument("--images-seen", type=int, help="images seen by a classifier, for a trial")
     parser.add_argument(

@@ -14,18 +14,18 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="JSON object of the run's options; the command line wins",
+        help="JSON file of options; options of the command line replace them",
     )
     where.add_argument(
         "--run-dir",
         type=Path,
         metavar="DIR",
-        help="for checkpoints and sheets (default: CGN_RUNS_DIR/<version>)",
+        help="directory of the run's files (default: CGN_RUNS_DIR/<version>)",
     )
     where.add_argument(
-        "--models-dir", type=Path, metavar="DIR", help="where models are (default: CGN_MODELS_DIR)"
+        "--models-dir", type=Path, metavar="DIR", help="directory of models (default: CGN_MODELS_DIR)"
     )
-    where.add_argument("--version", metavar="TEXT", help="version to publish as (default: the time)")
+    where.add_argument("--version", metavar="TEXT", help="version of the published model (default: the time)")
     where.add_argument(
         "--resume", action="store_true", help="continue the run in --run-dir with its own options"
     )
@@ -33,7 +33,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--resume-from",
         type=Path,
         metavar="DIR",
-        help="continue from the newest checkpoint of another run, with its options and in copies",
+        help="continue from the newest checkpoint of another run, with its options; its files are copied",
     )
     where.add_argument("--jsonl", action="store_true", help="JSON lines on standard output, no progress bar")
 

@@ -91,7 +91,7 @@ IMAGENET_CELL = Kind(
     "imagenet_cell",
     ImagenetCellConfig,
     run="trainer.reproduce.imagenet.cell:imagenet_cell",
-    description="Makes a cell that needs the public ImageNet weights.",
+    description="Computes a cell that needs the public ImageNet weights.",
     uses_model=GIVEN_MODEL,
 )
 CELLS = CellSet(

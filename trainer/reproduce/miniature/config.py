@@ -171,6 +171,6 @@ MINIATURE_CELL = Kind(
     "miniature_cell",
     MiniatureCellConfig,
     run="trainer.reproduce.miniature.cell:miniature_cell",
-    description="Makes a cell of the ImageNet experiments in miniature.",
+    description="Computes a cell of the ImageNet experiments in miniature.",
 )
 CELLS = CellSet(prefix=PREFIX, example=f"{PREFIX}/full/0", planned=planned, named=named)

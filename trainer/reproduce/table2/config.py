@@ -161,7 +161,7 @@ REPRODUCE_CELL = Kind(
     "reproduce_cell",
     ReproduceCellConfig,
     run="trainer.reproduce.table2.cell:reproduce_cell",
-    description="Makes a cell of table 2: trains a CGN, or a classifier and its scores.",
+    description="Computes a cell of table 2: trains a CGN, or trains and scores a classifier.",
     uses_model=GIVEN_MODEL,
 )
 CELLS = CellSet(prefix="", example="colored/model/0", planned=planned, named=named)
