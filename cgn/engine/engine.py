@@ -4,7 +4,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -20,6 +20,8 @@ from cgn.errors import CgnInputError
 from cgn.model import CGN
 from cgn.noise import Mechanism
 
+# Why a batch closed. full: it could take no more rows; drained: no more rows were waiting.
+ClosedBy = Literal["full", "drained"]
 # Forward passes side by side. More gain little: all of them need Python's lock between their operations.
 _MAX_LANES = 4
 
@@ -49,7 +51,7 @@ class Batch:
         card: card of the model.
         mechanism: the mechanism.
         rows: requested rows without padding, 1 to the network's batch_rows.
-        closed_by: "full": the batch could take no more rows; "drained": no more rows were waiting.
+        closed_by: why the batch closed. Rows that run again after another row failed keep the reason.
         queue_waits: seconds that each row waited in the queue.
         forward_seconds: seconds of the forward pass.
     """
@@ -57,7 +59,7 @@ class Batch:
     card: ModelCard
     mechanism: Mechanism
     rows: int
-    closed_by: Literal["full", "drained"]
+    closed_by: ClosedBy
     queue_waits: list[float]
     forward_seconds: float
 
@@ -70,6 +72,7 @@ class _ForwardPass:
     model: CGN | None
     batch: list[PendingRow]
     max_rows: int
+    closed_by: ClosedBy
 
 
 class _PassOutput(NamedTuple):
@@ -293,7 +296,8 @@ class Engine:
             late |= new_late
             if batch:  # empty if all rows have been withdrawn
                 self._began[number] = now
-                return _ForwardPass(key, model, batch, max_rows), late
+                closed_by: ClosedBy = "full" if len(batch) == max_rows else "drained"
+                return _ForwardPass(key, model, batch, max_rows, closed_by), late
         return None, late
 
     def _may_begin(self, *, in_lane: bool) -> bool:
@@ -323,8 +327,7 @@ class Engine:
         elif len(forward_pass.batch) > 1 and forward_pass.model and not isinstance(output, OutOfMemory):
             # One of the rows is bad. Each row runs alone, so that the others do not fail with it.
             for pending in forward_pass.batch:
-                alone = _ForwardPass(forward_pass.key, forward_pass.model, [pending], forward_pass.max_rows)
-                self._run_pass(alone, answers)
+                self._run_pass(replace(forward_pass, batch=[pending]), answers)
         else:
             answers += [partial(request.fail, output) for request in self._fail(forward_pass.batch)]
 
@@ -332,9 +335,8 @@ class Engine:
         """Records a forward pass, stores its rows, and returns the requests that it has completed."""
         model, key, max_rows = forward_pass.model, forward_pass.key, forward_pass.max_rows
         assert model
-        rows = len(forward_pass.batch)
+        rows, closed_by = len(forward_pass.batch), forward_pass.closed_by
         waits = [start - pending.since for pending in forward_pass.batch]
-        closed_by: Literal["full", "drained"] = "full" if rows == max_rows else "drained"
         self._on_batch(Batch(model.card, key.mechanism, rows, closed_by, waits, output.seconds))
         with self._lock:
             complete = self._requests.fill(zip(forward_pass.batch, output.pixels, strict=True))

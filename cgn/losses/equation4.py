@@ -88,6 +88,7 @@ class Term(NamedTuple):
     loss: Callable[[Inputs], torch.Tensor]
 
 
+# Their weights, with the presets of paper and code, are in trainer.imagenet.config.
 TERMS = {
     "lambda_1": Term("l1", l_l1),  # λ1 L_L1
     "lambda_2": Term("perceptual", l_perc),  # λ2 L_perc

@@ -1,7 +1,9 @@
 """Measures of masks: the one place that defines μ_mask, border mass, soft-pixel share and variation.
 
-Masks are (..., H, W) with values in [0, 1], as NumPy arrays or as tensors; 1 is object. Served images,
-model cards, gates, running trainings and the cells of table 1 all use these functions.
+Masks are (..., H, W) with values in [0, 1], as NumPy arrays or as tensors; 1 is object. These measure masks:
+served images in services.generator.answers.served_metrics; model cards and gates in cgn.metrics.collapse;
+running trainings in trainer.mnist.train and trainer.imagenet.step; table 1 in
+trainer.reproduce.imagenet.cell.
 """
 
 from typing import Any, NamedTuple, TypeVar, overload

@@ -29,8 +29,13 @@ class Settings:
     """The loss and the schedule of a training.
 
     Attributes:
-        weight_l1, weight_perceptual, weight_binary, weight_mask, weight_text, weight_background: λ1 to λ6 of
-            equation 4 (`cgn.losses.equation4.TERMS`); a term of weight 0 is not computed.
+        weight_l1: λ1 (lambda_1) of equation 4, see `cgn.losses.equation4.TERMS`. A term of weight 0 is not
+            computed.
+        weight_perceptual: λ2 (lambda_2).
+        weight_binary: λ3 (lambda_3).
+        weight_mask: λ4 (lambda_4).
+        weight_text: λ5 (lambda_5).
+        weight_background: λ6 (lambda_6).
         weight_adversarial: weight of the adversarial loss of composites; 0: there is no discriminator.
         lr_shape, lr_texture, lr_background: Adam's learning rates.
         batch_size: pictures of one accumulation step (micro-batch).
