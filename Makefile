@@ -33,9 +33,10 @@ demo: $(STAMP) ## Demonstrate the whole system: counterfactuals, a training job,
 up: $(STAMP) ## Run all services in the foreground; Ctrl-C stops them
 	@$(PY) -m deploy.local
 
-# Tests run in several processes, one per core. One thread each: threads that share a core wait for each other.
+# Tests run in several processes: one more than cores, as many tests wait. Each computes with one thread, since
+# threads that share a core wait for each other.
 test test-long: export OMP_NUM_THREADS ?= 1
-test test-long: TEST := $(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+test test-long: TEST = $(PY) -m pytest --numprocesses $$(( $$(nproc) < 8 ? $$(nproc) + 1 : 9 )) --dist loadfile
 
 test: $(STAMP) ## Run the quick tests; ARGS="-k name" selects some
 	@$(TEST) -m "not long" $(ARGS)

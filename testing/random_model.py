@@ -1,5 +1,7 @@
 """Publishes CGNs with random weights for tests; their cards say that they were never trained."""
 
+import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +59,23 @@ TINY_IMAGENET = {
 }
 
 
-def publish_random_imagenet(
-    root: Path, name: str, version: str = "v1", *, seed: int = 0, **architecture: int
-) -> tuple[ModelCard, ImagenetCGN]:
-    """Publishes a CGN of the ImageNet family at 32 pixels. Returns its card and its trained form."""
+@cache
+def _random_imagenet(seed: int, **sizes: int) -> ImagenetCGN:
+    """Returns a calibrated network. Calibration takes seconds, and many tests use the same network."""
     torch.manual_seed(seed)
-    sizes = TINY_IMAGENET | architecture
     network = imagenet.build(sizes, len(ANIMALS), 32).eval()
     for i, module in enumerate(MODULES.values()):
         if isinstance(biggan := getattr(network, module, None), BigGAN):
             calibrate(biggan, seed + i)
+    return network
+
+
+def publish_random_imagenet(
+    root: Path, name: str, version: str = "v1", *, seed: int = 0, **architecture: int
+) -> tuple[ModelCard, ImagenetCGN]:
+    """Publishes a CGN of the ImageNet family at 32 pixels. Returns its card and its trained form."""
+    sizes = TINY_IMAGENET | architecture
+    network = copy.deepcopy(_random_imagenet(seed, **sizes))
     card = checkpoint.publish(
         root,
         network,

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -190,5 +191,14 @@ def _check_written(part: Path, card: ModelCard) -> None:
 
 def _shapes(card: ModelCard) -> Network:
     """Returns the card's network with names and shapes alone. Raises CgnInputError for impossible sizes."""
+    sizes = tuple(sorted(card.architecture.items()))
+    return _network_without_weights(card.family, sizes, len(card.class_names), card.resolution)
+
+
+# Versions of a model have the same sizes, and a large network takes a second to build.
+@lru_cache(maxsize=8)
+def _network_without_weights(
+    family: str, architecture: tuple[tuple[str, int], ...], classes: int, resolution: int
+) -> Network:
     with torch.device("meta"):
-        return build_network(card.family, card.architecture, len(card.class_names), card.resolution)
+        return build_network(family, dict(architecture), classes, resolution)

@@ -34,6 +34,8 @@ def ids(results: list[dict[str, Any]]) -> list[str]:
     return [result["id"] for result in results]
 
 
+@pytest.mark.long
+@pytest.mark.timeout(600)
 def test_fresh_composites_are_compared_and_equal(tmp_path: Path) -> None:
     results = measured("1", tmp_path / "bench.json")
     kinds = ["float32", "bfloat16", "equality", "bfloat16-error"]

@@ -117,8 +117,9 @@ def test_the_trained_form_loads_as_published(tmp_path: Path) -> None:
     card, network = publish_random_imagenet(tmp_path, "zoo")
     trained, its_card = checkpoint.load_trained(tmp_path, "zoo")
     assert its_card == card
+    weights = trained.state_dict()
     for name, tensor in network.state_dict().items():
-        assert torch.equal(trained.state_dict()[name], tensor)
+        assert torch.equal(weights[name], tensor)
 
 
 def test_the_full_size_has_the_authors_keys() -> None:

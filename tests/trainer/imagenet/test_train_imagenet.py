@@ -1,5 +1,6 @@
 """Training of the ImageNet family: ablations, exact resumes, and processes that share a run."""
 
+import copy
 import json
 import os
 import shutil
@@ -63,8 +64,15 @@ def folder(tmp_path: Path, published: Path) -> Path:
     return tmp_path
 
 
+_LOADED: dict[str, ImagenetCGN] = {}  # by digest
+
+
 def start(folder: Path) -> ImagenetCGN:
-    return checkpoint.load_trained_of(FAMILY, folder / "models", "start")[0]
+    """Returns a copy of the start model. It is loaded once, as loading takes a second."""
+    digest = versions.read_card(folder / "models", "start", "v1").digest
+    if digest not in _LOADED:
+        _LOADED[digest] = checkpoint.load_trained_of(FAMILY, folder / "models", "start")[0]
+    return copy.deepcopy(_LOADED[digest])
 
 
 def trained(config: TrainImagenetConfig, where: RunContext) -> tuple[ModelCard, ImagenetCGN]:
