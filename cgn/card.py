@@ -1,4 +1,4 @@
-"""The model card: a description of one set of weights, as JSON beside them."""
+"""The model card: describes one set of weights, stored as JSON beside the weights."""
 
 import json
 import re
@@ -17,7 +17,7 @@ VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 VERSION_HELP = "a lowercase letter or digit, then up to 63 of a-z, 0-9, '.', '_', '-'"
 RESERVED_VERSIONS = ("latest", "stable")  # aliases, which move between versions (cgn.store.aliases)
 UNPUBLISHED = ".publishing-"  # prefix of a folder that becomes a version; version and attempt follow
-MEASURED = ("mask_mean", "mask_border", "mask_soft")  # measures of the finished network's masks, by class
+MEASURED = ("mask_mean", "mask_border", "mask_soft")  # fields with the masks' measures after training
 _DIGEST = re.compile(r"blake2b:[0-9a-f]{32}")
 
 
@@ -33,7 +33,7 @@ def check_version(version: str) -> str:
     if not VERSION.fullmatch(version):
         raise CgnInputError("version", f"{version!r} must be {VERSION_HELP}")
     if version in RESERVED_VERSIONS:
-        raise CgnInputError("version", f"{version!r} is an alias, which moves; give the version itself")
+        raise CgnInputError("version", f"{version!r} is an alias; give the name of a version")
     return version
 
 
@@ -45,7 +45,7 @@ class MaskFault:
         measure: name of the measure, such as "border mass".
         value: its value.
         bound: the violated bound, such as "above 0.12".
-        meaning: what the value says about the mask.
+        meaning: what is wrong with the mask.
     """
 
     measure: str
@@ -61,12 +61,12 @@ class MaskFault:
 
 @dataclass(frozen=True)
 class MaskBounds:
-    """Bounds of one class's masks; a mask outside them has collapsed. Measures: `cgn.metrics.masks`.
+    """Bounds of one class's masks; masks out of bounds have collapsed. Measures: see `cgn.metrics.masks`.
 
     Attributes:
         lowest, highest: bounds of the mean mask value, in [0, 1].
-        highest_border: bound of the border mass, in (0, 1].
-        highest_soft: bound of the soft-pixel share, in (0, 1].
+        highest_border: upper bound of the border mass, in (0, 1].
+        highest_soft: upper bound of the soft-pixel share, in (0, 1].
     """
 
     lowest: float
@@ -82,11 +82,11 @@ class MaskBounds:
                 raise CgnInputError("mask_bounds", f"each {name} must be above 0, at most 1")
 
     def faults(self, mean: float, border: float, soft: float) -> list[MaskFault]:
-        """Returns the measures that are out of bounds, the mean first. A value that is not a number is.
+        """Returns the measures that are out of bounds, the mean first. NaN is out of bounds.
 
         Args:
             mean: mean mask value, 0 to 1.
-            border: border mass, 0 to 1. It says nothing about an empty mask, so it is ignored for one.
+            border: border mass, 0 to 1; ignored if the mask is empty.
             soft: soft-pixel share, 0 to 1.
         """
         faults = []
@@ -122,12 +122,12 @@ class ModelCard:
         mask_mean, mask_border, mask_soft: measured mean mask value, border mass and soft-pixel share by
             label index, each in [0, 1]; empty if the masks have not been measured.
         trained: whether the weights were trained; False: random weights.
-        training: how the weights were made: command, config, data, seconds, machine.
+        training: record of the training: command, config, data, seconds, machine.
         notes: facts that a user must know, such as that the digits are a subset.
         terms: terms of use of the training data, one line per source; empty for a user's own folder.
         scores: scores of classifiers trained on the model's counterfactuals, by row of docs/results:
             accuracies in per cent, and the file that records how they were measured.
-        created_at: time of publication, UTC in ISO 8601, so that texts sort by time.
+        created_at: time of publication, UTC in ISO 8601, so that times sort as text.
     """
 
     name: str
@@ -171,10 +171,12 @@ class ModelCard:
                 raise CgnInputError(name, "each must be within 0 to 1")
         datetime.fromisoformat(self.created_at)
         if not self.created_at.endswith("+00:00"):
-            raise CgnInputError("created_at", f"{self.created_at} must end in +00:00, to compare as text")
+            raise CgnInputError(
+                "created_at", f"{self.created_at} must end in +00:00, so that times sort as text"
+            )
 
     def _check_types(self) -> None:
-        """Raises CgnInputError for a value that has not its field's type."""
+        """Raises CgnInputError if a value does not have the type of its field."""
         expected: dict[str, tuple[Any, ...]] = {  # type of the field; type of its elements
             "family": (str,), "architecture": (dict, int), "class_names": (list, str),
             "class_ids": (list, str), "resolution": (int,),
@@ -199,7 +201,7 @@ class ModelCard:
         """Returns the card of a JSON text.
 
         Raises:
-            CgnInputError: the text is not JSON, or a field is missing, unknown or impossible.
+            CgnInputError: the text is not JSON, or a field is missing, unknown or invalid.
         """
         try:
             data = json.loads(text)

@@ -1,4 +1,4 @@
-"""Factors: the label and the noise of one mechanism, and their numerical form."""
+"""Factors: the label and noise that are the input of one mechanism, and the arrays that encode them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,21 +15,21 @@ from cgn.noise import Mechanism
 Label = int | tuple[tuple[int, float], ...]  # a class index, or a mixture of classes from `mixture`
 Path = Literal["linear", "spherical"]
 
-_WEIGHTS_TOLERANCE = 1e-4  # of a mixture's sum: weights are float32 in the API, or have four digits
+_WEIGHTS_TOLERANCE = 1e-4  # allowed error of a mixture's sum: weights may be float32, or have four digits
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseInterpolation:
-    """Moves a factor's noise from the noise of its own seed towards the noise of another seed.
+    """Interpolates a factor's noise between the noise of its own seed and the noise of another seed.
 
     Attributes:
         to_seed: the other seed, in [0, 2^64 - 1].
-        t: position between the two noises, in [0, 1]; 0 is the factor's own noise, 1 the other seed's.
-        path: "linear" or "spherical". The spherical path follows the arc between the two noises, so that the
-            noise keeps their length (Shoemake 1985).
+        t: position between the two noise vectors, in [0, 1]: 0 is the own seed's noise, 1 the other seed's.
+        path: "linear" or "spherical". The spherical path follows the arc between the two vectors, so that
+            the norm stays typical of noise (Shoemake 1985).
 
     Raises:
-        CgnInputError: a value is not allowed.
+        CgnInputError: a value is invalid.
     """
 
     to_seed: int
@@ -51,14 +51,14 @@ class Factor:
     Attributes:
         label: class index in [0, classes), or a `mixture` of classes.
         seed: seed of the noise u and of a texture's roll, in [0, 2^64 - 1].
-        u: the noise itself instead of a seed, float32 of shape (latent,), with any truncation applied.
-        roll: cyclic shift of a texture (rows down, columns right), each in [0, resolution). None: the roll
-            of the seed, or no shift if u is given.
-        interpolation: moves the noise towards another seed's; the roll stays that of `seed`.
-        truncation: factor on noise drawn within [-2, 2], in (0, 1]; 1 in families without truncation.
+        u: the noise vector itself instead of a seed, float32 (latent,), with any truncation applied.
+        roll: cyclic shift of a texture (rows down, columns right), each in [0, resolution). None: drawn from
+            the seed, or no shift if u is given.
+        interpolation: interpolates the noise towards that of another seed; the roll does not change.
+        truncation: factor that scales noise drawn within [-2, 2], in (0, 1]; 1 if the family has none.
 
     Raises:
-        CgnInputError: neither or both of seed and u are given, or a value is not allowed.
+        CgnInputError: not exactly one of seed and u is given, or a value is invalid.
     """
 
     label: Label
@@ -70,11 +70,11 @@ class Factor:
 
     def __post_init__(self) -> None:
         if (self.seed is None) == (self.u is None):
-            raise CgnInputError("seed", "give either a seed or the noise u itself, not both or neither")
+            raise CgnInputError("seed", "give exactly one of seed and u")
         if self.seed is not None:
             noise.check_seed(self.seed)
         elif self.interpolation:
-            raise CgnInputError("interpolation", "begins at a seed's noise; give a seed instead of u")
+            raise CgnInputError("interpolation", "needs a seed to start from; give a seed instead of u")
         if not 0 < self.truncation <= 1:
             raise CgnInputError("truncation", f"{self.truncation} must be above 0, at most 1")
 
@@ -127,11 +127,11 @@ def noise_of(factors: Sequence[Factor], latent: int, *, truncated: bool = False)
     Args:
         factors: the factors.
         latent: length of the noise.
-        truncated: whether the family draws noise within [-2, 2] and has a truncation.
+        truncated: whether the family draws noise within [-2, 2] and supports truncation.
 
     Raises:
-        CgnInputError: a given u has the wrong length or is not finite, or a factor has a truncation and the
-            family has none.
+        CgnInputError: u has the wrong length or is not finite, or a factor has a truncation that the family
+            does not support.
     """
     u_NL = np.empty((len(factors), latent), np.float32)
     seeded = [i for i, factor in enumerate(factors) if factor.seed is not None]
@@ -149,7 +149,7 @@ def noise_of(factors: Sequence[Factor], latent: int, *, truncated: bool = False)
             u_NL[i] = _interpolated(factor.interpolation, u_NL[i], end_L)
         if factor.truncation != 1:
             if not truncated:
-                raise CgnInputError("truncation", "this family of models has none; leave it out")
+                raise CgnInputError("truncation", "is not supported by this family of models; omit it")
             u_NL[i] *= np.float32(factor.truncation)
     return u_NL
 
@@ -157,10 +157,10 @@ def noise_of(factors: Sequence[Factor], latent: int, *, truncated: bool = False)
 def shifts_of(factors: Sequence[Factor], mechanism: Mechanism, resolution: int) -> NDArray[np.int64]:
     """Returns the cyclic shifts (rows down, columns right) of N factors, (N, 2), each in [0, resolution).
 
-    Mechanisms that are not shifted have zeros.
+    The shifts of masks and references are 0.
 
     Raises:
-        CgnInputError: a given roll is out of range.
+        CgnInputError: a factor's roll is out of range.
     """
     shift_N2 = np.zeros((len(factors), 2), np.int64)
     if mechanism not in ("texture", "background"):
@@ -170,8 +170,8 @@ def shifts_of(factors: Sequence[Factor], mechanism: Mechanism, resolution: int) 
         shift_N2[seeded] = noise.rolls([factors[i].seed or 0 for i in seeded], mechanism, resolution)
     for i, factor in enumerate(factors):
         if factor.roll is not None:
-            if not all(0 <= step < resolution for step in factor.roll):
-                raise CgnInputError("roll", f"{factor.roll} must be two steps in [0, {resolution - 1}]")
+            if not all(0 <= shift < resolution for shift in factor.roll):
+                raise CgnInputError("roll", f"{factor.roll} must be two shifts in [0, {resolution - 1}]")
             shift_N2[i] = factor.roll
     return shift_N2
 
@@ -179,15 +179,18 @@ def shifts_of(factors: Sequence[Factor], mechanism: Mechanism, resolution: int) 
 def _interpolated(
     interpolation: NoiseInterpolation, start_L: NDArray[np.float32], end_L: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Returns the noise at t between two noises; at t = 0 and t = 1 exactly one of them."""
+    """Returns the noise at position t between two noise vectors; exactly one of them at t = 0 and t = 1."""
     t = interpolation.t
     if t in (0, 1):
         return end_L if t else start_L
     start, end = start_L.astype(np.float64), end_L.astype(np.float64)
-    before, after = 1 - t, t
+    start_weight, end_weight = 1 - t, t
     if interpolation.path == "spherical":
         cosine = start @ end / (np.linalg.norm(start) * np.linalg.norm(end))
         angle = np.arccos(np.clip(cosine, -1, 1))
-        if np.sin(angle) > 1e-6:  # else parallel, or opposite without a unique arc between them
-            before, after = np.sin(before * angle) / np.sin(angle), np.sin(after * angle) / np.sin(angle)
-    return (before * start + after * end).astype(np.float32)
+        if np.sin(angle) > 1e-6:  # else the vectors are parallel, or opposite without a unique arc
+            start_weight, end_weight = (
+                np.sin(start_weight * angle) / np.sin(angle),
+                np.sin(end_weight * angle) / np.sin(angle),
+            )
+    return (start_weight * start + end_weight * end).astype(np.float32)

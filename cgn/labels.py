@@ -1,4 +1,4 @@
-"""Finds the class index for a name, the beginning of a name, or a WordNet id."""
+"""Finds the index of a class by its name, a prefix of its name, or its WordNet id."""
 
 from difflib import get_close_matches
 
@@ -9,10 +9,10 @@ _MOST_CANDIDATES = 10
 
 
 def find_class(card: ModelCard, name: str) -> int:
-    """Returns the index of a class by its name, or by a beginning that only one name has. Case is ignored.
+    """Returns the index of a class by its name or by a unique prefix of its name. Case is ignored.
 
     Raises:
-        CgnInputError: no name or several names begin like this; the message lists candidates.
+        CgnInputError: no class name or several class names begin with ``name``; the message lists candidates.
     """
     folded = name.casefold()
     names = [class_name.casefold() for class_name in card.class_names]
@@ -24,19 +24,19 @@ def find_class(card: ModelCard, name: str) -> int:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        candidates = _list([card.class_names[i] for i in matches])
-        what = f"{len(matches)} class names begin with {name!r:.80}; give one of {candidates}"
-        raise CgnInputError("label_name", what)
+        candidates = _shortened([card.class_names[i] for i in matches])
+        message = f"{len(matches)} class names begin with {name!r:.80}; give one of {candidates}"
+        raise CgnInputError("label_name", message)
     within = [class_name for class_name in card.class_names if folded and folded in class_name.casefold()]
     similar = [card.class_names[names.index(match)] for match in get_close_matches(folded, names)]
-    candidates = _list(within or similar or card.class_names)
+    candidates = _shortened(within or similar or card.class_names)
     raise CgnInputError("label_name", f"no class name begins with {name!r:.80}; give one of {candidates}")
 
 
 def parse_class(card: ModelCard, text: str) -> int:
-    """Returns the index of a class from text: an index, a WordNet id, a name or the beginning of a name.
+    """Returns the index of a class from text: an index, a WordNet id, a name or a prefix of a name.
 
-    The whole name of a class comes before every other reading.
+    A text that is the full name of a class is never read as an index or id.
 
     Raises:
         CgnInputError: no class or several classes match.
@@ -65,6 +65,6 @@ def find_wordnet(card: ModelCard, wordnet_id: str) -> int:
     return card.class_ids.index(wordnet_id)
 
 
-def _list(names: list[str]) -> str:
+def _shortened(names: list[str]) -> str:
     more = f" and {len(names) - _MOST_CANDIDATES} more" if len(names) > _MOST_CANDIDATES else ""
     return ", ".join(names[:_MOST_CANDIDATES]) + more

@@ -1,4 +1,4 @@
-"""A CGN that is ready to use: its mechanisms, the composer, its card."""
+"""A CGN for inference: a network, its card, and the composer."""
 
 import contextlib
 import itertools
@@ -18,7 +18,7 @@ from cgn.noise import Mechanism
 
 @dataclass(frozen=True)
 class Composites:
-    """Outputs of the mechanisms and of the composer for N images."""
+    """The outputs of the mechanisms and the composer for N images."""
 
     mask: torch.Tensor  # (N, 1, H, W) in [0, 1]
     foreground: torch.Tensor  # (N, 3, H, W) in [-1, 1]
@@ -37,19 +37,19 @@ class CGN:
     def rows(
         self, mechanism: Mechanism, factors: Sequence[Factor], at_once: int | None = None
     ) -> torch.Tensor:
-        """Returns one mechanism's rows for N factors. A row is the same to the bit among any other rows.
+        """Returns one mechanism's outputs (rows) for N factors. A row's bits do not depend on the other rows.
 
         Args:
             mechanism: one of the network's mechanisms.
             factors: the factor of each row.
-            at_once: rows of a forward pass; None: the network's choice. Other numbers may round differently.
+            at_once: rows per forward pass; None: the network's choice. Another number may round differently.
 
         Returns:
-            float32 on the CPU, as from `Network.draw`. Shape: masks (N, 1, H, W) in [0, 1], in families with
-            a pre-mask followed by its three channels. Other mechanisms: (N, 3, H, W) in [-1, 1].
+            float32 on the CPU. Shape: masks (N, 1, H, W) in [0, 1]; in families with a pre-mask, its three
+            channels in [-1, 1] follow, (N, 4, H, W). Other mechanisms: (N, 3, H, W) in [-1, 1].
 
         Raises:
-            CgnInputError: an unknown mechanism, no factors, or an impossible factor.
+            CgnInputError: an unknown mechanism, no factors, or an invalid factor.
         """
         mechanisms = self.network.mechanisms
         if mechanism not in mechanisms:
@@ -58,13 +58,13 @@ class CGN:
             check_label(factor.label, self.network.classes)
         if not factors:
             raise CgnInputError("factors", "give at least one")
-        parts = _passes(factors, at_once or self.network.batch_rows)
-        drawn = [self._pass(mechanism, part, at_once) for part in parts]
-        return drawn[0] if len(drawn) == 1 else torch.cat(drawn)
+        batches = _batches(factors, at_once or self.network.batch_rows)
+        outputs = [self._forward(mechanism, batch, at_once) for batch in batches]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
     @torch.inference_mode()
-    def _pass(self, mechanism: Mechanism, factors: Sequence[Factor], at_once: int | None) -> torch.Tensor:
-        """Returns the rows of factors that share a truncation, from one forward pass."""
+    def _forward(self, mechanism: Mechanism, factors: Sequence[Factor], at_once: int | None) -> torch.Tensor:
+        """Returns the rows of factors with equal truncation, computed in one forward pass."""
         network, rows = self.network, len(factors)
         size = at_once or network.pass_rows(mechanism, rows)
         inputs = (
@@ -72,11 +72,12 @@ class CGN:
             weights_of([factor.label for factor in factors], network.classes),
             shifts_of(factors, mechanism, network.resolution),
         )
+        # The batch is padded with copies of its last row.
         padded = (np.concatenate([x, x[-1:].repeat(size - rows, axis=0)]) for x in inputs)
         u_NL, y_NC, shift_N2 = (torch.from_numpy(x).to(self.device, non_blocking=True) for x in padded)
         with _exact_kernels(self.device):
-            drawn = network.draw(mechanism, u_NL, y_NC, shift_N2, factors[0].truncation)
-        return drawn[:rows].cpu()
+            output = network.draw(mechanism, u_NL, y_NC, shift_N2, factors[0].truncation)
+        return output[:rows].cpu()
 
     def generate(
         self, shape: Sequence[Factor], texture: Sequence[Factor], background: Sequence[Factor]
@@ -84,10 +85,10 @@ class CGN:
         """Returns the images of N factors per mechanism, composed by equation 2.
 
         Raises:
-            CgnInputError: an impossible factor, or unequal numbers of factors.
+            CgnInputError: an invalid factor, or unequal numbers of factors.
         """
         if not len(shape) == len(texture) == len(background) > 0:
-            raise CgnInputError("factors", "give the same number, at least one, for each mechanism")
+            raise CgnInputError("factors", "give the same number of factors for each mechanism, at least one")
         m = self.rows("shape", shape)[:, :1]
         f = self.rows("texture", texture)
         b = self.rows("background", background)
@@ -95,15 +96,15 @@ class CGN:
 
 
 def _exact_kernels(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """On a GPU: no kernels selected by timing, and no TF32, whose rounding changes 8-bit levels."""
+    """Returns a context that, on a GPU, disables autotuned kernels and TF32: both change the rounding."""
     if device.type == "cpu":
         return contextlib.nullcontext()
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
-def _passes(factors: Sequence[Factor], max_rows: int) -> Iterator[Sequence[Factor]]:
-    """Splits factors into parts for one forward pass: up to ``max_rows`` neighbours of one truncation."""
-    for _, alike in itertools.groupby(factors, key=lambda factor: factor.truncation):
-        group = list(alike)
+def _batches(factors: Sequence[Factor], max_rows: int) -> Iterator[Sequence[Factor]]:
+    """Splits factors into batches: at most ``max_rows`` neighbours with equal truncation."""
+    for _, run in itertools.groupby(factors, key=lambda factor: factor.truncation):
+        group = list(run)
         for start in range(0, len(group), max_rows):
             yield group[start : start + max_rows]

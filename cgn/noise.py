@@ -1,4 +1,4 @@
-"""Noise from seeds: u, and the roll of a texture.
+"""Noise drawn from seeds: the noise vector u, and the cyclic shift (roll) of a texture.
 
 The same seed gives the same noise on every device and with every library version. All values derive from the
 raw bits of Philox4x64-10, a counter-based generator whose stream is fixed by its key. The arithmetic uses
@@ -45,13 +45,13 @@ def check_seed(seed: int) -> int:
 def noise(seeds: Sequence[int], size: int, *, truncated: bool = False) -> NDArray[np.float32]:
     """Returns standard normal noise u of N seeds, float32 (N, size).
 
-    Element i of a seed's u depends on (seed, i) alone: on no other seed, and not on ``size``.
+    Element i of a seed's u depends only on the seed and i, not on the other seeds or on ``size``.
 
     Args:
         seeds: the seeds, each in [0, 2^64 - 1].
         size: length of u.
-        truncated: draw from the normal distribution within [-2, 2], with which BigGAN is trained and sampled
-            (Brock et al. 2019, section 3.1). A seed's truncated and plain noise have the same quantiles.
+        truncated: draw from the normal distribution truncated to [-2, 2], as in BigGAN (Brock et al. 2019,
+            section 3.1). The truncated and the plain noise of a seed have the same quantiles.
     """
     raw = _bits(seeds, _STREAM_U, size)
     # 53 random bits, centred in their cell: never 0 or 1, so the quantile is finite (|u| < 8.3).
@@ -79,8 +79,8 @@ def rolls(seeds: Sequence[int], mechanism: Mechanism, resolution: int) -> NDArra
 
 
 def _bits(seeds: Sequence[int], stream: int, count: int) -> NDArray[np.uint64]:
-    """Returns the first ``count`` words of N seeds' streams, (N, count)."""
-    # One generator takes all keys in turn; one generator per key takes five times as long.
+    """Returns the first ``count`` 64-bit words of each seed's stream, (N, count)."""
+    # One generator is given each key in turn: a new generator per key takes five times as long.
     generator = np.random.Philox(key=0)
     state = generator.state
     key = state["state"]["key"]
@@ -107,11 +107,11 @@ def normal_quantile(p: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _tail_quantile(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the quantile where p is below 0.075 or above 0.925: for 15 of 100 random values."""
+    """Returns the quantile where p is below 0.075 or above 0.925, which holds for 15 % of random values."""
     lower = p < 0.5
     r = np.sqrt(-_log(np.where(lower, p, 1.0 - p)))
     z: NDArray[np.float64] = _poly(r - 1.6, _C) / _poly(r - 1.6, _D)
-    far = r > 5.0  # hardly ever
+    far = r > 5.0  # p or 1 - p below e^-25
     if far.any():
         z[far] = _poly(r[far] - 5.0, _E) / _poly(r[far] - 5.0, _F)
     return np.where(lower, -z, z)
@@ -127,7 +127,7 @@ def _poly(x: NDArray[np.float64], coefficients: tuple[float, ...]) -> NDArray[np
 
 
 def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns ln x for x > 0, by exactly rounded operations only (2 atanh s, s = (m-1)/(m+1))."""
+    """Returns ln x for x > 0 as 2 atanh s, s = (m-1)/(m+1), with exactly rounded operations only."""
     mantissa, exponent = np.frexp(x)
     low = mantissa < 0.7071067811865476
     mantissa = np.where(low, mantissa * 2.0, mantissa)

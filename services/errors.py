@@ -13,8 +13,8 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 DOMAIN = "cgn"
-# A status travels in HTTP/2 trailers, which clients refuse above 8 KiB. base64 adds a third, and the trailers
-# contain the message twice.
+# A status is sent in HTTP/2 trailers, which clients refuse above 8 KiB. The trailers contain the message
+# twice, and base64 adds a third.
 _LONGEST_MESSAGE = 800
 _LONGEST_DESCRIPTION = 400
 _LONGEST_FIELD = 200
@@ -26,8 +26,12 @@ Violation = tuple[str, str]
 class ApiError(Exception):
     """Raised by a handler to end its RPC with a rich status.
 
-    code: gRPC status. reason: UPPER_SNAKE_CASE, constant per kind of error. violations: (field path,
-    description) pairs. retry_seconds: seconds after which a retry may succeed, for overload.
+    Attributes:
+        code: gRPC status.
+        reason: UPPER_SNAKE_CASE, constant per kind of error.
+        message: one line for the user.
+        violations: (field path, description) pairs; empty if the request is valid.
+        retry_seconds: seconds after which a retry may succeed; None: no advice.
     """
 
     def __init__(
@@ -47,7 +51,7 @@ class ApiError(Exception):
 
 
 def invalid(field: str, description: str, reason: str = "INVALID_FIELD") -> ApiError:
-    """Returns INVALID_ARGUMENT for one field. The description states the allowed range and the cure."""
+    """Returns INVALID_ARGUMENT for one field. The description states how to correct the field."""
     return invalid_fields([(field, description)], reason)
 
 

@@ -1,4 +1,4 @@
-"""Rows in, pixels out: the forward passes of resident models, batched by mechanism."""
+"""The inference engine: computes rows of loaded models in dynamic batches, one mechanism per batch."""
 
 from cgn.engine.engine import Batch, DeadlineExceeded, Engine, EngineStopped
 from cgn.engine.fair_queue import Flow

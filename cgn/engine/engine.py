@@ -1,4 +1,4 @@
-"""The engine: threads that run forward passes, batching the rows of all callers by mechanism."""
+"""The engine: dynamic batching of the rows of all callers, and the threads that run the forward passes."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ import torch
 
 from cgn.card import ModelCard
 from cgn.engine.fair_queue import Flow
-from cgn.engine.forward import OutOfMemory, rows_of
+from cgn.engine.forward import OutOfMemory, compute_rows
 from cgn.engine.pass_times import PassTimes
 from cgn.engine.requests import BatchKey, PendingRow, Pixels, RowRequest, RowRequests
 from cgn.engine.rows import Row
@@ -22,7 +22,7 @@ from cgn.noise import Mechanism
 
 # Why a batch closed. full: it could take no more rows; drained: no more rows were waiting.
 ClosedBy = Literal["full", "drained"]
-# Forward passes side by side. More gain little: all of them need Python's lock between their operations.
+# Concurrent forward passes. More would gain little: all compete for Python's global interpreter lock.
 _MAX_LANES = 4
 
 
@@ -40,7 +40,7 @@ class DeadlineExceeded(Exception):
 
 
 class EngineStopped(Exception):
-    """The engine is stopping, or a thread of it has died and was replaced. The rows are not at fault."""
+    """The engine is stopping, or one of its threads died and was replaced. The request itself is valid."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class _ForwardPass:
-    """Rows of one key to compute together. Without a model (it was unloaded) they can only fail."""
+    """The batch of one forward pass; all rows have the same key. The model is None if it was unloaded."""
 
     key: BatchKey
     model: CGN | None
@@ -80,27 +80,27 @@ class _PassOutput(NamedTuple):
 
     pixels: list[Pixels]
     seconds: float  # duration of the forward pass
-    drawn: int  # rows drawn, padding included
+    computed_rows: int  # padding included
 
 
 class Engine:
     """Models resident on one device, and the threads that run their forward passes.
 
-    When the device is free, a forward pass takes the rows that wait. So batches grow with the load, and an
-    idle engine adds no wait.
+    As soon as the device is free, the next forward pass takes all waiting rows that fit. So batches grow with
+    the load, and an idle engine adds no delay.
 
-    A forward pass of a large network has the device for itself. A small network is many short operations;
-    split over all cores, each operation would end in a wait for the slowest core. So a few forward passes of
-    small networks run side by side in *lanes*. A lane is a thread with its share of the cores.
+    A large network runs one forward pass at a time, on the whole device. A small network consists of many
+    short operations. On all cores, every operation would wait for the slowest core. So several forward
+    passes of small networks run concurrently in *lanes*. A lane is a thread with its share of the cores.
 
     `cgn.engine.fair_queue` decides which rows go first. A row that two callers request at the same time is
     computed once.
 
     Args:
-        threads: CPU threads of one forward pass, or of all lanes together; 0: torch's default. The same
-            pixels to the bit are promised for one machine, torch build and thread count.
+        threads: CPU threads of one forward pass, or of all lanes together; 0: torch's default. Pixels
+            are bit-identical on one machine with the same torch build and thread count.
         on_batch: called after each forward pass, in its thread, before the rows are handed out.
-        on_death: called with the exception that ended one of the engine's threads, once it is replaced.
+        on_death: called with the exception that ended a thread of the engine, after it has been replaced.
     """
 
     def __init__(
@@ -117,23 +117,23 @@ class Engine:
         self._times = PassTimes()
         self._requests = RowRequests(self._times.row_seconds)
         self._lock = threading.Lock()
-        # Thread 0 waits for the first condition; it runs the passes that need the whole device. The lanes
-        # wait for the second.
+        # Thread 0 waits for the first condition and runs the passes that need the whole device. The lanes
+        # wait for the second condition.
         self._whole_device_work = threading.Condition(self._lock)
         self._lane_work = threading.Condition(self._lock)
         self._closed = False
         self._began: dict[int, float] = {}  # start of the current forward pass, by thread number
         self._last_ended: float | None = None  # end of the last forward pass, if rows were waiting then
-        # All threads start now: a thread that is started when memory has run out may never run.
+        # All threads start now: once memory has run out, a new thread may never run.
         self._threads = [self._start(number) for number in range(1 + (self._lanes if self._lanes > 1 else 0))]
 
     def add(self, model: CGN) -> None:
-        """Makes a model's rows available under its digest."""
+        """Adds a model; rows refer to it by its digest."""
         with self._lock:
             self._models[model.card.digest] = model
 
     def remove(self, digest: str) -> None:
-        """Forgets a model. Rows that still wait for it fail with CgnInputError."""
+        """Removes a model. Its waiting rows fail with CgnInputError."""
         with self._lock:
             self._models.pop(digest, None)
             self._times.forget(digest)
@@ -142,20 +142,20 @@ class Engine:
     def submit(
         self, rows: Sequence[Row], *, flow: Flow | None = None, deadline: float | None = None
     ) -> RowRequest:
-        """Queues rows. The future of the returned request gives their pixels in the requested order.
+        """Queues rows. The future of the returned request holds their pixels, in the order of ``rows``.
 
         Pixels are float32 (H, W, C) and read-only: masks (H, W, 1) in [0, 1], in families with a pre-mask
-        followed by its three channels in [-1, 1]; other rows (H, W, 3) in [-1, 1]. Cancelled requests cost
-        nothing for rows whose batch has not been formed.
+        followed by its three channels in [-1, 1]; other rows (H, W, 3) in [-1, 1]. Cancelling the
+        future removes the rows that are still in the queue.
 
         Args:
-            rows: rows of resident models.
-            flow: the share of the engine's time that these rows belong to; None: a share of their own.
-            deadline: time after which the rows are useless, by time.monotonic(). A request that becomes late
-                in the queue fails with DeadlineExceeded.
+            rows: rows of added models.
+            flow: the flow that these rows belong to, see `fair_queue`; None: a new flow.
+            deadline: time after which the rows are useless, by time.monotonic(). A request that
+                misses it in the queue fails with DeadlineExceeded.
 
         Raises:
-            CgnInputError: a row's model is not resident; nothing was queued.
+            CgnInputError: a row's model has not been added; nothing was queued.
             DeadlineExceeded: the deadline cannot be met; nothing was queued.
             EngineStopped: the engine is stopping.
         """
@@ -170,15 +170,15 @@ class Engine:
             request = self._requests.add(rows, flow or Flow(), deadline)
             self._wake_next()
         if request.missing:
-            # A strong reference would be a cycle of request and future, which keeps the pixels alive.
-            withdrawn = weakref.ref(request)
-            request.future.add_done_callback(lambda _: self._withdraw(withdrawn()))
+            # A strong reference would form a cycle of request and future, which keeps the pixels alive.
+            weak_request = weakref.ref(request)
+            request.future.add_done_callback(lambda _: self._withdraw(weak_request()))
         else:
             request.complete()
         return request
 
     def pass_seconds(self) -> float:
-        """Returns how long the longest current forward pass has been running, in seconds; 0 if none runs."""
+        """Returns the seconds since the oldest running forward pass began; 0 if none is running."""
         with self._lock:
             began = min(self._began.values(), default=None)
         return 0.0 if began is None else time.monotonic() - began
@@ -202,15 +202,17 @@ class Engine:
     def _check_deadline(self, rows: Sequence[Row], deadline: float) -> None:
         """Raises DeadlineExceeded if rows cannot be ready in time."""
         new = (row for row in rows if not self._requests.is_pending(row))
-        alone = self._times.least(BatchKey(row.digest, row.mechanism) for row in new)
-        own, queued = alone, self._requests.queue.ahead(alone)
-        if queued:
-            own, queued = own * self._times.pace(), queued * self._times.pace()
-        left = deadline - time.monotonic()
-        if left < max(0.0, own + queued):
-            estimate = f"these rows take {own:.3g} s, after {queued:.3g} s of others"
+        idle_seconds = self._times.lower_bound(BatchKey(row.digest, row.mechanism) for row in new)
+        own_seconds, queued_seconds = idle_seconds, self._requests.queue.ahead(idle_seconds)
+        if queued_seconds:
+            own_seconds *= self._times.pace()
+            queued_seconds *= self._times.pace()
+        remaining = deadline - time.monotonic()
+        if remaining < max(0.0, own_seconds + queued_seconds):
+            estimate = f"these rows take {own_seconds:.3g} s, after {queued_seconds:.3g} s of queued rows"
             raise DeadlineExceeded(
-                f"{estimate}; {max(0.0, left):.3g} s are left", queued if alone <= left else 0.0
+                f"{estimate}; {max(0.0, remaining):.3g} s remain until the deadline",
+                queued_seconds if idle_seconds <= remaining else 0.0,
             )
 
     def _withdraw(self, request: RowRequest | None) -> None:
@@ -219,30 +221,30 @@ class Engine:
                 self._requests.withdraw(request)
 
     def _start(self, number: int) -> threading.Thread:
-        """Starts thread 0, which runs the forward passes that need the whole device, or a lane."""
+        """Starts a thread: number 0 runs the passes that need the whole device, other numbers are lanes."""
         name = f"cgn-lane-{number}" if number else "cgn-engine"
-        thread = threading.Thread(target=self._live, args=(number,), name=name, daemon=True)
+        thread = threading.Thread(target=self._run_thread, args=(number,), name=name, daemon=True)
         thread.start()
         return thread
 
-    def _live(self, number: int) -> None:
-        """Runs a thread. An exception fails all open requests, and a new thread takes this one's place."""
+    def _run_thread(self, number: int) -> None:
+        """Runs a thread. After an exception, fails all open requests and starts a new thread instead."""
         try:
             self._run(number)
         except BaseException as error:
             with self._lock:
-                lost, self._requests = self._requests.abandon(), RowRequests(self._times.row_seconds)
+                open_requests, self._requests = self._requests.abandon(), RowRequests(self._times.row_seconds)
                 self._began.pop(number, None)
                 self._last_ended = None
                 if not self._closed:
                     self._threads[number] = self._start(number)
-            for request in lost:
-                request.fail(EngineStopped("the engine's thread has died; another one has taken its place"))
+            for request in open_requests:
+                request.fail(EngineStopped("a thread of the engine died and was replaced; try again"))
             self._on_death(error)
 
     def _run(self, number: int) -> None:
-        # The number of OpenMP threads is a property of the calling thread, so each thread sets its own.
-        # Without the first call, torch would set another thread's number at the first forward pass.
+        # The number of OpenMP threads belongs to the calling thread, so each thread sets it.
+        # Without the first call, torch would overwrite the number at the first forward pass.
         torch.get_num_threads()
         torch.set_num_threads(self._cores // self._lanes if number else self._cores)
         while self._run_next(number):
@@ -251,19 +253,19 @@ class Engine:
     def _run_next(self, number: int) -> bool:
         """Waits for a forward pass and runs it; returns False once the engine has stopped.
 
-        A function of its own, so that nothing of a pass stays referenced while the thread waits.
+        This is a separate function, so that a waiting thread holds no reference to the previous pass.
         """
         forward_pass = self._wait(number)
         if not forward_pass:
             return False
-        answers: list[Callable[[], None]] = []
+        callbacks: list[Callable[[], None]] = []
         try:
-            self._run_pass(forward_pass, answers)
+            self._run_pass(forward_pass, callbacks)
         finally:
             with self._lock:
                 self._began.pop(number, None)
-            for answer in answers:
-                answer()
+            for callback in callbacks:
+                callback()
         return True
 
     def _wait(self, number: int) -> _ForwardPass | None:
@@ -284,12 +286,12 @@ class Engine:
                 return forward_pass
 
     def _take(self, number: int) -> tuple[_ForwardPass | None, set[RowRequest]]:
-        """Returns the next forward pass if a thread may begin it now, and late requests. Holds the lock."""
+        """Returns the next forward pass if the thread may begin it now, and late requests. Needs the lock."""
         late: set[RowRequest] = set()
         while self._requests.queue and not self._closed and self._may_begin(in_lane=number > 0):
             key = self._requests.queue.first()
             model = self._models.get(key.digest)
-            # All rows of an unloaded model at once: they only fail.
+            # An unloaded model: take all its rows at once, to fail them.
             max_rows = model.network.batch_rows if model else 1 << 30
             now = time.monotonic()
             batch, new_late = self._requests.take(key, max_rows, now + self._times.shortest(key))
@@ -307,7 +309,7 @@ class Engine:
         return lane_is_next == in_lane and not running
 
     def _wake_next(self) -> None:
-        """Wakes a waiting thread that may begin the next forward pass. The caller holds the lock."""
+        """Wakes a waiting thread that may begin the next forward pass. Needs the lock."""
         if self._requests.queue:
             if self._may_begin(in_lane=True):
                 self._lane_work.notify()
@@ -315,35 +317,37 @@ class Engine:
                 self._whole_device_work.notify()
 
     def _slots(self, model: CGN | None) -> int:
-        """Returns how many forward passes of a model run side by side."""
+        """Returns how many forward passes of a model can run concurrently."""
         return self._lanes if model and model.network.small and model.device.type == "cpu" else 1
 
-    def _run_pass(self, forward_pass: _ForwardPass, answers: list[Callable[[], None]]) -> None:
-        """Runs a forward pass; appends calls that complete or fail its requests to ``answers``."""
+    def _run_pass(self, forward_pass: _ForwardPass, callbacks: list[Callable[[], None]]) -> None:
+        """Runs a forward pass; appends calls that complete or fail its requests to ``callbacks``."""
         start = time.monotonic()
         output = _output(forward_pass)
         if not isinstance(output, Exception):
-            answers += [request.complete for request in self._finish(forward_pass, output, start)]
+            callbacks += [request.complete for request in self._finish(forward_pass, output, start)]
         elif len(forward_pass.batch) > 1 and forward_pass.model and not isinstance(output, OutOfMemory):
-            # One of the rows is bad. Each row runs alone, so that the others do not fail with it.
+            # One of the rows is invalid. Each row runs alone, so that valid rows do not fail.
             for pending in forward_pass.batch:
-                self._run_pass(replace(forward_pass, batch=[pending]), answers)
+                self._run_pass(replace(forward_pass, batch=[pending]), callbacks)
         else:
-            answers += [partial(request.fail, output) for request in self._fail(forward_pass.batch)]
+            callbacks += [partial(request.fail, output) for request in self._fail(forward_pass.batch)]
 
     def _finish(self, forward_pass: _ForwardPass, output: _PassOutput, start: float) -> list[RowRequest]:
         """Records a forward pass, stores its rows, and returns the requests that it has completed."""
         model, key, max_rows = forward_pass.model, forward_pass.key, forward_pass.max_rows
         assert model
         rows, closed_by = len(forward_pass.batch), forward_pass.closed_by
-        waits = [start - pending.since for pending in forward_pass.batch]
+        waits = [start - pending.requested_at for pending in forward_pass.batch]
         self._on_batch(Batch(model.card, key.mechanism, rows, closed_by, waits, output.seconds))
         with self._lock:
             complete = self._requests.fill(zip(forward_pass.batch, output.pixels, strict=True))
             ended = time.monotonic()
             since_last = None if self._last_ended is None else ended - self._last_ended
             self._last_ended = ended if self._requests.queue else None
-            self._times.add(key, output.seconds, output.drawn, max_rows, self._slots(model), since_last)
+            self._times.add(
+                key, output.seconds, output.computed_rows, max_rows, self._slots(model), since_last
+            )
         return complete
 
     def _fail(self, batch: Collection[PendingRow]) -> set[RowRequest]:
@@ -368,9 +372,9 @@ def _output(forward_pass: _ForwardPass) -> _PassOutput | Exception:
 
 
 def _pixels(model: CGN, batch: Sequence[PendingRow]) -> list[Pixels]:
-    """Returns the rows of a batch, each an array of its own: a cached row must not keep its batch alive."""
+    """Returns the rows of a batch as separate arrays: a cached row must not keep its batch in memory."""
     factors = [pending.row.factor for pending in batch]
-    rows_NHWC = rows_of(model, batch[0].row.mechanism, factors).permute(0, 2, 3, 1).contiguous().numpy()
+    rows_NHWC = compute_rows(model, batch[0].row.mechanism, factors).permute(0, 2, 3, 1).contiguous().numpy()
     pixels = [row.copy() for row in rows_NHWC]
     for row in pixels:
         row.flags.writeable = False

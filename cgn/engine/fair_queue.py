@@ -1,9 +1,9 @@
-"""Fair queueing over batches: every flow has an equal share of the engine, however much it queues.
+"""Fair queueing over batches: every flow has an equal share of the engine, whatever its queue length.
 
-After Demers, Keshav and Shenker 1989, with virtual time as in Goyal, Vin and Cheng 1996. Virtual time
-advances at the rate at which each waiting flow is served. The items that a flow queues at once form a turn,
-or several turns if they cost much. An item's tag is the virtual time at which its flow, served at that rate,
-would have finished the item's turn. The lowest tag goes first.
+The algorithm is that of Demers, Keshav and Shenker 1989, with virtual time as in Goyal, Vin and Cheng 1996.
+Virtual time advances at the rate at which each waiting flow is served. Items that a flow queues together form
+a turn, or several turns if they cost much. An item's tag is its finish tag: the virtual time at which its
+turn would end. The item with the lowest tag is served first.
 
 So a one-row request overtakes a bulk request, bulk still progresses, and equal requests finish in arrival
 order.
@@ -22,14 +22,14 @@ TURN_SECONDS = 0.1  # highest cost of a turn, unless it is a single item
 
 
 class Flow:
-    """The unit that has one share: a request, or a stream of requests that belong together."""
+    """A request, or a stream of related requests, that gets one share of the engine."""
 
     __slots__ = ("finish", "seconds", "waiting")
 
     def __init__(self) -> None:
-        self.finish = 0.0  # virtual time when all its queued items will have been served
-        self.waiting = 0  # number of its items in the queue
-        self.seconds = 0.0  # cost of these items
+        self.finish = 0.0  # virtual time at which its last queued turn ends
+        self.waiting = 0  # number of its queued items
+        self.seconds = 0.0  # cost of its queued items
 
 
 @dataclass(slots=True, eq=False)
@@ -37,9 +37,9 @@ class Ticket(Generic[K, T]):
     """An item in the queue.
 
     Attributes:
-        seconds: its cost.
-        begin, tag: virtual times at which its turn begins and ends.
-        waits: whether it is still in the queue.
+        seconds: cost of the item.
+        begin, tag: virtual times at which the item's turn begins and ends.
+        queued: whether the item is still in the queue.
     """
 
     item: T
@@ -48,12 +48,12 @@ class Ticket(Generic[K, T]):
     seconds: float
     begin: float
     tag: float
-    waits: bool = True
+    queued: bool = True
 
 
 @dataclass(slots=True)
 class _Heap(Generic[K, T]):
-    """Tickets of one key, the lowest tag first; some of them may have left the queue."""
+    """Tickets of one key, lowest tag first. Tickets that have left the queue may remain in the heap."""
 
     entries: list[tuple[float, int, Ticket[K, T]]] = field(default_factory=list)
     waiting: int = 0
@@ -94,21 +94,21 @@ class FairQueue(Generic[K, T]):
         return tickets
 
     def leave(self, ticket: Ticket[K, T]) -> None:
-        """Removes an item; no effect if it has left the queue before."""
-        if not ticket.waits:
+        """Removes an item; no effect if the item has already left the queue."""
+        if not ticket.queued:
             return
-        self._left(ticket)
+        self._mark_left(ticket)
         heap = self._heaps[ticket.key]
         if not heap.waiting:
             del self._heaps[ticket.key]
         elif len(heap.entries) > 2 * heap.waiting + 64:  # tickets that have left must not pile up
-            heap.entries = [entry for entry in heap.entries if entry[2].waits]
+            heap.entries = [entry for entry in heap.entries if entry[2].queued]
             heapq.heapify(heap.entries)
 
     def first(self) -> K:
-        """Returns the key of the item that goes first. The queue must not be empty."""
+        """Returns the key of the item that is served next. The queue must not be empty."""
         for heap in self._heaps.values():
-            while not heap.entries[0][2].waits:
+            while not heap.entries[0][2].queued:
                 heapq.heappop(heap.entries)
         return min(self._heaps, key=lambda key: self._heaps[key].entries[0][:2])
 
@@ -121,26 +121,26 @@ class FairQueue(Generic[K, T]):
         flows, seconds = len(self._flows), 0.0
         while heap.waiting and len(taken) < max_items:
             ticket = heapq.heappop(heap.entries)[2]
-            if ticket.waits:
+            if ticket.queued:
                 if not taken:
                     self._now = max(self._now, ticket.begin)
                 taken.append(ticket.item)
                 seconds += ticket.seconds
-                self._left(ticket)
+                self._mark_left(ticket)
         self._now += seconds / flows
         if not heap.waiting:
             del self._heaps[key]
         return taken
 
     def ahead(self, seconds: float) -> float:
-        """Returns the seconds of other flows' service before a new flow has had that many seconds itself.
+        """Returns how long other flows are served before a new flow has been served for ``seconds``.
 
-        Each other flow contributes at most as much as the new one asks for.
+        Each other flow is served at most ``seconds`` in that time.
         """
         return sum(min(flow.seconds, seconds) for flow in self._flows)
 
-    def _left(self, ticket: Ticket[K, T]) -> None:
-        ticket.waits = False
+    def _mark_left(self, ticket: Ticket[K, T]) -> None:
+        ticket.queued = False
         flow = ticket.flow
         flow.waiting -= 1
         flow.seconds -= ticket.seconds

@@ -1,4 +1,4 @@
-"""One forward pass: the rows of one mechanism, and what happens when memory runs out."""
+"""One forward pass of one mechanism, with a retry in smaller batches if GPU memory runs out."""
 
 from collections.abc import Sequence
 
@@ -13,19 +13,19 @@ class OutOfMemory(Exception):
     """The device has too little memory for a forward pass; the message gives the numbers."""
 
 
-def rows_of(model: CGN, mechanism: Mechanism, factors: Sequence[Factor]) -> torch.Tensor:
-    """Returns a model's rows, see `CGN.rows`. If the GPU's memory is too short, it computes two halves.
+def compute_rows(model: CGN, mechanism: Mechanism, factors: Sequence[Factor]) -> torch.Tensor:
+    """Returns a model's rows, see `CGN.rows`. If GPU memory is too small, retries with half the batch size.
 
     Raises:
-        OutOfMemory: memory is too short for the halves, or the machine's memory is too short.
+        OutOfMemory: GPU memory is too small even for the retry, or the machine's memory is too small.
     """
     try:
         return model.rows(mechanism, factors)
     except MemoryError as error:
         raise _machine_is_full(mechanism, error) from error
     except torch.OutOfMemoryError:
-        pass  # the second attempt follows outside of the handler, where the failed pass's memory is free
-    except RuntimeError as error:  # torch's error for the machine's memory
+        pass  # retried below: outside of the handler, the memory of the failed pass is free
+    except RuntimeError as error:  # torch reports a lack of CPU memory like this
         if "DefaultCPUAllocator" not in str(error):
             raise
         raise _machine_is_full(mechanism, error) from error
@@ -35,11 +35,13 @@ def rows_of(model: CGN, mechanism: Mechanism, factors: Sequence[Factor]) -> torc
     except torch.OutOfMemoryError:
         free, total = torch.cuda.mem_get_info(model.device)
         raise OutOfMemory(
-            f"{model.device} has no memory for rows of {mechanism}: {free >> 20} MiB of {total >> 20} MiB "
-            "are free; ask for fewer images at once, or serve fewer models"
+            f"{model.device} has too little memory for rows of {mechanism}: {free >> 20} of {total >> 20} MiB"
+            " free; request fewer images at once, or load fewer models"
         ) from None
 
 
 def _machine_is_full(mechanism: Mechanism, error: Exception) -> OutOfMemory:
     reason = " ".join(str(error).split()) or "allocation failed"
-    return OutOfMemory(f"the machine has no memory for rows of {mechanism} ({reason:.200}); try again later")
+    return OutOfMemory(
+        f"the machine has too little memory for rows of {mechanism} ({reason:.200}); try again later"
+    )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from cgn.engine.requests import BatchKey
 
 _PASSES = 16  # forward passes remembered per key
-# Measurements expire: an overestimate keeps work away, and without work it would never be corrected.
+# Measurements expire. Otherwise an overestimate would refuse all requests, and no new pass would correct it.
 _EXPIRY_SECONDS = 60.0
 _FIRST_GUESS = 0.001  # seconds per row before the first forward pass
 
@@ -18,7 +18,7 @@ class _Measure(NamedTuple):
 
     ended: float  # when it ended, by the monotonic clock
     seconds: float
-    device_seconds: float  # its share of the device's time; less than `seconds` if passes run side by side
+    device_seconds: float  # share of the device's time; less than `seconds` if passes run concurrently
     row_seconds: float  # device seconds per row of a full pass; a lower bound if the pass was not full
 
 
@@ -49,11 +49,11 @@ class PassTimes:
             seconds: duration of the pass.
             rows: rows in the pass, padding included.
             max_rows: rows of a full pass.
-            slots: number of passes of the key that run side by side under load.
+            slots: number of passes of the key that run concurrently under load.
             since_last: seconds between the end of the previous pass of the engine and the end of this one,
                 if work was waiting all the time; else None.
         """
-        # A pass that was not full gives only a lower bound of a row's cost in a full one.
+        # A pass that was not full gives only a lower bound of the cost of a row in a full pass.
         row_seconds = seconds / slots / (rows if rows == max_rows else max_rows)
         ended = time.monotonic()
         passes = self._passes.setdefault(key, deque(maxlen=_PASSES))
@@ -69,19 +69,19 @@ class PassTimes:
         """Returns the seconds of the fastest recent forward pass of a key; 0 if there was none."""
         return min((measure.seconds for measure in self._recent(key)), default=0.0)
 
-    def least(self, keys: Iterable[BatchKey]) -> float:
+    def lower_bound(self, keys: Iterable[BatchKey]) -> float:
         """Returns a lower bound, in seconds, for computing rows on an idle engine.
 
         Args:
-            keys: the key of each row. Keys without recent passes count 0.
+            keys: the key of each row. A key without recent passes counts as 0.
         """
-        longest = together = 0.0
+        longest = total = 0.0
         for key, rows in Counter(keys).items():
             if recent := self._recent(key):
                 _, seconds, device_seconds, row_seconds = map(min, zip(*recent, strict=True))
                 longest = max(longest, seconds)
-                together += max(device_seconds, rows * row_seconds)
-        return max(longest, together)
+                total += max(device_seconds, rows * row_seconds)
+        return max(longest, total)
 
     def _recent(self, key: BatchKey) -> list[_Measure]:
         since = time.monotonic() - _EXPIRY_SECONDS
@@ -90,8 +90,8 @@ class PassTimes:
     def pace(self) -> float:
         """Returns the duration of full passes under load, relative to the cost of their rows; at least 1.
 
-        The result is the 75th percentile. By the mean, half of the requests admitted at the limit would be
-        late.
+        The result is the 75th percentile. With the mean, half of the requests that are admitted at the limit
+        would miss their deadlines.
         """
         since = time.monotonic() - _EXPIRY_SECONDS
         recent = sorted(pace for ended, pace in self._paces if ended > since)

@@ -1,4 +1,4 @@
-"""Open requests: each distinct row is computed once, whichever requests contain it."""
+"""Open requests. A row that several requests contain is computed once."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ _NO_PIXELS: Pixels = np.empty(0, np.float32)
 
 
 class BatchKey(NamedTuple):
-    """Rows of one model and one mechanism can share a forward pass."""
+    """The model (by digest) and mechanism that all rows of a forward pass share."""
 
     digest: str
     mechanism: Mechanism
@@ -35,8 +35,8 @@ class RowRequest:
         deadline: time after which the rows are useless, by the monotonic clock; None: no deadline.
         pixels: computed rows, in the requested order.
         future: result with the pixels in the requested order, read-only. Cancel it to withdraw the request.
-        shared: rows that are computed for another request anyway.
-        missing: rows that are not computed yet.
+        shared: rows that another request has already caused to be computed.
+        missing: rows that have not been computed yet.
     """
 
     deadline: float | None
@@ -44,24 +44,24 @@ class RowRequest:
     future: "Future[list[Pixels]]" = field(default_factory=Future)
     shared: set[Row] = field(default_factory=set)
     missing: "set[PendingRow]" = field(default_factory=set)
-    # Taken by whichever thread ends the request first: one may complete it while another stops the engine.
+    # Acquired by the first thread that ends the request: one may complete it while another stops the engine.
     _ending: threading.Lock = field(default_factory=threading.Lock)
 
     def is_late(self, ready_at: float) -> bool:
-        """Returns whether rows that are ready at that time are of no use to the caller."""
+        """Returns whether the caller cannot use rows that are ready at that time."""
         return self.future.done() or (self.deadline is not None and self.deadline < ready_at)
 
     def complete(self) -> None:
         """Gives the pixels to the caller, unless the caller has cancelled."""
-        if self._ends():
+        if self._end_once():
             self.future.set_result(self.pixels)
 
     def fail(self, error: BaseException) -> None:
         """Fails the request, unless the caller has cancelled or it has failed before."""
-        if self._ends():
+        if self._end_once():
             self.future.set_exception(error)
 
-    def _ends(self) -> bool:
+    def _end_once(self) -> bool:
         return self._ending.acquire(blocking=False) and self.future.set_running_or_notify_cancel()
 
 
@@ -70,9 +70,10 @@ class PendingRow:
     """A row to compute, and the places in requests that wait for it."""
 
     row: Row
-    since: float  # when it was first requested, by the monotonic clock
+    requested_at: float  # time of the first request, by the monotonic clock
     places: list[tuple[RowRequest, int]] = field(default_factory=list)
-    ticket: "Ticket[BatchKey, PendingRow] | None" = None  # in the queue; None once it has been taken
+    # Its place in the queue; None once a forward pass has taken the row.
+    ticket: "Ticket[BatchKey, PendingRow] | None" = None
 
 
 class RowRequests:
@@ -83,11 +84,11 @@ class RowRequests:
         self.queue: FairQueue[BatchKey, PendingRow] = FairQueue()
         self._row_seconds = row_seconds
         self._pending: dict[Row, PendingRow] = {}
-        # Pixels that are still referenced, perhaps on their way to a cache, need not be computed again.
+        # Pixels that still exist somewhere, such as in a cache, are not computed again.
         self._held: WeakValueDictionary[Row, Pixels] = WeakValueDictionary()
 
     def is_pending(self, row: Row) -> bool:
-        """Returns whether a row costs nothing more: it is pending already, or its pixels still exist."""
+        """Returns whether a row needs no new computation: it is pending, or its pixels still exist."""
         return row in self._pending or row in self._held
 
     def add(self, rows: Sequence[Row], flow: Flow, deadline: float | None) -> RowRequest:
@@ -115,8 +116,8 @@ class RowRequests:
             pending.places.append((request, place))
             request.missing.add(pending)
         tag = self.queue.tag(flow, sum(seconds for _, _, seconds in new + joined))
-        # A row that another flow has queued moves to this flow if it is served earlier there; this flow then
-        # pays for it.
+        # A row that another flow has queued moves to this flow if this flow is served earlier. The cost of
+        # the row then counts for this flow.
         moved = [item for item in joined if item[0].ticket and tag < item[0].ticket.tag]
         for pending, _, _ in moved:
             if pending.ticket:
@@ -190,6 +191,6 @@ class RowRequests:
         return {request for pending in self._pending.values() for request, _ in pending.places}
 
     def _forget(self, pending: PendingRow) -> None:
-        # After a thread has died, a new entry of the same row may have replaced this one.
+        # After the death of a thread, the same row may have a new entry, which must stay.
         if self._pending.get(pending.row) is pending:
             del self._pending[pending.row]

@@ -5,8 +5,8 @@ from typing import NamedTuple
 from cgn.factors import Factor, Label, NoiseInterpolation
 from cgn.noise import Mechanism
 
-# A part of every cache key. Raise it when the same factor may give other pixels than before: after a change
-# of the noise, of a mechanism or of the pixel levels.
+# Part of every cache key. Increase it when the same factor may give different pixels than before: after a
+# change of the noise, of a mechanism or of the pixel levels.
 ROW_SCHEMA = 5
 
 
@@ -18,7 +18,7 @@ class Row(NamedTuple):
         mechanism: one of the model's mechanisms.
         label: class index, or a mixture of classes (cgn.factors).
         seed: seed of the noise and of a texture's roll.
-        interpolation: moves the noise towards another seed's; None: the seed's own noise.
+        interpolation: interpolates the noise towards that of another seed; None: no interpolation.
         truncation: truncation of the noise, in (0, 1].
     """
 

@@ -1,4 +1,4 @@
-"""Authentication and authorisation: who the caller is, and whether the caller has the role of the RPC."""
+"""Authentication (who is the caller?) and authorisation (does the caller have the RPC's role?)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ class Access:
     """Identifies callers by their token or certificate.
 
     Args:
-        callers: credentials of the tokens file; None: everybody who can connect may call.
+        callers: credentials of the tokens file; None: everyone who can connect may call.
         certificates: whether TLS requires client certificates.
     """
 
@@ -33,32 +33,32 @@ class Access:
         header = metadata.get("authorization")
         if header is not None:
             if not isinstance(header, str) or not header.lower().startswith(_BEARER):
-                raise _unknown("TOKEN_MALFORMED", 'authorization: must be "Bearer " and a token')
+                raise _unauthenticated("TOKEN_MALFORMED", 'authorization: must be "Bearer " and a token')
             credential = self._callers.by_token(header[len(_BEARER) :].strip())
             if credential is None:
-                raise _unknown(
-                    "TOKEN_UNKNOWN", "this server does not know the token; ask its operator for a new one"
+                raise _unauthenticated(
+                    "TOKEN_UNKNOWN", "the token is unknown to this server; ask its operator for a new one"
                 )
-            return _valid(credential, "token")
+            return _unexpired_caller(credential, "token")
         if self._certificates:
             credential = self._callers.by_certificate(names := certificate_names(context))
             if credential is None:
                 shown = ", ".join(names)[:200] or "without a name"
-                raise _unknown(
+                raise _unauthenticated(
                     "CERTIFICATE_UNKNOWN",
                     f"no entry of the tokens file names this certificate ({shown}); "
                     "ask the operator to add one, or send a token",
                 )
-            return _valid(credential, "certificate")
-        raise _unknown(
+            return _unexpired_caller(credential, "certificate")
+        raise _unauthenticated(
             "TOKEN_MISSING",
             "this server requires a token: send authorization: Bearer TOKEN, or set CGN_TOKEN",
         )
 
 
-def _valid(credential: Credential, kind: str) -> Caller:
+def _unexpired_caller(credential: Credential, kind: str) -> Caller:
     if credential.expired:
-        raise _unknown(
+        raise _unauthenticated(
             "CREDENTIAL_EXPIRED",
             f"the {kind} of {credential.caller.name} expired on {credential.expires:%Y-%m-%d %H:%M} UTC; "
             "ask the operator for a new one",
@@ -73,10 +73,10 @@ def check_role(caller: Caller, method: str, role: Role) -> None:
         raise ApiError(
             grpc.StatusCode.PERMISSION_DENIED,
             "ROLE_MISSING",
-            f'{method.rpartition("/")[2]} needs the role "{role}", and {caller.name} has {roles}; '
-            "ask the operator of the server for it",
+            f'{method.rpartition("/")[2]} needs the role "{role}", but {caller.name} has only {roles}; '
+            "ask the operator of the server for the role",
         )
 
 
-def _unknown(reason: str, message: str) -> ApiError:
+def _unauthenticated(reason: str, message: str) -> ApiError:
     return ApiError(grpc.StatusCode.UNAUTHENTICATED, reason, message)

@@ -1,7 +1,7 @@
 """The caller of an RPC and the caller's roles.
 
-A handler gets its caller from `caller()`. This works in the RPC's task and wherever its context is copied
-(asyncio.create_task, asyncio.to_thread; not run_in_executor):
+A handler gets its caller from `caller()`. This works in the RPC's task, and in tasks and threads to which its
+context is copied (asyncio.create_task, asyncio.to_thread; not run_in_executor):
 
     quota.check(caller().name)
 """
@@ -33,7 +33,7 @@ class Caller:
     images_per_request: int | None = None
 
     def may(self, role: Role) -> bool:
-        """Whether the caller has a role."""
+        """Returns whether the caller has a role."""
         return role in self.roles or "admin" in self.roles
 
 

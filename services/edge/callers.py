@@ -14,8 +14,8 @@ TOML, one table per credential. A caller has two credentials while a token is be
     roles = ["generate"]
     certificate = "gateway.example"   # common name or an alternative name
 
-A changed file is read at the next RPC. A faulty file is ignored: the previous credentials stay in use, and
-the log and a metric report the fault.
+A changed file is read at the next RPC. An invalid file is ignored: the previous credentials stay in use, and
+the log and a metric report the error.
 """
 
 import hashlib
@@ -65,10 +65,10 @@ class Callers:
     Args:
         path: the file.
         certificates: whether TLS requires client certificates.
-        on_fault: called with True when a changed file is faulty, with False when it is valid again.
+        on_fault: called with True when a changed file is invalid, with False when it is valid again.
 
     Raises:
-        SettingsError: the file is faulty when the server starts.
+        SettingsError: the file is invalid when the server starts.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class Callers:
             raise self._fault(f"{error}; correct the file; `make token` prints an example entry") from None
         callers = entries.pop("caller", [])
         if entries or not isinstance(callers, list) or not callers:
-            raise self._fault("must hold [[caller]] tables, at least one, and nothing else")
+            raise self._fault("must contain at least one [[caller]] table, and nothing else")
         credentials = [self._credential(number, entry) for number, entry in enumerate(callers, start=1)]
         hashes = [c.token_hash for c in credentials if c.token_hash]
         if len(set(hashes)) < len(hashes):
-            raise self._fault("two entries have the same token; give each caller its own")
+            raise self._fault("two entries have the same token; create one token per entry")
         return credentials
 
     def _credential(self, number: int, entry: Any) -> Credential:
@@ -136,7 +136,7 @@ class Callers:
             return self._fault(f"caller {number}: {field}: {cure}")
 
         if not isinstance(entry, dict):
-            raise self._fault("must hold [[caller]] tables, at least one, and nothing else")
+            raise self._fault("must contain at least one [[caller]] table, and nothing else")
         if unknown := entry.keys() - _KNOWN:
             raise bad(min(unknown), f"is unknown; use {', '.join(sorted(_KNOWN))}")
         name = entry.get("name")
@@ -147,7 +147,7 @@ class Callers:
             raise bad("roles", f"must be a list of at least one of {', '.join(ROLES)}")
         digest, certificate = entry.get("token_sha256", ""), entry.get("certificate", "")
         if bool(digest) == bool(certificate):
-            raise bad("token_sha256", "give either this or certificate")
+            raise bad("token_sha256", "give exactly one of token_sha256 and certificate")
         if digest and not (isinstance(digest, str) and _HASH.fullmatch(digest)):
             raise bad(
                 "token_sha256", "must be 64 hexadecimal digits; `make token` creates a token and its hash"
@@ -155,11 +155,14 @@ class Callers:
         if certificate and not isinstance(certificate, str):
             raise bad("certificate", "must be a name in the certificate, as text")
         if certificate and not self._certificates:
-            raise bad("certificate", "clients present none: set CGN_TLS_CLIENT_CA, or give token_sha256")
+            raise bad(
+                "certificate",
+                "this server asks for no client certificate: set CGN_TLS_CLIENT_CA, or give token_sha256",
+            )
         limits = {limit: entry.get(limit) for limit in _LIMITS}
         for limit, value in limits.items():
             if value is not None and (type(value) is not int or value < 0):
-                raise bad(limit, "must be a whole number, 0 for no limit")
+                raise bad(limit, "must be an integer of 0 or more; 0: no limit")
         caller = Caller(name, frozenset(roles), **limits)
         return Credential(caller, bytes.fromhex(digest), certificate, _expiry(entry.get("expires"), bad))
 
@@ -175,6 +178,6 @@ def _expiry(value: Any, bad: Callable[[str, str], SettingsError]) -> datetime | 
     if value is not None:
         raise bad(
             "expires",
-            "must be a date such as 2027-06-30, without quotes; the token expires at its start, UTC",
+            "must be a date such as 2027-06-30, without quotes; the token expires when that day begins, UTC",
         )
     return None

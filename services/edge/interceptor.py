@@ -27,7 +27,7 @@ from services.in_flight import InFlight
 REQUEST_ID = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 # Health checks need no token: probes have none, and health is not secret.
-_OPEN = "/grpc.health."
+_HEALTH = "/grpc.health."
 _RETRY_SECONDS = 1.0
 
 Parse = Callable[[bytes], Any]
@@ -40,10 +40,9 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Admits RPCs, parses their requests, calls their handlers, and turns exceptions into statuses.
 
     ApiError becomes its rich status; any other exception becomes INTERNAL and a log line. CancelledError is
-    always raised again: an aio handler that swallows it leaks memory in grpc. Requests are parsed here
-        because
-    grpc would answer UNKNOWN to a malformed message. Health and reflection are neither counted nor limited,
-    so that probes do not dilute the error rate; health needs no caller.
+    always raised again: a grpc.aio handler that catches it leaks memory. Requests are parsed here, because
+    grpc itself reports UNKNOWN for a malformed message. Health checks and reflection are neither counted nor
+    limited, so that probes do not distort the error rate. Health checks need no token.
     """
 
     def __init__(
@@ -74,15 +73,15 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         write = handler.response_serializer
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary, parse, write))
-        if iscoroutinefunction(handler.unary_stream):  # Watch of health writes to the context itself
-            writing = self._writing(method, handler.unary_stream, parse)
+        if iscoroutinefunction(handler.unary_stream):  # Watch of the health service writes to the context
+            writing = self._context_stream(method, handler.unary_stream, parse)
             return grpc.unary_stream_rpc_method_handler(writing, response_serializer=write)
         if handler.unary_stream:
             return grpc.unary_stream_rpc_method_handler(
                 self._stream(method, handler.unary_stream, parse, write)
             )
         if handler.stream_stream:  # reflection
-            both = self._both(method, handler.stream_stream, parse)
+            both = self._stream_stream(method, handler.stream_stream, parse)
             return grpc.stream_stream_rpc_method_handler(both, response_serializer=write)
         raise NotImplementedError(f"{method}: streams of requests are not supported")
 
@@ -90,8 +89,8 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self, method: str, behaviour: Callable[..., Awaitable[Any]], parse: Parse, write: Write
     ) -> Any:
         async def call(raw: bytes, context: Any) -> bytes:
-            async with self._around(method, context) as caller:
-                return _written(await behaviour(self._request(method, caller, raw, parse), context), write)
+            async with self._guarded(method, context) as caller:
+                return _serialised(await behaviour(self._request(method, caller, raw, parse), context), write)
 
         return call
 
@@ -99,32 +98,32 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self, method: str, behaviour: Callable[..., AsyncIterator[Any]], parse: Parse, write: Write
     ) -> Any:
         async def call(raw: bytes, context: Any) -> None:
-            async with self._around(method, context) as caller:
+            async with self._guarded(method, context) as caller:
                 request = self._request(method, caller, raw, parse)
                 pace = self._limits.pace(caller, rule_for(self._rules, method), request)
                 responses: Any = behaviour(request, context)
                 async with aclosing(responses):
                     async for response in responses:
-                        await _send(context, _written(response, write))
+                        await _send(context, _serialised(response, write))
                         if pace and (seconds := pace(response)):
                             await asyncio.sleep(seconds)
 
         return call
 
-    def _writing(self, method: str, behaviour: Callable[..., Awaitable[None]], parse: Parse) -> Any:
+    def _context_stream(self, method: str, behaviour: Callable[..., Awaitable[None]], parse: Parse) -> Any:
         async def call(raw: bytes, context: Any) -> None:
-            async with self._around(method, context):
+            async with self._guarded(method, context):
                 await behaviour(_parsed(raw, parse), context)
 
         return call
 
-    def _both(self, method: str, behaviour: Callable[..., AsyncIterator[Any]], parse: Parse) -> Any:
+    def _stream_stream(self, method: str, behaviour: Callable[..., AsyncIterator[Any]], parse: Parse) -> Any:
         async def parsed(raws: AsyncIterator[bytes]) -> AsyncIterator[Any]:
             async for raw in raws:
                 yield _parsed(raw, parse)
 
         async def call(raws: AsyncIterator[bytes], context: Any) -> AsyncIterator[Any]:
-            async with self._around(method, context):
+            async with self._guarded(method, context):
                 async for response in behaviour(parsed(raws), context):
                     yield response
 
@@ -136,23 +135,23 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         return request
 
     @asynccontextmanager
-    async def _around(self, method: str, context: Any) -> AsyncIterator[Caller]:
-        """Surrounds an RPC from its arrival to its end; yields the caller."""
+    async def _guarded(self, method: str, context: Any) -> AsyncIterator[Caller]:
+        """Checks and observes an RPC from its arrival to its end; yields the caller."""
         began = time.monotonic()
         metadata = dict(context.invocation_metadata() or ())
         request_id = _request_id(metadata)
         task_fields.set({"request_id": request_id})
-        own = not method.startswith("/grpc.")
-        span = self._tracing.begin_rpc(method, metadata, request_id) if self._tracing and own else None
+        is_ours = not method.startswith("/grpc.")
+        span = self._tracing.begin_rpc(method, metadata, request_id) if self._tracing and is_ours else None
         caller, code = ANYONE, grpc.StatusCode.OK
         try:
-            if own:
+            if is_ours:
                 self._in_flight.enter(context)
-            if not method.startswith(_OPEN):
+            if not method.startswith(_HEALTH):
                 caller = self._access.identify(metadata, context)
                 task_fields.set({"request_id": request_id, "caller": caller.name})
                 set_caller(caller)
-            if own:
+            if is_ours:
                 check_role(caller, method, rule_for(self._rules, method).role)
                 self._limits.admit_rpc(caller)
             context.set_trailing_metadata(((REQUEST_ID, request_id),))
@@ -166,7 +165,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             await self._abort(method, context, error, request_id)
         except asyncio.CancelledError:
             remaining = context.time_remaining()
-            # A client cancels at its deadline, which may be a moment before this server's clock reaches it.
+            # A client cancels at its deadline. By this server's clock, the deadline may be a moment later.
             expired = remaining is not None and remaining < 0.05
             code = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
             raise
@@ -181,11 +180,11 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             failure = _failure(error, request_id)
             code = failure.code
             await self._abort(method, context, failure, request_id)
-        except BaseException:  # GeneratorExit and the interpreter's own exits
+        except BaseException:  # GeneratorExit and exits of the interpreter
             code = grpc.StatusCode.CANCELLED
             raise
         finally:
-            if own:
+            if is_ours:
                 self._metrics.requests.labels(method, code.name).inc()
                 self._metrics.request_seconds.labels(method, code.name).observe(time.monotonic() - began)
             if span and self._tracing:
@@ -207,22 +206,20 @@ def _request_id(metadata: Mapping[str, Any]) -> str:
 
 
 def _failure(error: Exception, request_id: str) -> ApiError:
-    """Returns the ApiError that is sent for any other exception."""
+    """Returns the ApiError for an unexpected exception."""
     # Starting a thread needs memory for its stack.
     if isinstance(error, MemoryError) or "can't start new thread" in str(error):
-        why = (
-            "the server has not enough memory for this request now; try again later, or ask for less at once"
-        )
+        why = "the server does not have enough memory for this request now; try again later, or request less"
         code = grpc.StatusCode.RESOURCE_EXHAUSTED
         return ApiError(code, "OUT_OF_MEMORY", why, retry_seconds=_RETRY_SECONDS)
-    why = f"the server failed on this request; its log has the cause under request_id {request_id}"
+    why = f"the server failed on this request; see request_id {request_id} in the server's log"
     return ApiError(grpc.StatusCode.INTERNAL, "INTERNAL", why)
 
 
 async def _send(context: Any, message: bytes) -> None:
-    """Sends a message. Raises CancelledError if the client disconnected meanwhile.
+    """Sends a message. Raises CancelledError if the client has disconnected.
 
-    grpc raises InternalError then, and would log its traceback as an error of the server.
+    In that case grpc raises InternalError and would log the traceback as an error of the server.
     """
     try:
         await context.write(message)
@@ -230,8 +227,8 @@ async def _send(context: Any, message: bytes) -> None:
         raise asyncio.CancelledError from error
 
 
-def _written(response: Any, write: Write) -> bytes:
-    """Serialises a response. Raises MemoryError if that fails: sizes have been checked before."""
+def _serialised(response: Any, write: Write) -> bytes:
+    """Serialises a response. A failure means a lack of memory, as sizes were checked before: MemoryError."""
     try:
         return write(response)
     except EncodeError as error:

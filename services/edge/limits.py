@@ -25,18 +25,18 @@ class _Bucket:
         self._level: float | None = None  # None: full
         self._updated = clock()
 
-    def wait(self, rate: float, cost: float) -> float:
-        """Takes `cost` and returns 0 if the bucket holds 1 or more; else takes nothing and returns seconds.
+    def take(self, rate: float, cost: float) -> float:
+        """Takes `cost` and returns 0 if the bucket holds 1 or more.
 
-        The seconds are the time until the bucket holds 1.
+        Otherwise takes nothing and returns the seconds until the bucket holds 1.
         """
-        if (level := self._refill(rate)) < 1 - 1e-9:  # rounding: a caller who waited as told must get in
+        if (level := self._refill(rate)) < 1 - 1e-9:  # rounding: after the wait, the caller must be admitted
             return (1 - level) / rate
         self._level = level - cost
         return 0.0
 
-    def owe(self, rate: float, cost: float) -> float:
-        """Takes `cost` in any case; returns seconds until the level is 0 again, 0 if it is not below."""
+    def overdraw(self, rate: float, cost: float) -> float:
+        """Takes `cost`, even below 0. Returns the seconds until the level is 0 again, or 0."""
         self._level = level = self._refill(rate) - cost
         return max(0.0, -level / rate)
 
@@ -51,7 +51,7 @@ class _Bucket:
 
 
 class Limits:
-    """Enforces the limits of each caller: those in the tokens file, else the server's settings.
+    """Enforces the limits of each caller: those of the tokens file, else those of the server's settings.
 
     A request for many images is admitted if the caller's bucket holds at least one image. Its images may
     overdraw the bucket, and later requests wait until it has refilled. So no request is too large for the
@@ -95,7 +95,7 @@ class Limits:
             return None
 
         def after(response: Any) -> float:
-            return self._bucket(caller, "images", rate).owe(rate, images_sent(request, response))
+            return self._bucket(caller, "images", rate).overdraw(rate, images_sent(request, response))
 
         return after
 
@@ -106,7 +106,7 @@ class Limits:
     def _take(self, caller: Caller, unit: str, rate: float, cost: int) -> None:
         if not rate:
             return
-        if wait := self._bucket(caller, unit, rate).wait(rate, cost):
+        if wait := self._bucket(caller, unit, rate).take(rate, cost):
             raise ApiError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 "RATE_LIMITED",
@@ -123,7 +123,7 @@ class Limits:
 def _too_many(field: str, images: int, limit: int) -> ApiError:
     return invalid(
         field,
-        f"{images} images requested, each output counted; one request may ask for {limit}; "
+        f"{images} images requested, counting each output; one request may ask for {limit}; "
         "split it into several requests",
         "TOO_MANY_IMAGES",
     )

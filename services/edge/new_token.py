@@ -21,7 +21,7 @@ def main() -> int:
         action="append",
         choices=ROLES,
         required=True,
-        help="role of the caller; repeat it for several",
+        help="role of the caller; repeat the option for several roles",
     )
     parser.add_argument("--days", type=int, default=365, help="days until the token expires; default 365")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What the edge needs to know of a service's RPCs. Each service declares its own rules, as plain data.
+"""Rules of RPCs: the role that each one needs, and how its images are counted. Each service declares its own.
 
 RULES = service_rules("cgn_api.v1.TrainerService", {"GetJob": RpcRule("train")})
 """
@@ -15,8 +15,8 @@ class ImagesRequested:
     """Counts the images of a request that is answered as a whole.
 
     Attributes:
-        field: the request's field that a caller reduces to ask for fewer images; errors name it.
-        count: images that a request asks for, each output of a composite counted.
+        field: field of the request that determines the number of images; errors name it.
+        count: returns the number of images that a request asks for, counting each output.
     """
 
     field: str
@@ -28,7 +28,7 @@ class RpcRule:
     """The role that an RPC needs, and how its images are counted.
 
     Attributes:
-        role: what the caller must have.
+        role: role that the caller must have.
         images_requested: counts a request before it is answered; None: the request asks for no images, or
             its number of images is not known in advance.
         images_sent: for a stream of unknown length: images in one response, given (request, response).
@@ -46,10 +46,10 @@ _UNDECLARED = RpcRule()
 
 
 def service_rules(service: str, rules: Mapping[str, RpcRule]) -> Rules:
-    """Rules by full method name, from a service's full name and its rules by RPC name."""
+    """Returns rules by full method name, from a service's full name and its rules by RPC name."""
     return {f"/{service}/{rpc}": rule for rpc, rule in rules.items()}
 
 
 def rule_for(rules: Rules, method: str) -> RpcRule:
-    """The rule of a method. An RPC without a rule needs "admin", so that a new RPC starts closed."""
+    """Returns the rule of a method. An RPC without a rule needs "admin": new RPCs are denied by default."""
     return rules.get(method, _UNDECLARED)

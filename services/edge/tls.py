@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def server_credentials(settings: EdgeSettings) -> grpc.ServerCredentials | None:
-    """Returns credentials that follow their files: a renewed certificate is used from the next handshake on.
+    """Returns credentials that are reread from their files: the next handshake uses a renewed certificate.
 
     Returns None if no certificate is set. Raises SettingsError if certificate and key do not match.
     """
@@ -38,7 +38,7 @@ class _Files:
         """Returns grpc's configuration of the files. Raises SettingsError."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            # grpc accepts any text and would then fail at every handshake. password="": never prompt for one.
+            # grpc accepts any text and fails later, at every handshake. password="": never prompts.
             context.load_cert_chain(self._cert, self._key, password="")
         except (ssl.SSLError, OSError, ValueError) as error:
             raise SettingsError(

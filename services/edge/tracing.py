@@ -1,4 +1,4 @@
-"""OpenTelemetry traces: a span per RPC, and spans of work that serves several RPCs.
+"""OpenTelemetry traces: one span per RPC, and spans of work that serves several RPCs.
 
 CGN_TRACES=1 needs requirements-traces.txt. The standard OTEL_ variables set the destination and the sampling,
 such as OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_TRACES_SAMPLER. Without CGN_TRACES this module imports no
@@ -38,7 +38,7 @@ class Tracing:
                 "or unset CGN_TRACES"
             ) from None
         self._context, self._propagate, self._trace = context, propagate, trace
-        # OTEL_SERVICE_NAME, if set, replaces our name.
+        # OTEL_SERVICE_NAME, if set, replaces the default name.
         name = os.environ.get("OTEL_SERVICE_NAME") or f"cgn-{service}"
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": name}), shutdown_on_exit=False

@@ -57,7 +57,7 @@ def test_truncated_noise_is_normal_within_two_deviations_and_goes_with_the_plain
 def test_truncation_scales_the_noise_of_families_that_have_it() -> None:
     whole, half = noise_of([Factor(0, 7), Factor(0, 7, truncation=0.5)], 128, truncated=True)
     np.testing.assert_array_equal(half, whole * np.float32(0.5))
-    with pytest.raises(CgnInputError, match="this family of models has none") as caught:
+    with pytest.raises(CgnInputError, match="not supported by this family of models") as caught:
         noise_of([Factor(0, 7, truncation=0.5)], 32)
     assert caught.value.field == "truncation"
     for bad in (0.0, 1.5, -1.0, math.nan):

@@ -1,4 +1,4 @@
-"""Reads factors of requests: labels, seeds, noise interpolation and truncation become rows."""
+"""Turns the factors of requests (label, seed, noise interpolation, truncation) into rows."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from cgn.noise import Mechanism
 from cgn_api.v1 import generator_pb2 as pb
 from services.errors import Violation
 
-MAX_MIXTURE_CLASSES = 16  # the response repeats each of them
+MAX_MIXTURE_CLASSES = 16  # limits the size of the response, which repeats them
 PATHS: dict[int, Path] = {
     pb.PATH_UNSPECIFIED: "linear",
     pb.PATH_LINEAR: "linear",
@@ -22,18 +22,18 @@ PATHS: dict[int, Path] = {
 
 
 class InvalidFactor(Exception):
-    """A factor has wrong fields.
+    """A factor has invalid fields.
 
     Attributes:
-        violations: the path of each wrong field below the factor, and its description.
+        violations: for each invalid field, its path within the factor and a description.
     """
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         super().__init__(violations)
         self.violations = violations
 
-    def below(self, field: str) -> list[Violation]:
-        """The violations of a factor that is itself at `field` of the request."""
+    def violations_at(self, field: str) -> list[Violation]:
+        """Returns the violations with paths from the request; `field` is the factor's path in the request."""
         return [(f"{field}.{name}", description) for name, description in self.violations]
 
 
@@ -46,16 +46,16 @@ class FactorReader:
         self._index_of = {name: index for index, name in enumerate(card.class_names)}
 
     def row(self, mechanism: Mechanism, factor: pb.Factor) -> Row:
-        """The row of a factor; without a seed one is drawn.
+        """Returns the row of a factor; draws a seed if the factor has none.
 
         Raises:
-            InvalidFactor: every wrong field of the factor.
+            InvalidFactor: a field is invalid; the exception lists every invalid field.
         """
         violations: list[Violation] = []
         label: Label = 0
         kind = factor.WhichOneof("label")
         if kind == "label_index" and factor.label_index < self._classes:
-            label = factor.label_index  # the most frequent case, without further calls
+            label = factor.label_index  # fast path for the most frequent case
         else:
             try:
                 label = self._mixture(factor.mixture) if kind == "mixture" else self._class(factor)
@@ -78,7 +78,7 @@ class FactorReader:
         return Row(self._card.digest, mechanism, label, seed, interpolation, truncation)
 
     def _class(self, part: pb.Factor | pb.WeightedClass) -> int:
-        """The index of the class that a label names. Raises CgnInputError."""
+        """Returns the index of the class that a label names. Raises CgnInputError."""
         kind = part.WhichOneof("label")
         if kind == "label_index":
             if part.label_index < self._classes:
@@ -92,7 +92,7 @@ class FactorReader:
         raise CgnInputError("label_index", f"no label is given; give {label_range(self._card)}")
 
     def _mixture(self, requested: pb.Mixture) -> Label:
-        """The label of a mixture of classes. Raises InvalidFactor, CgnInputError."""
+        """Returns the label of a mixture of classes. Raises InvalidFactor or CgnInputError."""
         parts = requested.classes
         if len(parts) > MAX_MIXTURE_CLASSES:
             text = f"has {len(parts)} entries; give at most {MAX_MIXTURE_CLASSES}"
@@ -107,10 +107,8 @@ class FactorReader:
                 violations.append((f"{field}.{error.field}", error.description))
                 continue
             if label in weights:
-                text = (
-                    f"{self._card.class_names[label]} is given twice; give it once, with both weights added"
-                )
-                violations.append((field, text))
+                name = self._card.class_names[label]
+                violations.append((field, f"{name} has two entries; merge them and add their weights"))
             else:
                 weights[label] = part.weight
         if violations:
@@ -119,16 +117,16 @@ class FactorReader:
 
 
 def label_range(card: ModelCard) -> str:
-    """The labels of a model, for error texts."""
+    """Describes the labels of a model, for error messages."""
     names = ", ".join(card.class_names[:10])
     more = ", ..." if len(card.class_names) > 10 else ""
     return f"label_index 0 to {len(card.class_names) - 1} or label_name, one of {names}{more}"
 
 
 def truncation_violations(card: ModelCard, truncation: float) -> list[Violation]:
-    """What is wrong with the truncation of a factor for a model; its field is "truncation"."""
+    """Returns why a model does not accept a truncation; the field is "truncation"."""
     if truncation != 1 and not FAMILIES[card.family].truncated:
-        text = f"{truncation:g} is not possible: models of family {card.family} have none; leave it out"
+        text = f"{truncation:g} is not supported by models of family {card.family}; omit it"
         return [("truncation", text)]
     try:
         Factor(0, 0, truncation=truncation)
@@ -138,10 +136,10 @@ def truncation_violations(card: ModelCard, truncation: float) -> list[Violation]
 
 
 def _interpolation(way: pb.Way) -> NoiseInterpolation:
-    """Raises CgnInputError for a field of pb.Way."""
+    """Returns the interpolation of a message. Raises CgnInputError with the name of a field of pb.Way."""
     if way.path not in PATHS:
         raise CgnInputError("path", f"{way.path} is unknown; use one of {', '.join(pb.Path.keys()[1:])}")
     try:
         return NoiseInterpolation(way.to_seed, way.share, PATHS[way.path])
-    except CgnInputError as error:  # under the name that the field has in the API
+    except CgnInputError as error:  # the API has another name for the field
         raise CgnInputError({"t": "share"}.get(error.field, error.field), error.description) from error

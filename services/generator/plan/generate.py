@@ -1,4 +1,4 @@
-"""From a GenerateRequest to a plan: every label and seed resolved, every wrong field named."""
+"""Plans a GenerateRequest: resolves every label and seed, and reports every invalid field."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from services.generator.plan.factors import FactorReader, InvalidFactor, label_r
 from services.generator.plan.plan import Plan, needed_mechanisms, outputs_of
 from services.generator.plan.sizes import check_composites
 
-MAX_VIOLATIONS = 16  # checking stops once so many are found
+MAX_VIOLATIONS = 16  # checks stop after this number
 
 
 def plan_generate(request: pb.GenerateRequest, card: ModelCard) -> Plan:
     """Plans a request for a model.
 
     Raises:
-        ApiError: INVALID_ARGUMENT with a violation per wrong field, the first 16 or so of many.
+        ApiError: INVALID_ARGUMENT with a violation per invalid field; checks stop after MAX_VIOLATIONS.
     """
     violations = outputs_violations(request.outputs, outputs_of(card), card)
     violations += encoding_violations(request.encoding)
@@ -31,7 +31,7 @@ def plan_generate(request: pb.GenerateRequest, card: ModelCard) -> Plan:
     check_composites(request, plan)
     reader = FactorReader(card)
     composites: dict[Mechanism, list[Row]] = {mechanism: [] for mechanism in needed_mechanisms(plan.outputs)}
-    # The reference is drawn for the factor of the shape.
+    # The reference has the factor of the shape.
     fields = [
         (mechanism, "shape" if mechanism == "reference" else mechanism, rows)
         for mechanism, rows in composites.items()
@@ -46,7 +46,7 @@ def plan_generate(request: pb.GenerateRequest, card: ModelCard) -> Plan:
             try:
                 rows.append(reader.row(mechanism, getattr(composite, name)))
             except InvalidFactor as error:
-                violations += error.below(f"composites[{i}].{name}")
+                violations += error.violations_at(f"composites[{i}].{name}")
         if len(violations) >= MAX_VIOLATIONS:
             break
     if violations:
@@ -59,7 +59,7 @@ def plan_generate(request: pb.GenerateRequest, card: ModelCard) -> Plan:
 def outputs_violations(
     outputs: Sequence[int], available: Sequence[pb.Output], card: ModelCard
 ) -> list[Violation]:
-    """What is wrong with requested outputs, if only the available ones can be requested."""
+    """Returns why outputs cannot be requested: unavailable, repeated or empty."""
     names = ", ".join(pb.Output.Name(output) for output in available)
     if not outputs:
         return [("outputs", f"must have at least 1 entry; use {names}")]
@@ -67,7 +67,9 @@ def outputs_violations(
     for i, output in enumerate(outputs):
         if output not in available:
             name = pb.Output.Name(output) if output in pb.Output.values() else output
-            violations.append((f"outputs[{i}]", f"{name} is not in family {card.family}; use {names}"))
+            violations.append(
+                (f"outputs[{i}]", f"{name} is not an output of family {card.family}; use {names}")
+            )
         elif output in outputs[:i]:
             violations.append(
                 (f"outputs[{i}]", f"{pb.Output.Name(output)} is requested twice; request it once")
@@ -78,7 +80,7 @@ def outputs_violations(
 
 
 def encoding_violations(encoding: int) -> list[Violation]:
-    """What is wrong with a requested encoding."""
+    """Returns why an encoding cannot be requested."""
     if encoding in pb.Encoding.values():
         return []
     names = ", ".join(pb.Encoding.keys()[1:])

@@ -1,4 +1,4 @@
-"""From an InterpolateRequest to plans of its frames: factors that differ between the ends move."""
+"""Plans the frames of an InterpolateRequest: interpolates the factors that differ between start and end."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MAX_MIDPOINTS = 1000
 _DEFAULT_MIDPOINTS = 8
 _DEFAULT_FRAMES_PER_SECOND = 12
 _MAX_FRAMES_PER_SECOND = 60
-# Frames whose rows are computed together: at most 16, and no more pixels than one large image has.
+# Frames are computed in groups of at most 16 frames and, per output channel, 2^16 pixels.
 _FRAMES_AT_ONCE, _PIXELS_AT_ONCE = 16, 1 << 16
 
 
@@ -27,11 +27,11 @@ class Interpolation:
 
     Attributes:
         start: plan of the first frame alone.
-        end: rows of the last frame, by mechanism; seeds and labels that the end leaves open are the start's.
+        end: rows of the last frame, by mechanism; seeds and labels that the end omits come from the start.
         midpoints: number of frames between the two.
-        path: path of the noise.
+        path: path of the noise between its two vectors.
         animation: format of the animation; 0: frames are sent one by one.
-        frames_per_second: of the animation.
+        frames_per_second: speed of the animation.
     """
 
     start: Plan
@@ -42,7 +42,7 @@ class Interpolation:
     frames_per_second: int
 
     def parts(self) -> Iterator[tuple[list[float], Plan]]:
-        """All frames in groups: the position t of each frame, 0 to 1, and the plan of the group."""
+        """Yields all frames in groups: the position t of each frame, 0 to 1, and the plan of the group."""
         count = self.midpoints + 2
         step = max(1, min(_FRAMES_AT_ONCE, _PIXELS_AT_ONCE // self.start.card.resolution**2))
         for first in range(0, count, step):
@@ -59,7 +59,7 @@ class Interpolation:
 
 
 def between(start: Row, end: Row, t: float, path: Path) -> Row:
-    """The row at position t between two rows, 0 to 1; at 0 it is the start itself."""
+    """Returns the row at position t, 0 to 1, between two rows; t = 0 gives the start itself."""
     if t == 0:
         return start
     interpolation = NoiseInterpolation(end.seed, t, path) if end.seed != start.seed else None
@@ -82,7 +82,7 @@ def plan_interpolation(request: pb.InterpolateRequest, card: ModelCard) -> Inter
     """Plans a request for a model.
 
     Raises:
-        ApiError: INVALID_ARGUMENT with a violation per wrong field.
+        ApiError: INVALID_ARGUMENT with a violation per invalid field.
     """
     if violations := list(_violations(request)):
         raise invalid_fields(violations)
@@ -107,12 +107,12 @@ def plan_interpolation(request: pb.InterpolateRequest, card: ModelCard) -> Inter
 
 
 def midpoints(request: pb.InterpolateRequest) -> int:
-    """The number of frames between the two ends: the request's, else the default."""
+    """Returns the number of frames between start and end: that of the request, else the default."""
     return request.midpoints if request.HasField("midpoints") else _DEFAULT_MIDPOINTS
 
 
 def _end_factor(start: pb.Factor, end: pb.Factor, row: Row | None) -> pb.Factor:
-    """The factor of the end; fields that it leaves open are taken from the start."""
+    """Returns the factor of the end; fields that it omits are taken from the start."""
     factor = pb.Factor()
     factor.CopyFrom(start)
     if row:
@@ -124,7 +124,7 @@ def _end_factor(start: pb.Factor, end: pb.Factor, row: Row | None) -> pb.Factor:
 
 
 def _plan_end(request: pb.InterpolateRequest, composite: pb.Composite, card: ModelCard, field: str) -> Plan:
-    """The plan of one end; its violations begin with `field`. Raises ApiError."""
+    """Returns the plan of the start or end; `field` is its path in violations. Raises ApiError."""
     alone = pb.GenerateRequest(
         composites=[composite],
         outputs=request.outputs,
@@ -145,20 +145,20 @@ def _violations(request: pb.InterpolateRequest) -> Iterator[Violation]:
         yield "path", f"{request.path} is unknown; use one of {', '.join(pb.Path.keys()[1:])}"
     if request.animation not in pb.Animation.values():
         known = ", ".join(pb.Animation.keys()[1:])
-        yield "animation", f"{request.animation} is unknown; use one of {known}, or leave it out"
+        yield "animation", f"{request.animation} is unknown; use one of {known}, or omit it"
     if request.HasField("frames_per_second"):
         if not request.animation:
-            yield "frames_per_second", "belongs to an animation; ask for one, or leave it out"
+            yield "frames_per_second", "applies only to animations; set animation, or omit this field"
         elif not 1 <= request.frames_per_second <= _MAX_FRAMES_PER_SECOND:
             text = f"{request.frames_per_second} is out of range; give 1 to {_MAX_FRAMES_PER_SECOND}"
             yield "frames_per_second", text
     if request.animation and len(request.outputs) > 1:
-        yield "outputs", f"has {len(request.outputs)} entries; an animation shows 1"
+        yield "outputs", f"has {len(request.outputs)} entries; an animation has 1 output"
     if request.animation and request.encoding:
-        yield "encoding", "belongs to single frames; leave it out with an animation"
+        yield "encoding", "applies only to single frames; omit it with an animation"
     for name, composite in (("start", request.start), ("end", request.end)):
         for mechanism in MECHANISMS:
             if getattr(composite, mechanism).HasField("way"):
-                yield f"{name}.{mechanism}.way", "is set by Interpolate itself; leave it out"
+                yield f"{name}.{mechanism}.way", "is set by Interpolate itself; omit it"
     if not any(request.end.HasField(mechanism) for mechanism in MECHANISMS):
-        yield "end", "must differ from the start; give at least one mechanism's factor"
+        yield "end", "must differ from start; give the factor of at least one mechanism"

@@ -1,4 +1,4 @@
-"""Plan: the rows that an answer needs, and the composites that are made from them."""
+"""The plan of a response: the rows to compute, and the rows that each composite combines."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,15 +25,15 @@ RAW_ITEM_BYTES: dict[int, int] = {pb.ENCODING_RAW_UINT8: 1, pb.ENCODING_RAW_FLOA
 
 @dataclass(frozen=True)
 class Plan:
-    """What a request asks for.
+    """The parsed form of a request for images.
 
     Attributes:
         card: card of the model that answers.
         outputs: the requested outputs, each once, in the order of the request.
-        encoding: the requested encoding; PNG if the request leaves it open.
+        encoding: encoding of the images; PNG by default.
         hard_mask: whether masks are thresholded at 1/2.
-        rows: the distinct rows of every mechanism that the outputs need.
-        picks: for every such mechanism, the index in `rows` of each composite's row.
+        rows: by mechanism that the outputs need, its distinct rows.
+        picks: by mechanism, the index in `rows` of each composite's row.
     """
 
     card: ModelCard
@@ -45,7 +45,7 @@ class Plan:
 
     @property
     def dtype(self) -> DType:
-        """Data type of the rows that this answer is made from."""
+        """Data type of the rows from which the response is built."""
         return "float32" if self.encoding == pb.ENCODING_RAW_FLOAT32 else "uint8"
 
     @property
@@ -59,22 +59,22 @@ class Plan:
         return len(next(iter(self.picks.values()), ()))
 
     def all_rows(self) -> list[Row]:
-        """The distinct rows of all mechanisms."""
+        """Returns the distinct rows of all mechanisms."""
         return [row for rows in self.rows.values() for row in rows]
 
     def with_composites(self, composites: Mapping[Mechanism, Sequence[Row]]) -> "Plan":
-        """The same plan for other composites, given by the row of each composite, per mechanism."""
+        """Returns the plan for other composites, given as the row of each composite by mechanism."""
         rows: dict[Mechanism, list[Row]] = {}
         picks: dict[Mechanism, list[int]] = {}
-        for mechanism, row_of_each in composites.items():
+        for mechanism, composite_rows in composites.items():
             index: dict[Row, int] = {}
-            picks[mechanism] = [index.setdefault(row, len(index)) for row in row_of_each]
+            picks[mechanism] = [index.setdefault(row, len(index)) for row in composite_rows]
             rows[mechanism] = list(index)
         return replace(self, rows=rows, picks=picks)
 
 
 def outputs_of(card: ModelCard) -> tuple[pb.Output, ...]:
-    """The outputs that a model has."""
+    """Returns the outputs of a model."""
     names = [f"OUTPUT_{output.upper()}" for output in FAMILIES[card.family].outputs]
     if not card.architecture.get("reference", 1):
         names.remove("OUTPUT_REFERENCE")
@@ -82,11 +82,11 @@ def outputs_of(card: ModelCard) -> tuple[pb.Output, ...]:
 
 
 def channels(output: int) -> int:
-    """Channels of an output's images: 1 for masks, 3 for colours."""
+    """Returns the number of channels of an output's images: 1 for masks, else 3."""
     return 1 if output == pb.OUTPUT_MASK else 3
 
 
 def needed_mechanisms(outputs: Sequence[int]) -> list[Mechanism]:
-    """The mechanisms that outputs need; "reference" comes last."""
-    drawn: tuple[Mechanism, ...] = (*MECHANISMS, "reference")
-    return [mechanism for mechanism in drawn if any(mechanism in NEEDS[output] for output in outputs)]
+    """Returns the mechanisms that outputs need; "reference" comes last."""
+    mechanisms: tuple[Mechanism, ...] = (*MECHANISMS, "reference")
+    return [mechanism for mechanism in mechanisms if any(mechanism in NEEDS[output] for output in outputs)]

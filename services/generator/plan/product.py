@@ -1,4 +1,4 @@
-"""From a GenerateProductRequest to plans of its chunks: every combination of sets of factors, in order."""
+"""Plans the chunks of a GenerateProductRequest: every combination of sets of factors, in order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class Product:
     """Every combination of sets of rows.
 
     Attributes:
-        plan: what all chunks have in common; without composites.
+        plan: common part of the chunks' plans; it has no composites.
         needed: the mechanisms that the outputs need.
         sets: the rows of each mechanism that has factors.
         header: the first message of the stream.
-        start: number of the first combination to send.
+        start: index of the first combination to send.
     """
 
     plan: Plan
@@ -38,11 +38,11 @@ class Product:
     start: int
 
     def starts(self) -> range:
-        """The number of every chunk's first combination."""
+        """Returns the index of the first combination of every chunk."""
         return range(self.start, self.header.combinations, usual_batch(self.plan))
 
     def chunk(self, start: int) -> Plan:
-        """The plan of the chunk that begins at combination `start`."""
+        """Returns the plan of the chunk that begins at combination `start`."""
         stop = min(start + usual_batch(self.plan), self.header.combinations)
         number = np.arange(start, stop)
         composites: dict[Mechanism, list[Row]] = {}
@@ -60,14 +60,14 @@ def plan_product(request: pb.GenerateProductRequest, card: ModelCard) -> Product
     """Plans a request for a model.
 
     Raises:
-        ApiError: INVALID_ARGUMENT with a violation per wrong field, the first 16 or so of many.
+        ApiError: INVALID_ARGUMENT with a violation per invalid field; checks stop after MAX_VIOLATIONS.
     """
     violations = outputs_violations(request.outputs, outputs_of(card), card)
     violations += encoding_violations(request.encoding)
     if violations:
         raise invalid_fields(violations)
     plan = Plan(card, tuple(request.outputs), request.encoding or pb.ENCODING_PNG, request.hard_mask)
-    usual_batch(plan)  # refuses images that no message can hold
+    usual_batch(plan)  # raises if one message cannot hold one image of each output
     needed = needed_mechanisms(plan.outputs)
     reader = FactorReader(card)
     sets: dict[Mechanism, list[Row]] = {}
@@ -84,7 +84,7 @@ def plan_product(request: pb.GenerateProductRequest, card: ModelCard) -> Product
                 try:
                     rows.append(reader.row(mechanism, factor))
                 except InvalidFactor as error:
-                    violations += error.below(f"{field}[{i}]")
+                    violations += error.violations_at(f"{field}[{i}]")
                 if len(violations) >= MAX_VIOLATIONS:
                     break
     if violations:
@@ -99,14 +99,14 @@ def _count_violations(field: str, count: int, required: bool, card: ModelCard) -
     if required and not 1 <= count <= MAX_FACTORS:
         return [(field, f"has {count} factors; give 1 to {MAX_FACTORS}, each with {label_range(card)}")]
     if count and not required:
-        return [(field, f"has {count} factors that no output shows; leave them out")]
+        return [(field, f"has {count} factors, but no requested output needs them; omit them")]
     return []
 
 
 def _header(
     request: pb.GenerateProductRequest, plan: Plan, sets: dict[Mechanism, list[Row]], combinations: int
 ) -> pb.ProductHeader:
-    """The header of a product. Raises ApiError if it does not fit into a message."""
+    """Returns the header of a product. Raises ApiError if it does not fit into one message."""
     card = plan.card
     header = pb.ProductHeader(
         model=card.name,

@@ -19,10 +19,10 @@ from services.generator.plan.generate import outputs_violations
 from services.generator.plan.plan import Plan, needed_mechanisms, outputs_of
 from services.generator.plan.sizes import largest_batch, usual_batch
 
-_DEFAULT_BATCH = 256  # or fewer, if so many images of these outputs do not fit
-_MAX_BANK_ROWS = 1_000_000  # more than a row cache holds; the seeds take memory too
-_MAX_GROUP = 1_000_000  # samples among which labels are permuted; each sample needs all of them drawn
-_MAX_NUMBER = 10**18  # of a sample: far below 2^64, so that sums cannot overflow
+_DEFAULT_BATCH = 256  # fewer if they would not fit into one streamed message of the usual size
+_MAX_BANK_ROWS = 1_000_000  # more than a row cache holds; their seeds take memory as well
+_MAX_GROUP = 1_000_000  # samples per permutation of labels; each sample needs the labels of its whole group
+_MAX_INDEX = 10**18  # of a sample; far below 2^64, so that sums cannot overflow
 _OUTPUTS = (pb.OUTPUT_COMPOSITE, pb.OUTPUT_MASK, pb.OUTPUT_FOREGROUND, pb.OUTPUT_BACKGROUND)
 _VARY = dict(enumerate((VARY[0], *VARY)))
 _LABELS: dict[int, str] = {
@@ -35,12 +35,12 @@ _LABELS: dict[int, str] = {
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Neighbouring samples.
+    """The plan of one batch of consecutive samples.
 
     Attributes:
         message: the response's batch without its images.
         plan: plan of the images.
-        jitter: the numbers that jitter each sample's rows, by mechanism; empty without jitter.
+        jitter: random numbers of each sample's jitter, by mechanism; empty without jitter.
     """
 
     message: pb.SampleBatch
@@ -53,11 +53,11 @@ class Samples:
     """A stream of samples, or a part of one.
 
     Attributes:
-        plan: what all batches have in common; without composites.
+        plan: common part of the batches' plans; it has no composites.
         sampler: draws the factors.
         truncation: truncation of all noise, in (0, 1].
         header: the first message of the stream.
-        start, stop: the first sample, and the one after the last.
+        start, stop: index of the first sample, and of the one after the last.
         stride: samples from the start of one batch to the start of the next.
     """
 
@@ -70,11 +70,11 @@ class Samples:
     stride: int
 
     def starts(self) -> range:
-        """The number of every batch's first sample."""
+        """Returns the index of the first sample of every batch."""
         return range(self.start, self.stop, self.stride)
 
     def batch(self, start: int) -> BatchPlan:
-        """The batch that begins at sample `start`."""
+        """Returns the batch that begins at sample `start`."""
         drawn = self.sampler.plan(start, min(start + self.header.batch, self.stop))
         message = pb.SampleBatch(start=start)
         for mechanism, factors in drawn.items():
@@ -95,11 +95,11 @@ def plan_samples(request: pb.SampleRequest, card: ModelCard) -> Samples:
     """Plans a request for a model.
 
     Raises:
-        ApiError: INVALID_ARGUMENT with a violation per wrong field; FAILED_PRECONDITION (DIGEST_DIFFERS).
+        ApiError: INVALID_ARGUMENT with a violation per invalid field; FAILED_PRECONDITION (DIGEST_DIFFERS).
     """
     if request.digest and request.digest != card.digest:
         message = f"{card.name}/{card.version} has digest {card.digest}, not {request.digest:.80}"
-        cure = "ask for the version that the stream began with, or begin a new one without a digest"
+        cure = "request the version with which the stream began, or start a new stream without a digest"
         raise ApiError(grpc.StatusCode.FAILED_PRECONDITION, "DIGEST_DIFFERS", f"{message}; {cure}")
     outputs = tuple(request.outputs) or (pb.OUTPUT_COMPOSITE,)
     available = [output for output in outputs_of(card) if output in _OUTPUTS]
@@ -126,13 +126,13 @@ def plan_samples(request: pb.SampleRequest, card: ModelCard) -> Samples:
         request.policy.truncation if request.policy.HasField("truncation") else 1.0,
         header,
         request.start,
-        request.stop if request.HasField("stop") else _MAX_NUMBER,
+        request.stop if request.HasField("stop") else _MAX_INDEX,
         request.stride if request.HasField("stride") else batch,
     )
 
 
 def _policy(policy: pb.SamplePolicy) -> Policy:
-    """Raises CgnInputError."""
+    """Returns the policy of a message. Raises CgnInputError."""
     if policy.vary not in _VARY:
         raise CgnInputError("vary", f"{policy.vary} is unknown; use one of {', '.join(pb.Vary.keys()[1:])}")
     if policy.labels not in _LABELS:
@@ -140,7 +140,7 @@ def _policy(policy: pb.SamplePolicy) -> Policy:
         raise CgnInputError("labels", f"{policy.labels} is unknown; use one of {known}")
     if policy.HasField("agreement") and policy.labels != pb.LABEL_POLICY_AGREEMENT:
         raise CgnInputError(
-            "agreement", "belongs to LABEL_POLICY_AGREEMENT; set labels to it, or leave this out"
+            "agreement", "applies only to LABEL_POLICY_AGREEMENT; set labels to it, or omit agreement"
         )
     return Policy(
         vary=_VARY[policy.vary],
@@ -158,16 +158,16 @@ def _violations(
     request: pb.SampleRequest, card: ModelCard, batch: int, max_batch: int
 ) -> Iterator[Violation]:
     if not 1 <= batch <= max_batch:
-        yield "batch", f"{batch} is out of range; give 1 to {max_batch}, so many images of these outputs fit"
-    if request.start > _MAX_NUMBER:
-        yield "start", f"{request.start} is out of range; give 0 to {_MAX_NUMBER}"
-    if request.HasField("stop") and not request.start <= request.stop <= _MAX_NUMBER:
+        yield "batch", f"{batch} is out of range; give 1 to {max_batch}, which fit into one message"
+    if request.start > _MAX_INDEX:
+        yield "start", f"{request.start} is out of range; give 0 to {_MAX_INDEX}"
+    if request.HasField("stop") and not request.start <= request.stop <= _MAX_INDEX:
         yield (
             "stop",
-            f"{request.stop} is out of range; give start ({request.start}) to {_MAX_NUMBER}, or none",
+            f"{request.stop} is out of range; give start ({request.start}) to {_MAX_INDEX}, or omit it",
         )
-    if request.HasField("stride") and not batch <= request.stride <= _MAX_NUMBER:
-        yield "stride", f"{request.stride} is out of range; give batch ({batch}) to {_MAX_NUMBER}"
+    if request.HasField("stride") and not batch <= request.stride <= _MAX_INDEX:
+        yield "stride", f"{request.stride} is out of range; give batch ({batch}) to {_MAX_INDEX}"
     policy = request.policy
     for name in ("bank_masks", "bank_textures", "bank_backgrounds"):
         if (rows := getattr(policy, name)) > _MAX_BANK_ROWS:
@@ -175,7 +175,7 @@ def _violations(
     group = permuted_group(len(card.class_names))
     if policy.labels == pb.LABEL_POLICY_PERMUTED and policy.cf_ratio * group > _MAX_GROUP:
         max_ratio = _MAX_GROUP // group
-        yield "policy.cf_ratio", f"{policy.cf_ratio} is too much for permuted labels; give 1 to {max_ratio}"
+        yield "policy.cf_ratio", f"{policy.cf_ratio} is too large for permuted labels; give 1 to {max_ratio}"
     if policy.HasField("truncation"):
         for name, text in truncation_violations(card, policy.truncation):
             yield f"policy.{name}", text

@@ -1,4 +1,4 @@
-"""Sizes of responses: a message holds at most MAX_MESSAGE_BYTES, and what cannot fit is refused early."""
+"""Sizes of responses. A message holds at most MAX_MESSAGE_BYTES; larger responses are refused early."""
 
 import grpc
 
@@ -11,42 +11,42 @@ from services.generator.plan.factors import MAX_MIXTURE_CLASSES
 from services.generator.plan.plan import RAW_ITEM_BYTES, Plan, channels, needed_mechanisms
 from services.limits import MAX_MESSAGE_BYTES
 
-MAX_COMPOSITES = 4096  # of one message, however small the files of a compressed response are
-# The usual size of a streamed message: large enough to cost little, small enough to arrive soon.
+MAX_COMPOSITES = 4096  # of one message, even if compressed images are small
+# Usual size of a streamed message: large enough for low overhead, small enough for low latency.
 PART_BYTES = 1 << 20
-_OVERHEAD_BYTES = 64 << 10  # of a batch, for everything but pixels, labels and seeds
+_OVERHEAD_BYTES = 64 << 10  # of a batch: everything except pixels, labels and seeds
 _SAMPLE_BYTES = 60  # for the labels and seeds of one sample
 _FACTOR_BYTES = 1024  # upper bound of a factor in a response, without its class name
 
 
 def check_composites(request: pb.GenerateRequest, plan: Plan) -> None:
-    """Refuses composites that one response cannot hold, before any work.
+    """Refuses composites that one response cannot hold, before rows are computed.
 
     Raw responses are checked exactly. Compressed ones are limited to MAX_COMPOSITES here, and checked again
     by `CompressedSize` as they grow.
 
     Args:
         request: the request.
-        plan: its plan; composites are not needed yet.
+        plan: plan of the request; it needs no composites yet.
 
     Raises:
         ApiError: INVALID_ARGUMENT (INVALID_FIELD), or RESPONSE_TOO_LARGE with the number that fits.
     """
     count = len(request.composites)
     if count > MAX_COMPOSITES:
-        text = f"has {count} entries; give at most {MAX_COMPOSITES}, and ask for the rest separately"
+        text = f"has {count} entries; give at most {MAX_COMPOSITES}, and request the rest separately"
         raise invalid("composites", text)
     if not plan.raw or _surely_fit(count, plan):
         return
     fit = _composites_that_fit(plan, _longest_factor(request, plan.card))
     if count > fit:
         images = f"{fit} composites ({fit * len(plan.outputs)} images)"
-        text = f"at most {images} fit with these outputs and this encoding; ask for the rest separately"
+        text = f"at most {images} fit with these outputs and this encoding; request the rest separately"
         raise _too_large(count, text)
 
 
 class CompressedSize:
-    """Adds up the size of a compressed response, which is known only once its files are written."""
+    """Sums up the size of a compressed response, which is known only after encoding."""
 
     def __init__(self, response: pb.GenerateResponse, plan: Plan) -> None:
         """response: the response, still without results."""
@@ -65,11 +65,11 @@ class CompressedSize:
         self._bytes += 1 + _varint_bytes(length) + length
         if self._bytes > MAX_MESSAGE_BYTES:
             fit = f"the first {index} of these composites ({index * len(plan.outputs)} images) fit"
-            raise _too_large(plan.composites, f"{fit}; ask for the rest separately")
+            raise _too_large(plan.composites, f"{fit}; request the rest separately")
 
 
 def usual_batch(plan: Plan) -> int:
-    """Images of each output in a streamed message, unless the request gives a number.
+    """Returns the number of images per output in a streamed message if the request does not set it.
 
     Raises:
         ApiError: RESPONSE_TOO_LARGE if a message cannot hold one image of each output.
@@ -78,30 +78,32 @@ def usual_batch(plan: Plan) -> int:
 
 
 def largest_batch(plan: Plan) -> int:
-    """Images of each output that a message can hold, raw. Raises ApiError as `usual_batch`."""
+    """Returns the number of raw images per output that a message can hold. Raises as `usual_batch`."""
     return min(MAX_COMPOSITES, (MAX_MESSAGE_BYTES - _OVERHEAD_BYTES) // (_image_bytes(plan) + _SAMPLE_BYTES))
 
 
 def check_header(header: pb.ProductHeader) -> None:
     """Raises ApiError, INVALID_ARGUMENT, if the factors of a product's header do not fit into a message."""
     if header.ByteSize() > MAX_MESSAGE_BYTES:
-        raise invalid("shapes", "and the other factors do not fit into one message; ask for fewer at once")
+        raise invalid(
+            "shapes", "the factors of all mechanisms do not fit into one message; request fewer at once"
+        )
 
 
 def _image_bytes(plan: Plan) -> int:
-    """Bytes of one image of each output, raw; files are taken to be no larger. Raises ApiError."""
+    """Returns the bytes of one raw image of each output, an upper bound for files. Raises ApiError."""
     pixels = sum(plan.card.resolution**2 * channels(output) for output in plan.outputs)
     size = pixels * RAW_ITEM_BYTES.get(plan.encoding, 1)
     if size + _OVERHEAD_BYTES > MAX_MESSAGE_BYTES:
-        text = f"take {size} bytes an image, and a message {MAX_MESSAGE_BYTES}; ask for fewer at once"
+        text = f"need {size} bytes per image, but a message holds {MAX_MESSAGE_BYTES}; request fewer at once"
         raise invalid("outputs", text, "RESPONSE_TOO_LARGE")
     return size
 
 
 def _too_large(requested: int, description: str) -> ApiError:
-    """The refusal of a response that would exceed one message."""
+    """Returns the error for a response that would not fit into one message."""
     message = (
-        f"composites: {requested} requested, and a response holds {MAX_MESSAGE_BYTES} bytes; {description}"
+        f"composites: {requested} requested, but a response holds {MAX_MESSAGE_BYTES} bytes; {description}"
     )
     return ApiError(
         grpc.StatusCode.INVALID_ARGUMENT, "RESPONSE_TOO_LARGE", message, [("composites", description)]
@@ -109,14 +111,14 @@ def _too_large(requested: int, description: str) -> ApiError:
 
 
 def _surely_fit(count: int, plan: Plan) -> bool:
-    """Whether raw composites fit whatever their factors are: a bound that is cheaper than the exact size."""
+    """Returns whether raw composites fit with any factors: a bound that is cheaper than the exact size."""
     pixels = plan.card.resolution**2 * sum(channels(output) for output in plan.outputs)
     factors = 4 * (_FACTOR_BYTES + max(len(name.encode()) for name in plan.card.class_names))
     return count * (pixels * RAW_ITEM_BYTES[plan.encoding] + factors) < MAX_MESSAGE_BYTES
 
 
 def _longest_factor(request: pb.GenerateRequest, card: ModelCard) -> pb.ResolvedFactor:
-    """A factor at least as long as any factor in the response to this request."""
+    """Returns a factor at least as long as any factor in the response to this request."""
     longest = pb.ResolvedFactor(
         label_index=len(card.class_names) - 1,
         label_name=max(card.class_names, key=lambda name: len(name.encode())),
@@ -134,7 +136,7 @@ def _longest_factor(request: pb.GenerateRequest, card: ModelCard) -> pb.Resolved
 
 
 def _composites_that_fit(plan: Plan, factor: pb.ResolvedFactor) -> int:
-    """How many composites a raw response can hold whose factors are at most as long as the given one."""
+    """Returns how many composites a raw response can hold if no factor is longer than ``factor``."""
     card, size = plan.card, plan.card.resolution
     result = pb.CompositeResult(mu_mask=1.0)
     for mechanism in needed_mechanisms(plan.outputs):
@@ -155,9 +157,9 @@ def _composites_that_fit(plan: Plan, factor: pb.ResolvedFactor) -> int:
 
 
 def _growth_bytes(row: Row, cached: bool) -> int:
-    """Bytes by which a factor may grow in a later response, as a cache hit or with another drawn seed.
+    """Returns the bytes by which a factor may grow in a later response: by a cache hit or another drawn seed.
 
-    They are counted, so that the number of composites said to fit also fits the next time.
+    They are included, so that the number of composites in the error also fits in the next request.
     """
     seed_bytes = 1 + _varint_bytes(row.seed) if row.seed else 0
     return 11 - seed_bytes + (0 if cached else 2)

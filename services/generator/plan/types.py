@@ -1,4 +1,4 @@
-"""Data types of the pixels that answers are built from."""
+"""Types of the pixels from which responses are built."""
 
 from typing import Literal
 

@@ -149,8 +149,8 @@ def test_a_deadline_that_cannot_be_met_is_refused_on_arrival(engine: Engine, gat
     gate.let(1)
     began = time.monotonic()
     busy(engine, gate, model).future.result(SECONDS)
-    longest = time.monotonic() - began  # that a pass can be known to take
-    with pytest.raises(DeadlineExceeded, match="0 s are left"):
+    longest = time.monotonic() - began  # upper bound of the duration of a pass
+    with pytest.raises(DeadlineExceeded, match="0 s remain"):
         engine.submit(rows(model, 2), deadline=time.monotonic() - 1)
     many = rows(model, *range(10, 20_000))
     with pytest.raises(DeadlineExceeded, match="these rows take") as late:
@@ -160,10 +160,10 @@ def test_a_deadline_that_cannot_be_met_is_refused_on_arrival(engine: Engine, gat
     queued = engine.submit(many)
     fits = engine.submit(rows(model, 3), deadline=time.monotonic() + SECONDS + 10 * longest)
     others = rows(model, *range(50_000, 70_000))
-    with pytest.raises(DeadlineExceeded) as late:  # as much of the others goes first as it asks for itself
+    with pytest.raises(DeadlineExceeded) as late:  # queued rows go first, up to the cost of the new rows
         engine.submit(others, deadline=time.monotonic() + 1.5 * alone)
     assert late.value.queued_seconds > 0
-    with pytest.raises(DeadlineExceeded) as late:  # it would be late without them too
+    with pytest.raises(DeadlineExceeded) as late:  # late even without queued rows
         engine.submit(others, deadline=time.monotonic() + 0.5 * alone)
     assert late.value.queued_seconds == 0
     queued.future.cancel()
@@ -207,7 +207,7 @@ def test_a_pass_without_memory_fails_with_its_reason_and_the_next_one_is_served(
     requests = [busy(engine, gate, model)]
     gate.error = error
     gate.let()
-    with pytest.raises(OutOfMemory, match="no memory for rows of shape"):
+    with pytest.raises(OutOfMemory, match="too little memory for rows of shape"):
         requests[0].future.result(SECONDS)
     assert engine.submit(rows(model, 2)).future.result(SECONDS)
 
@@ -220,7 +220,7 @@ def test_a_dead_thread_is_replaced_and_nobody_hangs(
     gate.error = SystemExit("killed")
     gate.let()
     for request in (running, queued):
-        with pytest.raises(EngineStopped, match="another one has taken its place"):
+        with pytest.raises(EngineStopped, match="died and was replaced"):
             request.future.result(SECONDS)
     assert len(engine.submit(rows(model, *range(40))).future.result(SECONDS)) == 40
     assert [str(death) for death in deaths] == ["killed"]

@@ -79,12 +79,12 @@ def test_as_many_passes_run_at_once_as_there_are_threads(engine: Engine, model: 
 
 
 def test_a_lane_does_not_wait_for_another_one(engine: Engine, model: CGN) -> None:
-    held, rows_of = threading.Event(), model.rows
+    held, compute_rows = threading.Event(), model.rows
 
     def hold_shapes(mechanism: Any, factors: Any, at_once: int | None = None) -> Any:
         if mechanism == "shape":
             assert held.wait(SECONDS)
-        return rows_of(mechanism, factors, at_once)
+        return compute_rows(mechanism, factors, at_once)
 
     model.rows = hold_shapes  # type: ignore[method-assign]
     shape, *others = [engine.submit(rows) for rows in three(model, 10)]
@@ -126,14 +126,14 @@ def test_a_large_pass_is_alone_among_small_ones(tmp_path: Path, engine: Engine, 
     now, overlaps, changed = list[str](), list[list[str]](), threading.Lock()
 
     def watched(one: CGN) -> Any:
-        rows_of, name = one.rows, one.card.name
+        compute_rows, name = one.rows, one.card.name
 
         def run(mechanism: Any, factors: Any, at_once: int | None = None) -> Any:
             with changed:
                 now.append(name)
                 overlaps.append(list(now))
             try:
-                return rows_of(mechanism, factors, at_once)
+                return compute_rows(mechanism, factors, at_once)
             finally:
                 with changed:
                     now.remove(name)
@@ -163,7 +163,7 @@ def test_the_engine_survives_a_dying_thread(engine: Engine, model: CGN, deaths: 
     passes = Passes(model, together=2)
     passes.errors["shape"] = SystemExit("killed")
     requests = [engine.submit(rows) for rows in three(model)]
-    with pytest.raises(EngineStopped, match="another one has taken its place"):
+    with pytest.raises(EngineStopped, match="died and was replaced"):
         requests[0].future.result(SECONDS)
     again = [engine.submit(rows) for rows in three(model)]
     assert [len(request.future.result(SECONDS)) for request in again] == [40, 40, 40]
@@ -173,7 +173,7 @@ def test_the_engine_survives_a_dying_thread(engine: Engine, model: CGN, deaths: 
 def test_rows_in_progress_when_another_lane_died_are_computed_again(
     engine: Engine, model: CGN, deaths: list[BaseException]
 ) -> None:
-    held, rows_of, killed = threading.Event(), model.rows, threading.Event()
+    held, compute_rows, killed = threading.Event(), model.rows, threading.Event()
 
     def run(mechanism: Any, factors: Any, at_once: int | None = None) -> Any:
         if mechanism == "texture" and not killed.is_set():
@@ -181,18 +181,18 @@ def test_rows_in_progress_when_another_lane_died_are_computed_again(
             raise SystemExit("killed")
         if mechanism == "shape" and not held.is_set():
             assert held.wait(SECONDS)
-        return rows_of(mechanism, factors, at_once)
+        return compute_rows(mechanism, factors, at_once)
 
     model.rows = run  # type: ignore[method-assign]
     shapes, textures, _ = three(model, 5)
     lost = [engine.submit(shapes), engine.submit(textures)]
     for request in lost:
-        with pytest.raises(EngineStopped, match="another one has taken its place"):
+        with pytest.raises(EngineStopped, match="died and was replaced"):
             request.future.result(SECONDS)
     again = [engine.submit(shapes), engine.submit(textures)]
     held.set()
     for request, rows in zip(again, (shapes, textures), strict=True):
-        expected = rows_of(rows[0].mechanism, [row.factor for row in rows])
+        expected = compute_rows(rows[0].mechanism, [row.factor for row in rows])
         pixels = np.stack(request.future.result(SECONDS)).transpose(0, 3, 1, 2)
         assert np.array_equal(pixels, expected)
     assert len(deaths) == 1 and engine.pass_seconds() == 0

@@ -10,13 +10,13 @@ KEY = BatchKey("digest", "shape")
 
 def test_the_estimate_is_the_fastest_pass() -> None:
     times = PassTimes()
-    assert times.least([KEY] * 100) == times.shortest(KEY) == 0
+    assert times.lower_bound([KEY] * 100) == times.shortest(KEY) == 0
     for seconds in (0.5, 0.4, 0.8):
         times.add(KEY, seconds, rows=10, max_rows=10)
-    assert times.least([KEY]) == times.shortest(KEY) == 0.4
-    assert times.least([KEY] * 100) == pytest.approx(4.0)
+    assert times.lower_bound([KEY]) == times.shortest(KEY) == 0.4
+    assert times.lower_bound([KEY] * 100) == pytest.approx(4.0)
     times.forget("digest")
-    assert times.least([KEY] * 100) == times.shortest(KEY) == 0
+    assert times.lower_bound([KEY] * 100) == times.shortest(KEY) == 0
 
 
 def test_passes_side_by_side_cost_a_share_of_their_duration() -> None:
@@ -25,9 +25,9 @@ def test_passes_side_by_side_cost_a_share_of_their_duration() -> None:
     for key in (KEY, other):
         times.add(key, 0.4, rows=10, max_rows=10, slots=2)
     assert times.row_seconds(KEY) == pytest.approx(0.02)
-    assert times.least([KEY]) == 0.4  # alone it is done no sooner
-    assert times.least([KEY, other]) == 0.4  # side by side
-    assert times.least([KEY] * 30 + [other]) == pytest.approx(0.8)
+    assert times.lower_bound([KEY]) == 0.4  # alone it is done no sooner
+    assert times.lower_bound([KEY, other]) == 0.4  # side by side
+    assert times.lower_bound([KEY] * 30 + [other]) == pytest.approx(0.8)
 
 
 def test_the_pace_includes_the_time_between_full_passes() -> None:

@@ -86,11 +86,11 @@ def test_a_caller_may_have_two_tokens(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must hold [[caller]] tables, at least one"),
+        ("", "must contain at least one [[caller]] table"),
         ("[[caller", "Expected ']]' at the end of an array declaration"),
         ("other = 1\n" + ENTRY, "and nothing else"),
-        ("caller = 3", "must hold [[caller]] tables"),
-        ("caller = [3]", "must hold [[caller]] tables"),
+        ("caller = 3", "must contain at least one [[caller]] table"),
+        ("caller = [3]", "must contain at least one [[caller]] table"),
         (ENTRY + ENTRY, "two entries have the same token"),
         (ENTRY.replace('"lab"', '"two words"'), "caller 1: name: must be 1 to 64"),
         (
@@ -99,14 +99,17 @@ def test_a_caller_may_have_two_tokens(tmp_path: Path) -> None:
         ),
         (ENTRY.replace('["generate"]', "[]"), "caller 1: roles: must be a list"),
         (ENTRY.replace(HASH, "secret"), "caller 1: token_sha256: must be 64 hexadecimal digits"),
-        (ENTRY + 'certificate = "lab"', "caller 1: token_sha256: give either this or certificate"),
+        (
+            ENTRY + 'certificate = "lab"',
+            "caller 1: token_sha256: give exactly one of token_sha256",
+        ),
         (
             ENTRY.replace("token_sha256", "certificate"),
-            "certificate: clients present none: set CGN_TLS_CLIENT_CA",
+            "certificate: this server asks for no client certificate: set CGN_TLS_CLIENT_CA",
         ),
         (ENTRY + 'expires = "2027-01-01"', "caller 1: expires: must be a date such as"),
-        (ENTRY + "rpcs_per_second = -1", "caller 1: rpcs_per_second: must be a whole number"),
-        (ENTRY + "images_per_request = true", "caller 1: images_per_request: must be a whole number"),
+        (ENTRY + "rpcs_per_second = -1", "caller 1: rpcs_per_second: must be an integer"),
+        (ENTRY + "images_per_request = true", "caller 1: images_per_request: must be an integer"),
         (ENTRY + "role = 1", "caller 1: role: is unknown; use certificate, expires"),
     ],
 )

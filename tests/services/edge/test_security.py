@@ -161,7 +161,7 @@ def test_mutual_tls_identifies_callers_by_certificate(
             tokens.write_text(entry.format(role="train"))
             error = refusal(lab.list_models)
             assert (error.code, error.reason) == ("PERMISSION_DENIED", "ROLE_MISSING")
-            assert 'ListModels needs the role "generate", and lab-2 has train' in error.message
+            assert 'ListModels needs the role "generate", but lab-2 has only train' in error.message
             tokens.write_text(entry.replace('"lab"', '"other"').format(role="train"))
             error = refusal(lab.list_models)
             assert (error.code, error.reason) == ("UNAUTHENTICATED", "CERTIFICATE_UNKNOWN")

@@ -176,12 +176,16 @@ FACTOR = pb.Factor(label_index=1, seed=1)
         (
             {"shapes": [pb.Factor(label_index=1, truncation=0.5)]},
             "shapes[0].truncation",
-            "have none; leave it out",
+            "not supported by models of family mnist; omit it",
         ),
         ({"outputs": []}, "outputs", "must have at least 1 entry"),
         ({"outputs": [1, 1]}, "outputs[1]", "is requested twice"),
-        ({"outputs": [pb.OUTPUT_PRE_MASK]}, "outputs[0]", "is not in family mnist"),
-        ({"outputs": [pb.OUTPUT_MASK]}, "textures", "has 1 factors that no output shows; leave them out"),
+        ({"outputs": [pb.OUTPUT_PRE_MASK]}, "outputs[0]", "is not an output of family mnist"),
+        (
+            {"outputs": [pb.OUTPUT_MASK]},
+            "textures",
+            "has 1 factors, but no requested output needs them; omit them",
+        ),
         ({"encoding": 99}, "encoding", "99 is unknown; use one of ENCODING_PNG"),
         ({"start": 1}, "start", "1 is out of range; give 0 to 0"),
     ],
@@ -210,6 +214,6 @@ def test_images_that_no_message_can_hold_are_refused() -> None:
         mask_mean=[], mask_border=[], mask_soft=[], trained=False,
     )  # fmt: skip
     outputs = (pb.OUTPUT_COMPOSITE, pb.OUTPUT_FOREGROUND)
-    with pytest.raises(ApiError, match="outputs: take 6291456 bytes an image, and a message 4194304"):
+    with pytest.raises(ApiError, match="outputs: need 6291456 bytes per image, but a message holds 4194304"):
         usual_batch(Plan(card, outputs, pb.ENCODING_RAW_FLOAT32))
     assert usual_batch(Plan(card, outputs, pb.ENCODING_RAW_UINT8)) == 1

@@ -208,7 +208,7 @@ def test_a_server_that_stops_ends_a_stream_between_two_batches(root: Path) -> No
         (
             {"policy": pb.SamplePolicy(agreement=0.5)},
             "policy.agreement",
-            "belongs to LABEL_POLICY_AGREEMENT; set labels to it",
+            "applies only to LABEL_POLICY_AGREEMENT",
         ),
         (
             {"policy": pb.SamplePolicy(labels=pb.LABEL_POLICY_AGREEMENT, agreement=1.5)},
@@ -225,10 +225,14 @@ def test_a_server_that_stops_ends_a_stream_between_two_batches(root: Path) -> No
         (
             {"policy": pb.SamplePolicy(labels=pb.LABEL_POLICY_PERMUTED, cf_ratio=10_001)},
             "policy.cf_ratio",
-            "10001 is too much for permuted labels; give 1 to 10000",
+            "10001 is too large for permuted labels; give 1 to 10000",
         ),
         ({"policy": pb.SamplePolicy(bank_backgrounds=1)}, "policy.bank_backgrounds", "give at least 10"),
-        ({"policy": pb.SamplePolicy(truncation=0.5)}, "policy.truncation", "have none; leave it out"),
+        (
+            {"policy": pb.SamplePolicy(truncation=0.5)},
+            "policy.truncation",
+            "not supported by models of family mnist; omit it",
+        ),
         (
             {"model": "zoo", "policy": pb.SamplePolicy(truncation=2)},
             "policy.truncation",
@@ -239,7 +243,11 @@ def test_a_server_that_stops_ends_a_stream_between_two_batches(root: Path) -> No
         ({"batch": 0}, "batch", "0 is out of range; give 1 to "),
         ({"batch": 5000}, "batch", "5000 is out of range; give 1 to "),
         ({"batch": 64, "stride": 63}, "stride", "63 is out of range; give batch (64) to"),
-        ({"outputs": [pb.OUTPUT_UNSPECIFIED]}, "outputs[0]", "is not in family mnist; use OUTPUT_COMPOSITE"),
+        (
+            {"outputs": [pb.OUTPUT_UNSPECIFIED]},
+            "outputs[0]",
+            "is not an output of family mnist; use OUTPUT_COMPOSITE",
+        ),
         ({"outputs": [pb.OUTPUT_MASK] * 2}, "outputs[1]", "is requested twice"),
         ({"model": "zoo", "outputs": [pb.OUTPUT_REFERENCE]}, "outputs[0]", "REFERENCE"),
     ],
