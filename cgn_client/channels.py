@@ -68,9 +68,14 @@ class Tls:
 def open_channel(
     address: str, token: str | None = None, tls: Tls | bool | None = None, env: Mapping[str, str] = os.environ
 ) -> grpc.Channel:
-    """Opens a channel to host:port. token, tls: None: from the environment; tls: True: Tls().
+    """Opens a channel to host:port.
 
-    Raises CgnError for a malformed address or token, and for a token that would travel without TLS.
+    Args:
+        token: None: the token of the environment; empty: no token.
+        tls: None: the settings of the environment; True: Tls(); False: no TLS.
+
+    Raises:
+        CgnError: a malformed address or token, or a token that would be sent to another machine without TLS.
     """
     if not isinstance(address, str) or not address or "://" in address:
         raise bad_value("address", f"must be HOST:PORT, such as 127.0.0.1:50051, is {address!r:.80}")
@@ -81,7 +86,7 @@ def open_channel(
     elif tls is True:
         tls = Tls()
     if token and (not token.isascii() or not token.isprintable() or " " in token):
-        raise bad_value(field, "must be printable ASCII without spaces, as `make token` shows it")
+        raise bad_value(field, "must be printable ASCII without spaces, as printed by `make token`")
     if token and not tls and not _is_local(address) and env.get("CGN_INSECURE") != "1":
         raise bad_value(
             field,
@@ -89,8 +94,8 @@ def open_channel(
             "CGN_INSECURE=1 to allow it",
         )
     if tls:
-        named = (("grpc.ssl_target_name_override", tls.server_name),) if tls.server_name else ()
-        channel = grpc.secure_channel(address, tls.credentials(), (*_OPTIONS, *named))
+        name_option = (("grpc.ssl_target_name_override", tls.server_name),) if tls.server_name else ()
+        channel = grpc.secure_channel(address, tls.credentials(), (*_OPTIONS, *name_option))
     else:
         channel = grpc.insecure_channel(address, _OPTIONS)
     return grpc.intercept_channel(channel, _Bearer(token)) if token else channel
@@ -108,7 +113,7 @@ class _Details(NamedTuple):
 
 
 class _Bearer(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[type-arg]
-    """Sends the token with every call. grpc's own call credentials refuse to without TLS."""
+    """Sends the token with every call. It replaces grpc's call credentials, which require TLS."""
 
     def __init__(self, token: str) -> None:
         self._header = ("authorization", f"Bearer {token}")

@@ -12,13 +12,13 @@ from cgn_client.composites import (
     Encoding,
     Output,
     animation_number,
-    checked,
+    check_composite,
     encoding_number,
     output_numbers,
     path_number,
 )
-from cgn_client.errors import bad_value, clear_errors
-from cgn_client.fields import made, put
+from cgn_client.errors import bad_value, convert_errors
+from cgn_client.fields import put, set_fields
 from cgn_client.jobs import JobCalls
 from cgn_client.results import Result, results_of
 from cgn_client.streams import (
@@ -89,7 +89,7 @@ class Client(JobCalls):
 
         Args:
             composites: from composite().
-            version: empty: the newest.
+            version: version of the model; empty: the newest.
             hard_mask: whether masks are thresholded at 1/2.
 
         A response above 4 MiB is an error whose message states how many composites fit.
@@ -97,12 +97,12 @@ class Client(JobCalls):
         if isinstance(composites, pb.Composite):
             raise bad_value("composites", "is one composite; give a list")
         request = pb.GenerateRequest(
-            composites=[checked(f"composites[{i}]", item) for i, item in enumerate(composites)],
+            composites=[check_composite(f"composites[{i}]", item) for i, item in enumerate(composites)],
             outputs=output_numbers(outputs),
             encoding=encoding_number(encoding),
         )
-        made(request, model=model, version=version, hard_mask=hard_mask)
-        with clear_errors():
+        set_fields(request, model=model, version=version, hard_mask=hard_mask)
+        with convert_errors():
             return results_of(self._generator.Generate(request, timeout=self._timeout))
 
     def interpolate(
@@ -120,7 +120,7 @@ class Client(JobCalls):
     ) -> Generator[Result]:
         """Generates a sequence of images from one composite to another, both included.
 
-        Yields each Result as soon as it arrives. A mechanism or seed that `end` lacks is taken from `start`.
+        Yields each Result as soon as it arrives. Mechanisms and seeds that `end` omits come from `start`.
         """
         request = self._interpolation(model, start, end, outputs, midpoints, path, version, hard_mask)
         request.encoding = encoding_number(encoding)
@@ -145,7 +145,7 @@ class Client(JobCalls):
         request = self._interpolation(model, start, end, [output], midpoints, path, version, hard_mask)
         request.animation = animation_number(animation)
         put(request, "frames_per_second", frames_per_second)
-        with clear_errors():
+        with convert_errors():
             parts = self._generator.Interpolate(request, timeout=self._timeout)
             return b"".join(part.animation for part in parts)
 
@@ -161,12 +161,12 @@ class Client(JobCalls):
         hard_mask: bool,
     ) -> pb.InterpolateRequest:
         request = pb.InterpolateRequest(
-            start=checked("start", start),
-            end=checked("end", end),
+            start=check_composite("start", start),
+            end=check_composite("end", end),
             path=path_number(path),
             outputs=output_numbers(outputs),
         )
-        return made(request, model=model, version=version, midpoints=midpoints, hard_mask=hard_mask)
+        return set_fields(request, model=model, version=version, midpoints=midpoints, hard_mask=hard_mask)
 
     def generate_product(
         self,
@@ -193,7 +193,7 @@ class Client(JobCalls):
             outputs=output_numbers(outputs),
             encoding=encoding_number(encoding),
         )
-        made(request, model=model, version=version, start=start, hard_mask=hard_mask)
+        set_fields(request, model=model, version=version, start=start, hard_mask=hard_mask)
         header = pb.ProductHeader()
         for part in _parts(self._generator.GenerateProduct, request):
             if part.HasField("header"):
@@ -243,30 +243,30 @@ class Client(JobCalls):
 
     def load_model(self, model: str, version: str = "") -> pb.Model:
         """Loads a version into the generator's memory. Returns once the version is warmed up."""
-        request = made(pb.LoadModelRequest(), model=model, version=version)
+        request = set_fields(pb.LoadModelRequest(), model=model, version=version)
         return self._model(self._generator.LoadModel, request)
 
     def unload_model(self, model: str, version: str = "") -> pb.Model:
         """Unloads a version. It is not served again before load_model()."""
-        request = made(pb.UnloadModelRequest(), model=model, version=version)
+        request = set_fields(pb.UnloadModelRequest(), model=model, version=version)
         return self._model(self._generator.UnloadModel, request)
 
     def delete_model(self, model: str, version: str) -> None:
         """Deletes a version from the generator's disk; this cannot be undone."""
-        request = made(pb.DeleteModelRequest(), model=model, version=version)
-        with clear_errors():
+        request = set_fields(pb.DeleteModelRequest(), model=model, version=version)
+        with convert_errors():
             self._generator.DeleteModel(request, timeout=self._timeout)
 
     def set_alias(self, model: str, alias: str, version: str) -> pb.Model:
         """Points an alias, such as "stable", at a version; an empty version removes the alias."""
-        request = made(pb.SetAliasRequest(), model=model, alias=alias, version=version)
+        request = set_fields(pb.SetAliasRequest(), model=model, alias=alias, version=version)
         return self._model(self._generator.SetAlias, request)
 
     def list_models(self) -> list[pb.Model]:
         """Returns every served model version, sorted by name, newest version first."""
         models: list[pb.Model] = []
         token = ""
-        with clear_errors():
+        with convert_errors():
             while True:
                 request = pb.ListModelsRequest(page_token=token)
                 answer = self._generator.ListModels(request, timeout=self._timeout)
@@ -276,19 +276,19 @@ class Client(JobCalls):
                     return models
 
     def get_model(self, model: str, version: str = "") -> pb.Model:
-        """Returns one model version. "latest" or empty: the newest; "stable": the one its alias names."""
-        request = made(pb.GetModelRequest(), model=model, version=version)
+        """Returns one model version. "latest" or empty: the newest; an alias: its version."""
+        request = set_fields(pb.GetModelRequest(), model=model, version=version)
         return self._model(self._generator.GetModel, request)
 
     def _model(self, method: Any, request: Any) -> pb.Model:
-        with clear_errors():
+        with convert_errors():
             model: pb.Model = method(request, timeout=self._timeout)
         return model
 
 
 def _parts(method: Any, request: Any, timeout: float | None = None) -> Iterator[Any]:
     """Yields the responses of a stream. Cancels the stream if the reader stops early."""
-    with clear_errors():
+    with convert_errors():
         call = method(request, timeout=timeout)
         try:
             yield from call

@@ -25,7 +25,7 @@ class Way:
     Attributes:
         to_seed: the other seed, 0 to 2^64 - 1.
         share: interpolation parameter, 0 (the factor's seed) to 1 (to_seed).
-        path: linear, or spherical: along the arc between the two vectors, so that the norm stays typical.
+        path: "linear", or "spherical": along the arc between the two vectors, so that the norm stays typical.
     """
 
     to_seed: int
@@ -39,8 +39,8 @@ class Factor:
 
     Attributes:
         label: class index or name, or a mixture: weights by class, which sum to 1.
-        seed: of the noise, 0 to 2^64 - 1; None: drawn by the server.
-        way: interpolates the noise towards that of another seed; None: no interpolation.
+        seed: seed of the noise, 0 to 2^64 - 1; None: drawn by the server.
+        way: interpolates towards the noise of another seed; None: no interpolation.
         truncation: factor that scales the noise, in (0, 1]; None: 1. Only for models that support it.
     """
 
@@ -59,11 +59,11 @@ def composite(
 ) -> pb.Composite:
     """Describes one image of a request.
 
-    Each mechanism takes a label or a Factor. Omit mechanisms that no requested output needs. `seed` is the
-    seed of every factor without one; without either, the server draws a seed.
+    Each mechanism takes a label or a Factor. Omit mechanisms that no requested output needs. `seed` applies
+    to every factor without a seed of its own. If both are None, the server draws the seed.
 
     Raises:
-        CgnError: a value that cannot be sent.
+        CgnError: a value has the wrong type or an unknown name.
     """
     factors = {"shape": shape, "texture": texture, "background": background}
     return pb.Composite(
@@ -71,10 +71,10 @@ def composite(
     )
 
 
-def checked(field: str, value: Any) -> pb.Composite:
+def check_composite(field: str, value: Any) -> pb.Composite:
     """Returns the value if it is a Composite. Raises CgnError for anything else."""
     if not isinstance(value, pb.Composite):
-        raise bad_value(field, f"must be made by composite(), is {value!r:.80}")
+        raise bad_value(field, f"must come from composite(), is {value!r:.80}")
     return value
 
 

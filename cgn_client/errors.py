@@ -1,4 +1,4 @@
-"""The one exception of the client, made from gRPC statuses and their details."""
+"""CgnError, the client's only exception, and its conversion from gRPC statuses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,13 +49,13 @@ class CgnError(Exception):
 
 
 def bad_value(field: str, description: str) -> CgnError:
-    """Returns the error for a value that cannot be sent."""
+    """Returns the error for a value that the request cannot contain."""
     violation = Violation(field, description)
     return CgnError("INVALID_ARGUMENT", "INVALID_FIELD", f"{field}: {description}", (violation,))
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
+def convert_errors() -> Iterator[None]:
     """Turns grpc's exceptions into CgnError."""
     try:
         yield
@@ -84,6 +84,6 @@ def _from_call(call: Any) -> CgnError:
         )
     if call.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not reason:
         message = (
-            "the client's timeout has expired; raise it with Client(timeout=...), or ask for less at once"
+            "the client's timeout has expired; raise it with Client(timeout=...), or request less at once"
         )
     return CgnError(call.code().name, reason, message, violations, retry, request_id)

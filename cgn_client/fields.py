@@ -32,7 +32,7 @@ def put(message: Any, name: str, value: Any, field: str = "") -> None:
         raise bad_value(field or name, f"must be {_TYPES[kind]}, is {value!r:.80}") from None
 
 
-def made(message: M, **values: Any) -> M:
+def set_fields(message: M, **values: Any) -> M:
     """Sets scalar fields of a message and returns the message. Raises CgnError."""
     for name, value in values.items():
         put(message, name, value)

@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 
 from cgn_api.v1 import trainer_pb2 as pb
 from cgn_client.composites import number_of
-from cgn_client.errors import CgnError, bad_value, clear_errors
-from cgn_client.fields import made, put
+from cgn_client.errors import CgnError, bad_value, convert_errors
+from cgn_client.fields import put, set_fields
 
 # For type checkers; a test compares it with JobSpec in trainer.proto.
 JobKind = Literal[
@@ -49,7 +49,7 @@ _SHOWN = (
 )
 _KINDS = [field.name for field in pb.JobSpec.DESCRIPTOR.oneofs_by_name["kind"].fields]
 _RECONNECT_SECONDS = 1.0  # between two attempts to reach a server
-# A stream is reopened after this time at its last event: a silent stream may have lost its connection.
+# A stream is reopened after this time, from its last event: a silent stream may have lost its connection.
 _STREAM_SECONDS = 60.0
 
 
@@ -98,12 +98,12 @@ class JobCalls:
             put(message, name, value, f"spec.{name}")
         _fill(message, kind, spec)
         request = pb.SubmitJobRequest(spec=message)
-        made(request, request_id=_request_id(request_id), validate_only=validate_only, job_id=job_id)
+        set_fields(request, request_id=_request_id(request_id), validate_only=validate_only, job_id=job_id)
         return self._job(self._trainer.SubmitJob, request)
 
     def get_job(self, job_id: str) -> pb.Job:
         """Returns a job in its current state."""
-        return self._job(self._trainer.GetJob, made(pb.GetJobRequest(), job_id=job_id))
+        return self._job(self._trainer.GetJob, set_fields(pb.GetJobRequest(), job_id=job_id))
 
     def list_jobs(
         self,
@@ -124,8 +124,8 @@ class JobCalls:
             raise bad_value("states", f"{states!r} is one state; give a list")
         numbers = [number_of(pb.JobState, "states", "JOB_STATE_", name) for name in states]
         request = pb.ListJobsRequest(states=numbers, kinds=kinds, labels=_labels("labels", job_labels))
-        made(request, parent=parent, owner=owner)
-        with clear_errors():
+        set_fields(request, parent=parent, owner=owner)
+        with convert_errors():
             while True:
                 answer = self._trainer.ListJobs(request, timeout=self._timeout)
                 jobs += answer.jobs
@@ -135,24 +135,24 @@ class JobCalls:
 
     def cancel(self, job_id: str) -> pb.Job:
         """Asks a job to stop. The job keeps its last checkpoint."""
-        return self._job(self._trainer.CancelJob, made(pb.CancelJobRequest(), job_id=job_id))
+        return self._job(self._trainer.CancelJob, set_fields(pb.CancelJobRequest(), job_id=job_id))
 
     def resume(self, job_id: str, *, new_job_id: str = "", request_id: str = "") -> pb.Job:
         """Queues a job that continues from the last checkpoint of a failed or cancelled job."""
         request = pb.ResumeJobRequest()
-        made(request, job_id=job_id, new_job_id=new_job_id, request_id=_request_id(request_id))
+        set_fields(request, job_id=job_id, new_job_id=new_job_id, request_id=_request_id(request_id))
         return self._job(self._trainer.ResumeJob, request)
 
     def retry(self, job_id: str, *, new_job_id: str = "", request_id: str = "") -> pb.Job:
         """Queues a job with the spec of an ended job; it starts from the beginning."""
         request = pb.RetryJobRequest()
-        made(request, job_id=job_id, new_job_id=new_job_id, request_id=_request_id(request_id))
+        set_fields(request, job_id=job_id, new_job_id=new_job_id, request_id=_request_id(request_id))
         return self._job(self._trainer.RetryJob, request)
 
     def delete_job(self, job_id: str) -> None:
         """Deletes an ended job, its log and its files. Models that the job published stay."""
-        request = made(pb.DeleteJobRequest(), job_id=job_id)
-        with clear_errors():
+        request = set_fields(pb.DeleteJobRequest(), job_id=job_id)
+        with convert_errors():
             self._trainer.DeleteJob(request, timeout=self._timeout)
 
     def watch(
@@ -176,11 +176,11 @@ class JobCalls:
         if unknown := [kind for kind in kinds if kind not in names]:
             raise bad_value("kinds", f"{unknown[0]!r} is unknown; use {', '.join(names)}")
         request = pb.WatchJobRequest(kinds=[names[kind] for kind in kinds])
-        made(request, job_id=job_id, after_event_id=after_event_id)
+        set_fields(request, job_id=job_id, after_event_id=after_event_id)
         give_up_at = time.monotonic() + patience
         while True:
             try:
-                with clear_errors():
+                with convert_errors():
                     call = self._trainer.WatchJob(request, timeout=_STREAM_SECONDS)
                     try:
                         for event in call:
@@ -195,9 +195,9 @@ class JobCalls:
                     give_up_at = time.monotonic() + patience
                     continue
                 # A server that shuts down may cancel its streams.
-                gone = error.code in ("UNAVAILABLE", "CANCELLED") and not self._closed
+                unreachable = error.code in ("UNAVAILABLE", "CANCELLED") and not self._closed
                 no_event_yet = not request.after_event_id
-                if not gone or no_event_yet or time.monotonic() >= give_up_at:
+                if not unreachable or no_event_yet or time.monotonic() >= give_up_at:
                     raise
                 time.sleep(_RECONNECT_SECONDS)
 
@@ -214,10 +214,10 @@ class JobCalls:
         """
         target = Path(target)
         scratch = target.with_name(f".{target.name}.part")
-        request = made(pb.GetArtifactRequest(), job_id=job_id, path=path)
+        request = set_fields(pb.GetArtifactRequest(), job_id=job_id, path=path)
         artefact, digest = pb.Artefact(), hashlib.sha256()
         try:
-            with scratch.open("wb") as file, clear_errors():
+            with scratch.open("wb") as file, convert_errors():
                 for part in self._trainer.GetArtifact(request):
                     if part.HasField("artefact"):
                         artefact = part.artefact
@@ -233,7 +233,7 @@ class JobCalls:
         return artefact
 
     def _job(self, method: Any, request: Any) -> pb.Job:
-        with clear_errors():
+        with convert_errors():
             job: pb.Job = method(request, timeout=self._timeout)
         return job
 

@@ -17,7 +17,7 @@ class ResolvedFactor:
 
     Attributes:
         label, label_name: class index and name; None and empty for a mixture.
-        seed: of the noise; drawn by the server if the request had none.
+        seed: seed of the noise; drawn by the server if the request had none.
         cache_hit: whether the row came from a cache instead of a forward pass.
         mixture: weight by class index; empty for a plain label.
         truncation: factor that scaled the noise, in (0, 1].

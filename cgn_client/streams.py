@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cgn_api.v1 import generator_pb2 as pb
 from cgn_client.composites import Factor, Label, Output, composite, number_of, output_numbers
 from cgn_client.errors import bad_value
-from cgn_client.fields import made, put
+from cgn_client.fields import put, set_fields
 from cgn_client.results import array_of, output_name
 
 FactorLike = Label | Factor
@@ -28,12 +28,12 @@ class Policy:
     """How samples are drawn. The label of a sample is the label of its shape.
 
     Attributes:
-        vary: mechanisms with their own label and seed; the other mechanisms use the shape's.
-        labels: of the mechanisms that vary: drawn uniformly from all classes, or permuted within balanced
-            groups.
+        vary: mechanisms that get their own label and seed; the other mechanisms use those of the shape.
+        labels: how the labels of varied mechanisms are drawn: uniformly from all classes, or permuted within
+            balanced groups.
         agreement: instead of `labels`: probability, 0 to 1, that a varying mechanism has the shape's label.
             Otherwise its label is drawn from the other classes.
-        cf_ratio: consecutive counterfactuals that share a shape.
+        cf_ratio: number of consecutive counterfactuals that share a shape.
         bank_masks, bank_textures, bank_backgrounds: number of precomputed rows to recombine, at least one per
             class; 0: compute a new row per sample. Banks make samples far cheaper.
         jitter: whether each sample's mask and colours change slightly at random, which helps classifiers.
@@ -96,9 +96,9 @@ class Samples:
     Attributes:
         header: shared by all batches: model, version, digest, seed.
         start: index of the first sample.
-        labels: of the samples, which are the labels of their shapes, (N,) int64.
-        texture_labels, background_labels: of the other mechanisms, (N,) int64.
-        seeds: of the noise, by mechanism, (N,) uint64.
+        labels: labels of the samples, which are those of the shapes, (N,) int64.
+        texture_labels, background_labels: labels of the other mechanisms, (N,) int64.
+        seeds: seeds of the noise, by mechanism, (N,) uint64.
         images: by output name, uint8 arrays of shape (N, H, W, channels).
     """
 
@@ -172,9 +172,9 @@ def sample_request(
     digest: str,
     hard_mask: bool,
 ) -> pb.SampleRequest:
-    """Builds a SampleRequest. Raises CgnError for values that cannot be sent."""
+    """Builds a SampleRequest. Raises CgnError for values of the wrong type."""
     if not isinstance(policy, Policy):
         raise bad_value("policy", f"must be a Policy, is {policy!r:.80}")
     request = pb.SampleRequest(policy=policy.message(), outputs=output_numbers(outputs))
     numbers = {"seed": seed, "start": start, "stop": stop, "batch": batch, "stride": stride}
-    return made(request, model=model, version=version, digest=digest, hard_mask=hard_mask, **numbers)
+    return set_fields(request, model=model, version=version, digest=digest, hard_mask=hard_mask, **numbers)

@@ -28,8 +28,8 @@ class Batch(NamedTuple):
 
     Attributes:
         images: composites, (N, 3, H, W) float32 in [-1, 1].
-        labels: of the shapes, (N,) int64.
-        position: index in the whole stream of the sample after the last one.
+        labels: labels of the shapes, (N,) int64.
+        position: index in the stream of the sample that follows this batch.
     """
 
     images: torch.Tensor
@@ -45,14 +45,14 @@ class Counterfactuals(IterableDataset[Batch]):
     every W; no batch is lost or repeated.
 
     Sample i is a function of the model's digest, the seed, the policy and i. The digest is looked up once,
-    when the data set is created: a version published later changes nothing.
+    when the data set is created, so a version published later has no effect.
 
     Args:
         model: name of the model.
         policy: how samples are drawn.
         generator: host:port of GeneratorService.
-        version: of the model, or "latest" or "stable"; empty: the newest.
-        seed: of all random draws, 0 to 2^64 - 1.
+        version: version of the model, or "latest" or "stable"; empty: the newest.
+        seed: seed of all random draws, 0 to 2^64 - 1.
         start: index of the first sample.
         stop: index after the last sample; None: the stream is endless.
         batch: samples per batch.
@@ -83,7 +83,7 @@ class Counterfactuals(IterableDataset[Batch]):
         with Client(**self._connection) as client:
             card = client.get_model(model, version)
             self._model, self._version, self._digest = card.name, card.version, card.digest
-            # So that an invalid request fails here, not in a worker process.
+            # An invalid request must fail here, not in a worker process.
             with closing(self._stream(client, start, batch)) as first:
                 next(first, None)
 

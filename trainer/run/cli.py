@@ -34,8 +34,8 @@ from trainer.run.options import (
     Dataclass,
     FieldError,
     add_arguments,
+    command_line_options,
     config_from_dict,
-    given_arguments,
     read_options,
 )
 from trainer.run.report import Reporter
@@ -60,8 +60,8 @@ def run_command(
         config_class: dataclass of the run's options.
         run: the function that executes the run.
         description: one sentence for ``--help``.
-        argv: the options; None for the options of this process.
-        program: the words after ``python -m`` that start this run; empty for the name of the main module.
+        argv: the options; None: the options of this process.
+        program: the arguments after ``python -m`` that start this run; empty: the name of the main module.
 
     Returns:
         The process's exit code, see trainer.run.exit_codes.
@@ -92,8 +92,8 @@ def run_command(
         python = Path(sys.executable)
         if python.is_relative_to(Path.cwd()):
             python = python.relative_to(Path.cwd())
-        again = shlex.join([str(python), "-m", *program, "--resume", "--run-dir", str(context.run_dir)])
-        reporter.log("stopped" if arguments.jsonl else f"stopped; to continue: {again}")
+        command = shlex.join([str(python), "-m", *program, "--resume", "--run-dir", str(context.run_dir)])
+        reporter.log("stopped" if arguments.jsonl else f"stopped; to continue: {command}")
     else:
         _fail(reason, code)
     reporter.end(code)
@@ -158,10 +158,11 @@ def _check_unused(arguments: argparse.Namespace) -> None:
     """Raises FieldError for a run directory with checkpoints, which a new run would remove."""
     run_dir, config = arguments.run_dir, arguments.config
     if not run_dir or (config and config.absolute() == (run_dir / CONFIG).absolute()):
-        return  # the directory of a job, which is its own
+        return  # the directory of a job, which no other run uses
     if any(run_dir.glob(CHECKPOINTS)):
         raise FieldError(
-            "--run-dir", f"{run_dir} has checkpoints of a run; continue it with --resume, or name another one"
+            "--run-dir",
+            f"{run_dir} has checkpoints of a run; continue that run with --resume, or choose another one",
         )
 
 
@@ -173,7 +174,7 @@ def _config(config_class: type[C], arguments: argparse.Namespace) -> C:
             raise FieldError("--config", f"must be a file with a JSON object, {arguments.config} is not")
         values = read_options(config_class, values)
     names = [field.name for field in dataclasses.fields(config_class)]
-    return config_from_dict(config_class, {**values, **given_arguments(names, arguments)})
+    return config_from_dict(config_class, {**values, **command_line_options(names, arguments)})
 
 
 def _context(arguments: argparse.Namespace) -> RunContext:
@@ -184,7 +185,7 @@ def _context(arguments: argparse.Namespace) -> RunContext:
     run_dir = (arguments.run_dir or paths.runs_dir / version).absolute()
     models_dir = (arguments.models_dir or paths.models_dir).absolute()
     if not arguments.config or arguments.config.parent != run_dir:
-        # A directory that holds the config exists, unless another attempt has taken the run over.
+        # If the directory holds the config, it exists already, unless another attempt has taken over the run.
         run_dir.mkdir(parents=True, exist_ok=True)
     reporter = Reporter(run_dir, models_dir, jsonl=arguments.jsonl, silent=not is_main_process())
     device = device_from_env()

@@ -20,8 +20,8 @@ from cgn.errors import CgnInputError
 PATH = re.compile(r"[^\0]{1,4096}")
 HIGHEST_SEED = 2**63 - 1
 HIGHEST_COUNT = 2**32 - 1  # counts are uint32 in the API
-ZEROS = "zeros"  # beside stored options: the names of those that may be absent and are 0
-_POWERS: dict[float, str] = {HIGHEST_SEED: "2^63 - 1", HIGHEST_COUNT: "2^32 - 1"}  # as people read them
+ZEROS = "zeros"  # key of the stored options: names of the options that may be absent and are really 0
+_POWERS: dict[float, str] = {HIGHEST_SEED: "2^63 - 1", HIGHEST_COUNT: "2^32 - 1"}  # readable forms of limits
 
 
 class FieldError(CgnInputError):
@@ -55,7 +55,7 @@ class Rule:
     pattern: re.Pattern[str] | None = None  # the whole text matches it
     pattern_help: str = ""  # the pattern in words
     empty: str = ""  # meaning of an empty text, if it is allowed
-    absent: str = ""  # which value counts where the option is None
+    absent: str = ""  # the value that applies if the option is None
 
     @property
     def words(self) -> str:
@@ -79,7 +79,7 @@ class Rule:
         )
 
     def allows(self, value: Any) -> bool:
-        """Whether a value of the right type is allowed."""
+        """Returns whether a value, which has the right type, is allowed."""
         if isinstance(value, str):
             if value == "" and self.empty:
                 return True
@@ -108,7 +108,7 @@ def option(default: Any, help: str, **rule: Any) -> Any:
 
 
 def value_types(cls: type[Dataclass]) -> dict[str, type]:
-    """Returns the type of every option's value by name, without the None of those that may be absent."""
+    """Returns the type of each option's value by name, without None for options that may be absent."""
     hints = get_type_hints(cls).items()
     return {name: get_args(hint)[0] if isinstance(hint, UnionType) else hint for name, hint in hints}
 
@@ -156,7 +156,7 @@ class DataOptions(Protocol):
 def check_data_options(config: DataOptions) -> None:
     """Raises FieldError unless a folder is given for the data set "folder", and for no other data set."""
     if config.dataset == FOLDER and not config.folder:
-        raise FieldError("folder", 'must be the path of your images where dataset is "folder", is empty')
+        raise FieldError("folder", 'must be the path of your images if dataset is "folder", is empty')
     if config.dataset != FOLDER and config.folder:
         raise FieldError("folder", f'must be empty unless dataset is "folder", is {_show(config.folder)}')
     if config.dataset != FOLDER and config.resolution != RESOLUTIONS[0]:
@@ -247,6 +247,6 @@ def _parser(kind: type, allowed: str) -> Callable[[str], Any]:
     return parse
 
 
-def given_arguments(names: Iterable[str], arguments: argparse.Namespace) -> dict[str, Any]:
-    """Returns the options of the command line, by name."""
+def command_line_options(names: Iterable[str], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the options that the command line sets, by name."""
     return {name: value for name in names if (value := getattr(arguments, name)) is not None}

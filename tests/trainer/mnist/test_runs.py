@@ -253,7 +253,7 @@ def test_a_new_run_does_not_delete_the_checkpoints_of_an_old_one(tmp_path: Path)
     run = command(tmp_path, *options, "--seed", "5")
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 2 and before == sorted((tmp_path / "run").glob("checkpoint-*"))
-    assert errors.startswith("error: --run-dir: ") and "continue it with --resume, or name another" in errors
+    assert errors.startswith("error: --run-dir: ") and "continue that run with --resume" in errors
     assert json.loads((tmp_path / "run/config.json").read_text())["seed"] == 0
 
 

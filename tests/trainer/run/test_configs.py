@@ -30,8 +30,8 @@ from trainer.run.checkpoints import config_fingerprint
 from trainer.run.options import (
     FieldError,
     add_arguments,
+    command_line_options,
     config_from_dict,
-    given_arguments,
     read_options,
     recorded_options,
     stored_options,
@@ -162,9 +162,9 @@ def test_command_line_takes_every_field_and_tells_its_range_and_default() -> Non
     parser = argparse.ArgumentParser()
     add_arguments(parser, TrainCgnConfig)
     names = [field.name for field in dataclasses.fields(TrainCgnConfig)]
-    assert given_arguments(names, parser.parse_args([])) == {}
+    assert command_line_options(names, parser.parse_args([])) == {}
     arguments = parser.parse_args(["--steps", "7", "--lr-generator", "0.5", "--model-name", "x"])
-    assert given_arguments(names, arguments) == {"model_name": "x", "steps": 7, "lr_generator": 0.5}
+    assert command_line_options(names, arguments) == {"model_name": "x", "steps": 7, "lr_generator": 0.5}
     text = " ".join(parser.format_help().split())
     default = f"{TrainCgnConfig().lr_generator:g}"
     assert f"learning rate of the mechanisms: above 0, at most 1 (default: {default})" in text
