@@ -27,13 +27,15 @@ def test_the_pages_show_the_committed_results() -> None:
 
 
 def test_the_summary_counts_the_goals_that_are_met(tmp_path: Path) -> None:
-    ids = ("1/bfloat16", "2/bfloat16", "6/memory")
+    ids = ("1/float32", "1/bfloat16", "2/float32", "2/bfloat16", "6/memory")
     rows = [RESULT | {"id": id, "goal": ">= 3x", "met": id == "6/memory"} for id in ids]
     reported = RESULT | {"id": "7", "goal": "reported", "met": None}
     (tmp_path / "bench.json").write_text(json.dumps(TOLD | {"results": [*rows, reported]}))
     summary = page.summary(tmp_path)
-    assert "- The speed goals: 1 of 3 are met (Some CPU, 2 threads)." in summary
-    assert "New images: 1,234 images/s; plain PyTorch: 617." in summary
+    assert "- The speed goals: 1 of 5 are met (Some CPU, 2 threads)." in summary
+    assert (
+        "New images: 1,234 images/s in bfloat16, 1,234 in float32; plain PyTorch in float32: 617." in summary
+    )
 
 
 def test_the_page_has_the_costs_that_were_measured(tmp_path: Path) -> None:
