@@ -15,6 +15,17 @@ from trainer.jobs.queue import JobQueue
 from trainer.jobs.wakeup import celery_app
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Runs tests of real processes first, so that no slow test is left at the end."""
+    order = ["trainer", "services", "client", "deploy", "benchmarks", "chaos", "fuzz", "cgn"]
+
+    def place(item: pytest.Item) -> int:
+        folder = item.nodeid.split("/")[1] if item.nodeid.count("/") > 1 else ""
+        return order.index(folder) if folder in order else len(order)
+
+    items.sort(key=place)
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[LocalRedis]:
     with LocalRedis(free_port(), tmp_path / "redis", JOBS_FLAGS) as server:

@@ -1,6 +1,5 @@
 """Aliases: moved as a whole, never back by one who was overtaken, and never lost by two writers at once."""
 
-import contextlib
 import multiprocessing
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from cgn.store.aliases import AliasError, StaleToken
 from cgn.store.versions import CheckpointError
 from common.settings import REPO
 from testing.random_model import publish_random
+from tests.cgn.store.alias_writer import move_many
 
 
 @pytest.fixture
@@ -48,15 +48,9 @@ def test_an_overtaken_writer_is_refused(root: Path) -> None:
     assert aliases.read(root, "tiny") == {"stable": "v3"}
 
 
-def _move_many(root: Path, first: int) -> None:
-    for token in range(first, 100, 4):
-        with contextlib.suppress(StaleToken):
-            aliases.move(root, "tiny", "stable", f"v{1 + token % 3}", token=token)
-
-
 def test_of_writers_at_once_the_highest_token_wins(root: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_move_many, args=(root, first)) for first in (1, 2, 3, 4)]
+    writers = [context.Process(target=move_many, args=(root, first)) for first in (1, 2, 3, 4)]
     for writer in writers:
         writer.start()
     for writer in writers:
