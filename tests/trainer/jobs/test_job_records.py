@@ -1,16 +1,11 @@
 """The job records in a real Redis: filters, quota, time limits, lineage, deletion, gaps, totals."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import redis
-from redis.asyncio import Redis
 
-from common.redis import async_client, client
-from testing.processes import free_port
-from testing.redis_process import JOBS_FLAGS, LocalRedis
 from trainer.jobs.claims import Claim, Claims
 from trainer.jobs.errors import (
     CheckpointNeeded,
@@ -33,35 +28,6 @@ from trainer.run.options import FieldError
 REQUEST = "0b9d25b0-5a0c-4f8e-9f3d-0c9c1f6c1d55"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRedis]:
-    with LocalRedis(free_port(), tmp_path_factory.mktemp("redis"), JOBS_FLAGS) as server:
-        yield server
-
-
-@pytest.fixture
-async def connection(server: LocalRedis) -> AsyncIterator[Redis]:
-    async with async_client(server.url) as connection:
-        await connection.flushall()
-        yield connection
-
-
-@pytest.fixture
-def queue(connection: Redis) -> JobQueue:
-    return JobQueue(connection)
-
-
-@pytest.fixture
-def sync(server: LocalRedis) -> Iterator[redis.Redis]:
-    with client(server.url) as connection:
-        yield connection
-
-
-@pytest.fixture
-def claims(sync: redis.Redis) -> Claims:
-    return Claims(sync, "host:1", Resources(2, 0))
-
-
 def spec(kind: str = "train_cgn", **fields: Any) -> JobSpec:
     return JobSpec(kind, {"steps": 10}, Resources(2, 0), **fields)
 
@@ -72,10 +38,10 @@ def claimed(claims: Claims) -> Claim:
     return claim
 
 
-async def test_pages_are_full_despite_unreadable_records(queue: JobQueue, sync: redis.Redis) -> None:
+async def test_pages_are_full_despite_unreadable_records(queue: JobQueue, sync_redis: redis.Redis) -> None:
     jobs = [await queue.submit(spec()) for _ in range(12)]
     for job in jobs[3:9]:  # as another release may write them
-        sync.hset(f"cgn:job:{job.job_id}", "cpu_threads", "many")
+        sync_redis.hset(f"cgn:job:{job.job_id}", "cpu_threads", "many")
     readable = [job.job_id for job in reversed(jobs[:3] + jobs[9:])]
     first = await queue.page(JobFilter(), 4)
     assert [job.job_id for job in first] == readable[:4]
@@ -117,12 +83,12 @@ async def test_a_job_must_match_all_filters(queue: JobQueue, claims: Claims) -> 
     assert (await queue.get(red.job_id)).spec.labels == {"team": "red", "run": "1"}
 
 
-async def test_a_rare_job_is_found_among_very_many(queue: JobQueue, sync: redis.Redis) -> None:
+async def test_a_rare_job_is_found_among_very_many(queue: JobQueue, sync_redis: redis.Redis) -> None:
     first = await queue.submit(spec(labels={"kind": "rare"}))
     for _ in range(3):
         await queue.submit(spec())
     # More than one call looks at, without submitting them all: ids without a record are skipped.
-    sync.zadd("cgn:jobs:FAILED", {f"gone{number}": 10 + number for number in range(2500)})
+    sync_redis.zadd("cgn:jobs:FAILED", {f"gone{number}": 10 + number for number in range(2500)})
     page = await queue.page(JobFilter(labels={"kind": "rare"}), 5)
     assert [job.job_id for job in page] == [first.job_id]
 
@@ -216,7 +182,7 @@ async def test_a_job_that_ends_well_despite_the_limit_has_succeeded(queue: JobQu
 
 
 async def test_only_ended_jobs_without_waiting_dependents_are_deleted(
-    queue: JobQueue, claims: Claims, sync: redis.Redis
+    queue: JobQueue, claims: Claims, sync_redis: redis.Redis
 ) -> None:
     job = await queue.submit(spec(), REQUEST, job_id="old")
     with pytest.raises(NotEnded):
@@ -230,7 +196,7 @@ async def test_only_ended_jobs_without_waiting_dependents_are_deleted(
     assert claim.resume_from_job == "old"
     claim.release(Outcome(JobState.SUCCEEDED, ""))
     await queue.delete("old")
-    assert sync.keys("cgn:job:old*") == []
+    assert sync_redis.keys("cgn:job:old*") == []
     with pytest.raises(UnknownJob):
         await queue.get("old")
     assert [job.job_id for job in await queue.page(JobFilter(), 10)] == [dependent.job_id]
@@ -250,7 +216,7 @@ async def test_only_ended_jobs_without_waiting_dependents_are_deleted(
 
 
 async def test_a_record_expires_by_its_own_days_unless_a_dependent_needs_it(
-    queue: JobQueue, claims: Claims, sync: redis.Redis
+    queue: JobQueue, claims: Claims, sync_redis: redis.Redis
 ) -> None:
     day, long = await queue.submit(spec(keep_days=1)), await queue.submit(spec())
     needed = await queue.submit(spec(keep_days=1))
@@ -258,7 +224,7 @@ async def test_a_record_expires_by_its_own_days_unless_a_dependent_needs_it(
         claimed(claims).release(Outcome(JobState.FAILED, "why"))
     await queue.submit(spec(), lineage=Lineage(needed.job_id, from_checkpoint=True))
     for job in (day, long, needed):
-        sync.zincrby("cgn:jobs:expiry", -86_401, job.job_id)  # as if it had ended so much earlier
+        sync_redis.zincrby("cgn:jobs:expiry", -86_401, job.job_id)  # as if it had ended so much earlier
     assert await queue.delete_expired() == 1
     assert {job.job_id for job in await queue.page(JobFilter([JobState.FAILED]), 10)} == {
         long.job_id,
@@ -266,13 +232,13 @@ async def test_a_record_expires_by_its_own_days_unless_a_dependent_needs_it(
     }
     assert await queue.pending_deletion() == [day.job_id]
     assert (await queue.overview()).counts["train_cgn", JobState.FAILED] == 2
-    assert sync.keys(f"cgn:job:{day.job_id}*") == []
+    assert sync_redis.keys(f"cgn:job:{day.job_id}*") == []
     with pytest.raises(UnknownJob):
         await queue.get(day.job_id)
 
 
 async def test_a_reader_of_missing_events_gets_a_gap(
-    queue: JobQueue, claims: Claims, sync: redis.Redis
+    queue: JobQueue, claims: Claims, sync_redis: redis.Redis
 ) -> None:
     job = await queue.submit(spec())
     claim = claimed(claims)
@@ -281,7 +247,7 @@ async def test_a_reader_of_missing_events_gets_a_gap(
     key = f"cgn:job:{job.job_id}:events"
     whole = [event async for event in queue.events(job.job_id)]
     assert len(whole) == 11 and not any(isinstance(event.body, Gap) for event in whole)
-    sync.xtrim(key, maxlen=4, approximate=False)
+    sync_redis.xtrim(key, maxlen=4, approximate=False)
     gap, *rest = [event async for event in queue.events(job.job_id)]
     assert gap.body == Gap(7) and rest == whole[7:]
     assert [event async for event in queue.events(job.job_id, whole[7].event_id)] == whole[8:]
@@ -289,11 +255,11 @@ async def test_a_reader_of_missing_events_gets_a_gap(
     assert [event async for event in queue.events(job.job_id, gap.event_id)][1:] == whole[7:]
     filtered = [event async for event in queue.events(job.job_id, kinds=["state_change"])]
     assert [type(event.body) for event in filtered] == [Gap, StateChange]
-    sync.delete(key)
+    sync_redis.delete(key)
     assert [event.body async for event in queue.events(job.job_id)] == [Gap(11)]
 
 
-async def test_totals_count_all_events(queue: JobQueue, claims: Claims, sync: redis.Redis) -> None:
+async def test_totals_count_all_events(queue: JobQueue, claims: Claims, sync_redis: redis.Redis) -> None:
     await queue.submit(spec())
     claimed(claims).release(Outcome(JobState.PENDING, "its worker was stopped"))
     claim = claimed(claims)
@@ -313,18 +279,20 @@ async def test_totals_count_all_events(queue: JobQueue, claims: Claims, sync: re
     ran = totals.ran["train_cgn", JobState.SUCCEEDED]
     assert ran.counts == [0, 0, 1, 0, 0, 0, 0, 0, 0, 0] and 100 <= ran.seconds < 200
     assert totals.ran["train_classifier", JobState.FAILED].counts[0] == 1
-    sync.hset("cgn:jobs:totals", "dreamt:train_cgn", "7")  # by another release
+    sync_redis.hset("cgn:jobs:totals", "dreamt:train_cgn", "7")  # by another release
     assert (await queue.overview()).totals == totals
 
 
-async def test_a_run_that_repeats_a_step_is_idle(queue: JobQueue, claims: Claims, sync: redis.Redis) -> None:
+async def test_a_run_that_repeats_a_step_is_idle(
+    queue: JobQueue, claims: Claims, sync_redis: redis.Redis
+) -> None:
     job = await queue.submit(spec())
     claim = claimed(claims)
 
     async def idle_after(step: int, seconds: float) -> float:
         """Returns the idle time after a progress that follows the previous one by `seconds`."""
         key = f"cgn:job:{job.job_id}"
-        sync.hset(key, "progress_at", float(str(sync.hget(key, "progress_at"))) - seconds)
+        sync_redis.hset(key, "progress_at", float(str(sync_redis.hget(key, "progress_at"))) - seconds)
         claim.show(Progress(step, 10, 0.5, 4.5))
         (held,) = (await queue.overview()).held
         return held.idle_seconds

@@ -2,18 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import redis
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from common.redis import async_client, client
-from testing.processes import free_port
-from testing.redis_process import JOBS_FLAGS, LocalRedis
+from common.redis import client
+from testing.redis_process import LocalRedis
 from trainer.jobs.claims import Claim, Claims, LeaseLost
 from trainer.jobs.errors import RequestIdReused, UnknownJob
 from trainer.jobs.events import Artefact, Body, Event, LogLine, Progress, StateChange
@@ -26,35 +23,6 @@ from trainer.jobs.states import TRANSITIONS, JobState
 from trainer.worker.outbox import Outbox
 
 REQUEST = "0b9d25b0-5a0c-4f8e-9f3d-0c9c1f6c1d55"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRedis]:
-    with LocalRedis(free_port(), tmp_path_factory.mktemp("redis"), JOBS_FLAGS) as server:
-        yield server
-
-
-@pytest.fixture
-async def connection(server: LocalRedis) -> AsyncIterator[Redis]:
-    async with async_client(server.url) as connection:
-        await connection.flushall()
-        yield connection
-
-
-@pytest.fixture
-def queue(connection: Redis) -> JobQueue:
-    return JobQueue(connection)
-
-
-@pytest.fixture
-def sync_redis(server: LocalRedis) -> Iterator[redis.Redis]:
-    with client(server.url) as connection:
-        yield connection
-
-
-@pytest.fixture
-def claims(sync_redis: redis.Redis) -> Claims:
-    return Claims(sync_redis, "host:1", Resources(2, 0))
 
 
 def spec(steps: int = 10, threads: int = 2, gpus: int = 0, priority: int = 0) -> JobSpec:
