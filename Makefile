@@ -33,10 +33,10 @@ demo: $(STAMP) ## Demonstrate the whole system: counterfactuals, a training job,
 up: $(STAMP) ## Run all services in the foreground; Ctrl-C stops them
 	@$(PY) -m deploy.local
 
-# Tests run in several processes: two for each core, as many tests wait. Each computes with one thread, since
+# Tests run in several processes: three for each core, as many tests wait. Each computes with one thread, since
 # threads that share a core wait for each other.
 test test-long: export OMP_NUM_THREADS ?= 1
-test test-long: TEST = $(PY) -m pytest --numprocesses $$(( $$(nproc) < 5 ? 2 * $$(nproc) : 10 )) --dist loadfile --no-loadscope-reorder
+test test-long: TEST = $(PY) -m pytest --numprocesses $$(( $$(nproc) < 5 ? 3 * $$(nproc) : 12 )) --dist loadfile --no-loadscope-reorder
 
 test: $(STAMP) ## Run the quick tests; ARGS="-k name" selects some
 	@$(TEST) -m "not long" $(ARGS)

@@ -71,7 +71,7 @@ def test_grpcurl_shows_errors(generator: GeneratorProcess) -> None:
     assert "Code: InvalidArgument" in refused.stderr
     assert "google.rpc.BadRequest" in refused.stderr and '"field":"outputs"' in refused.stderr
     nobody = run("grpcurl", "-plaintext", generator.address, "list")
-    assert nobody.returncode != 0 and "asks for a token" in nobody.stderr
+    assert nobody.returncode != 0 and "requires a token" in nobody.stderr
 
 
 def test_buf_curl_generates_an_image(generator: GeneratorProcess) -> None:

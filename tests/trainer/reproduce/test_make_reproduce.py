@@ -147,7 +147,7 @@ def test_ctrl_c_stops_a_cell_that_the_same_command_goes_on_with_while_another_on
         wait_for("the run to go on", lambda: "resuming after step" in log())
         assert "resuming after step 0" not in log()
         with reproduce(tmp_path, *options) as other:
-            other.wait_for_log("waiting for cells that another process makes: colored/original/0")
+            other.wait_for_log("waiting for cells that other processes make: colored/original/0")
             assert other.stop(signal.SIGINT) == 3
         assert run.stop(signal.SIGINT) == 3
 
