@@ -3,7 +3,7 @@
 This module does not import numpy, because options are checked with it in processes without numpy.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from cgn.errors import CgnInputError
 
@@ -51,6 +51,12 @@ class Policy:
     bank_backgrounds: int = 0
     jitter: bool = False
     agreement: float = 0.0
+
+    @classmethod
+    def of(cls, options: object) -> "Policy":
+        """Returns the policy of options with these names. A field that the options lack has its default."""
+        names = [field.name for field in fields(cls) if hasattr(options, field.name)]
+        return cls(**{name: getattr(options, name) for name in names})
 
     def __post_init__(self) -> None:
         for name, choices in (("vary", VARY), ("labels", LABELS)):

@@ -101,15 +101,7 @@ class TrainClassifierConfig:
     @property
     def policy(self) -> Policy:
         """The policy that draws counterfactuals."""
-        return Policy(
-            vary=self.vary,
-            labels=self.labels,
-            cf_ratio=self.cf_ratio,
-            bank_masks=self.bank_masks,
-            bank_textures=self.bank_textures,
-            bank_backgrounds=self.bank_backgrounds,
-            jitter=self.jitter,
-        )
+        return Policy.of(self)
 
 
 TRAIN_CLASSIFIER = Kind(

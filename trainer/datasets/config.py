@@ -43,15 +43,7 @@ class GenerateDatasetConfig:
     @property
     def policy(self) -> Policy:
         """The policy that draws the images."""
-        return Policy(
-            vary=self.vary,
-            labels=self.labels,
-            cf_ratio=self.cf_ratio,
-            bank_masks=self.bank_masks,
-            bank_textures=self.bank_textures,
-            bank_backgrounds=self.bank_backgrounds,
-            jitter=self.jitter,
-        )
+        return Policy.of(self)
 
 
 GENERATE_DATASET = Kind(
