@@ -40,11 +40,6 @@ class LedgerReport:
     images: int = 0
     wrong: list[str] = field(default_factory=list)
 
-    @property
-    def clean(self) -> bool:
-        """Whether there are no faults."""
-        return not (self.lost or self.twice or self.strange or self.wrong)
-
 
 def check_ledgers(ledgers: Iterable[Path], killed: set[Path], models: Mapping[str, CGN]) -> LedgerReport:
     """Reads the ledgers and recomputes every image.
